@@ -1,1 +1,335 @@
-//! x
+//! PerfectPay's [`Store`] in memory: the reference semantics, and a store for tests and short-lived hosts.
+//!
+//! Everything is in ordered maps behind one lock; nothing is durable. What it answers is what the contract means:
+//! every commit is [judged](perfectpay::store::judge) and then applied, and nothing else happens in between.
+//!
+//! ```
+//! use perfectpay_memory::MemoryStore;
+//!
+//! let store = MemoryStore::new();
+//! assert!(store.is_empty());
+//! ```
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::ops::Bound;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use perfectpay::store::{
+    Change, ChangeSet, Collection, CommitClass, Committed, EntityRef, Head, IdempotencyClaim, IdempotencyKey, Key,
+    Listing, LogEntry, LogPosition, LogQuery, LogScope, MAX_LOG_LIMIT, MerchantPath, Order, OrganizationPath, Premises,
+    Query, Receipt, Record, Store, UniqueKey, Verdict, judge,
+};
+use perfectpay::{ChildCount, Cursor, EntityKind, Error, Incarnation, Timestamp};
+
+/// A store in memory. Clones of an `Arc` of it share everything; it is gone with the last of them.
+#[derive(Default)]
+pub struct MemoryStore {
+    state: Mutex<State>,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Whether nothing was ever committed to it.
+    pub fn is_empty(&self) -> bool {
+        self.state().log.is_empty()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A panic cannot happen between two steps of an apply: every step is infallible once judged.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryStore").finish_non_exhaustive()
+    }
+}
+
+/// A place in a collection: whose, which, when created, id.
+type Place = (Incarnation, Collection, Timestamp, String);
+
+#[derive(Default)]
+struct State {
+    /// Every living record, with what holds it up.
+    records: BTreeMap<EntityRef, (Record, Option<EntityRef>)>,
+    holders: HashMap<UniqueKey, EntityRef>,
+    /// Every collection in its ascending order.
+    places: BTreeMap<Place, EntityRef>,
+    claims: HashMap<(Incarnation, IdempotencyKey), IdempotencyClaim>,
+    log: Vec<(LogEntry, Vec<EntityRef>, Option<Incarnation>, Option<Incarnation>)>,
+    configuration: LogPosition,
+}
+
+impl State {
+    fn record(&self, entity: &EntityRef) -> Option<&Record> {
+        self.records.get(entity).map(|(record, _)| record)
+    }
+
+    fn put(&mut self, record: &Record, parent: Option<EntityRef>) {
+        let entity = record.entity();
+        self.take(&entity);
+        for key in record.unique_keys() {
+            self.holders.insert(key, entity.clone());
+        }
+        for place in places(record) {
+            self.places.insert(place, entity.clone());
+        }
+        self.records.insert(entity, (record.clone(), parent));
+    }
+
+    fn take(&mut self, entity: &EntityRef) -> Option<(Record, Option<EntityRef>)> {
+        let (record, parent) = self.records.remove(entity)?;
+        for key in record.unique_keys() {
+            self.holders.remove(&key);
+        }
+        for place in places(&record) {
+            self.places.remove(&place);
+        }
+        Some((record, parent))
+    }
+
+    /// Takes an object and everything below it.
+    fn close(&mut self, entity: &EntityRef) {
+        let below: Vec<EntityRef> = self
+            .records
+            .iter()
+            .filter(|(_, (_, parent))| parent.as_ref() == Some(entity))
+            .map(|(child, _)| child.clone())
+            .collect();
+        for child in below {
+            self.close(&child);
+        }
+        self.take(entity);
+        if matches!(entity.kind, EntityKind::Organization | EntityKind::Merchant) {
+            self.claims.retain(|(tenant, _), _| *tenant != entity.tenant);
+        }
+    }
+
+    fn apply(&mut self, set: ChangeSet) -> Receipt {
+        let newest = self.log.last().map_or(Timestamp::UNIX_EPOCH, |(entry, ..)| entry.at);
+        let entry = LogEntry {
+            position: LogPosition::from_u64(self.log.len() as u64 + 1),
+            at: set.at.max(newest),
+            actor: set.actor.clone(),
+            class: set.class,
+            organization_id: set.owner.organization.as_ref().map(|t| t.id.clone()),
+            merchant_id: set.owner.merchant.as_ref().map(|t| t.id.clone()),
+            changes: set.logged(),
+        };
+        let receipt = Receipt { position: entry.position, at: entry.at };
+        if set.class == CommitClass::Configuration {
+            self.configuration = entry.position;
+        }
+        let mut entities = Vec::with_capacity(set.changes.len());
+        for change in set.changes {
+            match change {
+                Change::Create(record) => {
+                    let parent = record.parent(&set.owner);
+                    entities.push(record.entity());
+                    self.put(&record, parent);
+                }
+                Change::Update(record) => {
+                    let entity = record.entity();
+                    let parent = self.records.get(&entity).and_then(|(_, parent)| parent.clone());
+                    entities.push(entity);
+                    self.put(&record, parent);
+                }
+                Change::Remove { entity, .. } => {
+                    // Judged: without a cascade there is nothing below but what goes along in any case.
+                    self.close(&entity);
+                    entities.push(entity);
+                }
+            }
+        }
+        if let Some(claim) = set.idempotency {
+            self.claims.insert((set.owner.tenant(), claim.key.clone()), claim);
+        }
+        let incarnation = |tenant: Option<perfectpay::store::TenantRef>| tenant.map(|t| t.incarnation);
+        self.log.push((entry, entities, incarnation(set.owner.organization), incarnation(set.owner.merchant)));
+        receipt
+    }
+
+    fn organization(&self, path: &OrganizationPath) -> Option<Incarnation> {
+        match path {
+            OrganizationPath::Id(id) => self.holders.get(&UniqueKey::OrganizationId(id.to_string())).map(|e| e.tenant),
+            OrganizationPath::Pinned(incarnation) => {
+                self.tenant(EntityKind::Organization, *incarnation).map(|_| *incarnation)
+            }
+        }
+    }
+
+    fn merchant(&self, path: &MerchantPath) -> Option<Incarnation> {
+        let by_id = |id: &perfectpay::MerchantId| {
+            self.holders.get(&UniqueKey::MerchantId(id.to_string())).map(|entity| entity.tenant)
+        };
+        match path {
+            MerchantPath::Id(id) => by_id(id),
+            MerchantPath::Within(organization, id) => {
+                let incarnation = by_id(id)?;
+                let organization = self.organization(&OrganizationPath::Id(organization.clone()))?;
+                let Record::Merchant(merchant) = self.tenant(EntityKind::Merchant, incarnation)? else { return None };
+                (merchant.state.organization == organization).then_some(incarnation)
+            }
+            MerchantPath::Pinned(incarnation) => self.tenant(EntityKind::Merchant, *incarnation).map(|_| *incarnation),
+        }
+    }
+
+    fn tenant(&self, kind: EntityKind, tenant: Incarnation) -> Option<&Record> {
+        self.record(&EntityRef { kind, tenant, id: String::new() })
+    }
+
+    fn get(&self, key: &Key) -> Option<&Record> {
+        let child = |path: &MerchantPath, kind: EntityKind, id: &dyn fmt::Display| {
+            let tenant = self.merchant(path)?;
+            self.record(&EntityRef { kind, tenant, id: id.to_string() })
+        };
+        let held = |key: UniqueKey| self.record(self.holders.get(&key)?);
+        match key {
+            Key::Organization(path) => self.tenant(EntityKind::Organization, self.organization(path)?),
+            Key::Merchant(path) => self.tenant(EntityKind::Merchant, self.merchant(path)?),
+            Key::DataKey(path, id) => child(path, EntityKind::DataKey, id),
+            Key::Profile(path, id) => child(path, EntityKind::Profile, id),
+            Key::ProfileByName(path, name) => held(UniqueKey::ProfileName(self.merchant(path)?, name.to_string())),
+            Key::DefaultProfile(path) => held(UniqueKey::DefaultProfile(self.merchant(path)?)),
+            Key::Connector(path, id) => child(path, EntityKind::Connector, id),
+            Key::ApiKey(path, id) => child(path, EntityKind::ApiKey, id),
+            Key::ApiKeyByDigest(digest) => held(UniqueKey::ApiKeyDigest(*digest)),
+            Key::BlockRule(path, id) => child(path, EntityKind::BlockRule, id),
+            Key::Payment(path, id) => child(path, EntityKind::Payment, id),
+            Key::PaymentLink(path, id) => child(path, EntityKind::PaymentLink, id),
+        }
+    }
+
+    fn list(&self, query: &Query) -> Option<Listing> {
+        let tenant = match query {
+            Query::Organizations(_) => Incarnation::PLATFORM,
+            Query::Merchants(path, _) => self.organization(path)?,
+            Query::Within(path, ..) => self.merchant(path)?,
+        };
+        let collection = query.collection();
+        let place = |at: &Cursor| (tenant, collection.clone(), at.created_at, at.id.clone());
+        let first = (tenant, collection.clone(), Timestamp::MIN, String::new());
+        // No id reaches this text: ids are ASCII, and the value of a blocklist entry ends before it.
+        let end = (tenant, collection.clone(), Timestamp::MAX, "\u{10ffff}".to_owned());
+        let cursor = query.page().cursor().map(place);
+        let wanted = query.page().limit() as usize + 1;
+        let found: Vec<&EntityRef> = match collection.order() {
+            Order::Ascending => {
+                let from = cursor.map_or(Bound::Included(first.clone()), Bound::Excluded);
+                self.places.range((from, Bound::Excluded(end.clone()))).take(wanted).map(|(_, e)| e).collect()
+            }
+            Order::Descending => {
+                let to = Bound::Excluded(cursor.unwrap_or(end.clone()));
+                let range = self.places.range((Bound::Included(first.clone()), to));
+                range.rev().take(wanted).map(|(_, e)| e).collect()
+            }
+        };
+        let total = collection.is_counted().then(|| self.places.range(first..end).count() as u64);
+        Some(Listing { records: found.into_iter().filter_map(|e| self.record(e)).cloned().collect(), total })
+    }
+
+    fn log(&self, query: &LogQuery) -> Vec<LogEntry> {
+        let within =
+            |entities: &[EntityRef], organization: Option<Incarnation>, merchant: Option<Incarnation>| match &query
+                .scope
+            {
+                LogScope::All => true,
+                LogScope::Organization(incarnation) => organization == Some(*incarnation),
+                LogScope::Merchant(incarnation) => merchant == Some(*incarnation),
+                LogScope::Entity(entity) => entities.contains(entity),
+            };
+        let skip = usize::try_from(query.after.as_u64()).unwrap_or(usize::MAX);
+        self.log
+            .iter()
+            .skip(skip)
+            .filter(|(_, entities, organization, merchant)| within(entities, *organization, *merchant))
+            .take(query.limit.min(MAX_LOG_LIMIT) as usize)
+            .map(|(entry, ..)| entry.clone())
+            .collect()
+    }
+}
+
+/// Where a record stands in the collections of its tenant, or of its organization.
+fn places(record: &Record) -> Vec<Place> {
+    let meta = record.meta();
+    let of = match record {
+        Record::Organization(_) => Incarnation::PLATFORM,
+        Record::Merchant(merchant) => merchant.state.organization,
+        _ => meta.tenant,
+    };
+    let place = |collection| (of, collection, meta.created_at, meta.id.clone());
+    record.collections().into_iter().map(place).collect()
+}
+
+impl Premises for State {
+    fn version(&mut self, entity: &EntityRef) -> Result<Option<u64>, Error> {
+        Ok(self.record(entity).map(|record| record.meta().version))
+    }
+
+    fn holder(&mut self, key: &UniqueKey) -> Result<Option<EntityRef>, Error> {
+        Ok(self.holders.get(key).cloned())
+    }
+
+    fn children(&mut self, entity: &EntityRef) -> Result<Vec<ChildCount>, Error> {
+        let mut counts = BTreeMap::new();
+        for (record, parent) in self.records.values() {
+            if parent.as_ref() == Some(entity) && record.counts_as_child() {
+                *counts.entry(record.kind()).or_default() += 1;
+            }
+        }
+        Ok(counts.into_iter().map(|(kind, count)| ChildCount { kind, count }).collect())
+    }
+
+    fn parent(&mut self, entity: &EntityRef) -> Result<Option<EntityRef>, Error> {
+        let found = self.records.get(entity).filter(|(record, _)| record.counts_as_child());
+        Ok(found.and_then(|(_, parent)| parent.clone()))
+    }
+
+    fn idempotency(&mut self, tenant: Incarnation, key: &IdempotencyKey) -> Result<Option<IdempotencyClaim>, Error> {
+        Ok(self.claims.get(&(tenant, key.clone())).cloned())
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    async fn commit(&self, set: ChangeSet) -> Result<Committed, Error> {
+        let mut state = self.state();
+        match judge(&set, &mut *state)? {
+            Verdict::Apply => Ok(Committed::Applied(state.apply(set))),
+            Verdict::Replay(answer) => Ok(Committed::Replayed(answer)),
+        }
+    }
+
+    async fn get(&self, key: &Key) -> Result<Option<Record>, Error> {
+        Ok(self.state().get(key).cloned())
+    }
+
+    async fn list(&self, query: &Query) -> Result<Option<Listing>, Error> {
+        Ok(self.state().list(query))
+    }
+
+    async fn claim(&self, tenant: Incarnation, key: &IdempotencyKey) -> Result<Option<IdempotencyClaim>, Error> {
+        self.state().idempotency(tenant, key)
+    }
+
+    async fn log(&self, query: &LogQuery) -> Result<Vec<LogEntry>, Error> {
+        Ok(self.state().log(query))
+    }
+
+    async fn head(&self) -> Result<Head, Error> {
+        let state = self.state();
+        let newest = state.log.last().map(|(entry, ..)| entry);
+        Ok(Head {
+            position: newest.map_or(LogPosition::START, |entry| entry.position),
+            configuration: state.configuration,
+            at: newest.map_or(Timestamp::UNIX_EPOCH, |entry| entry.at),
+        })
+    }
+}

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Deserializer};
 
+use crate::error::Fault;
+
 /// What an update says of one field.
 ///
 /// In JSON an absent field keeps, `null` clears, and a value replaces. Clearing a nullable field makes it null;
@@ -46,6 +48,22 @@ impl<T> Patch<T> {
             Self::Keep => {}
             Self::Clear => *field = default,
             Self::Set(value) => *field = value,
+        }
+    }
+
+    /// Applies the patch to a field that always has a value and cannot be cleared.
+    ///
+    /// # Errors
+    ///
+    /// `field.not_nullable`, with the field's path, if the patch clears.
+    pub fn apply_required(self, path: &str, field: &mut T) -> Result<(), Fault> {
+        match self {
+            Self::Keep => Ok(()),
+            Self::Clear => Err(Fault::new("field.not_nullable", "must not be null").at(path)),
+            Self::Set(value) => {
+                *field = value;
+                Ok(())
+            }
         }
     }
 }

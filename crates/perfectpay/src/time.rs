@@ -32,6 +32,11 @@ impl Timestamp {
     /// The beginning of Unix time.
     pub const UNIX_EPOCH: Self = Self(0);
 
+    /// The first moment, 0000-01-01T00:00:00.000Z.
+    pub const MIN: Self = Self(FIRST);
+    /// The last moment, 9999-12-31T23:59:59.999Z.
+    pub const MAX: Self = Self(LAST);
+
     /// The moment so many milliseconds after the beginning of Unix time; `None` outside the years 0000 to 9999.
     pub fn from_unix_millis(millis: i64) -> Option<Self> {
         (FIRST..=LAST).contains(&millis).then_some(Self(millis))

@@ -1,0 +1,135 @@
+//! Organizations: the roof over merchant accounts.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::EntityKind;
+use crate::id::OrganizationId;
+use crate::patch::Patch;
+use crate::store::{State, Stored};
+use crate::text::{Object, Text};
+use crate::time::Timestamp;
+
+/// Whether an organization's merchants act for each other.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, strum::Display, strum::EnumString,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum OrganizationType {
+    /// Its merchants stand side by side.
+    #[default]
+    Standard,
+}
+
+/// The body that creates an organization.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewOrganization {
+    /// What people call it; up to 255 characters, not unique.
+    pub organization_name: Text<255>,
+    /// Kept and not read.
+    #[serde(default)]
+    pub organization_details: Option<Object>,
+    /// Kept and not read.
+    #[serde(default)]
+    pub metadata: Option<Object>,
+}
+
+impl NewOrganization {
+    /// An organization of this name, and nothing else about it.
+    pub fn named(organization_name: Text<255>) -> Self {
+        Self { organization_name, organization_details: None, metadata: None }
+    }
+}
+
+/// The body that updates an organization: absent keeps, null clears, a value replaces as a whole.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OrganizationUpdate {
+    /// The name; null is refused.
+    pub organization_name: Patch<Text<255>>,
+    /// Replaced whole.
+    pub organization_details: Patch<Object>,
+    /// Replaced whole.
+    pub metadata: Patch<Object>,
+    /// Accepted, as it is published, and without effect: platform organizations are not kept.
+    pub platform_merchant_id: Patch<crate::id::MerchantId>,
+}
+
+/// What is kept of an organization.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OrganizationState {
+    /// The name.
+    pub organization_name: Text<255>,
+    /// Kept and not read.
+    pub organization_details: Option<Object>,
+    /// Kept and not read.
+    pub metadata: Option<Object>,
+}
+
+impl State for OrganizationState {
+    const KIND: EntityKind = EntityKind::Organization;
+    type Id = OrganizationId;
+}
+
+impl From<NewOrganization> for OrganizationState {
+    fn from(new: NewOrganization) -> Self {
+        Self {
+            organization_name: new.organization_name,
+            organization_details: new.organization_details,
+            metadata: new.metadata,
+        }
+    }
+}
+
+impl OrganizationState {
+    /// The state after an update.
+    ///
+    /// # Errors
+    ///
+    /// `field.not_nullable` if the name is to be cleared.
+    pub fn updated(&self, update: OrganizationUpdate) -> Result<Self, crate::error::Fault> {
+        let mut state = self.clone();
+        update.organization_name.apply_required("organization_name", &mut state.organization_name)?;
+        update.organization_details.apply_to(&mut state.organization_details);
+        update.metadata.apply_to(&mut state.metadata);
+        Ok(state)
+    }
+}
+
+/// An organization as it is answered.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Organization {
+    /// The id.
+    pub organization_id: OrganizationId,
+    /// The name.
+    pub organization_name: Text<255>,
+    /// Kept and not read.
+    pub organization_details: Option<Object>,
+    /// Kept and not read.
+    pub metadata: Option<Object>,
+    /// Always `standard`.
+    pub organization_type: OrganizationType,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When it was last updated.
+    pub modified_at: Timestamp,
+    /// The version, for `expecting`; not part of the JSON.
+    #[serde(skip)]
+    pub version: u64,
+}
+
+impl From<Stored<OrganizationState>> for Organization {
+    fn from(row: Stored<OrganizationState>) -> Self {
+        Self {
+            organization_id: row.id,
+            organization_name: row.state.organization_name,
+            organization_details: row.state.organization_details,
+            metadata: row.state.metadata,
+            organization_type: OrganizationType::Standard,
+            created_at: row.created_at,
+            modified_at: row.modified_at,
+            version: row.version,
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! What a store checks when it commits, once, as code.
+
+use std::collections::BTreeMap;
+
+use super::change::{Change, ChangeSet, Expectation, IdempotencyClaim, IdempotencyKey};
+use super::record::{EntityRef, Record, UniqueKey};
+use crate::error::{ChildCount, EntityKind, Error, Fault};
+use crate::id::Incarnation;
+use crate::seal::Sealed;
+
+/// What [`judge`] asks a store: the state right before the commit, which nothing else may change until it is applied.
+pub trait Premises {
+    /// The version of a living object.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the engine answers.
+    fn version(&mut self, entity: &EntityRef) -> Result<Option<u64>, Error>;
+
+    /// Which living object has this key.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the engine answers.
+    fn holder(&mut self, key: &UniqueKey) -> Result<Option<EntityRef>, Error>;
+
+    /// The living objects directly below this one that [count as children](Record::counts_as_child), by ascending kind,
+    /// kinds without any left out.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the engine answers.
+    fn children(&mut self, entity: &EntityRef) -> Result<Vec<ChildCount>, Error>;
+
+    /// The living object that holds this one up and [counts it as a child](Record::counts_as_child); `None` if it does
+    /// not live, or does not count.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the engine answers.
+    fn parent(&mut self, entity: &EntityRef) -> Result<Option<EntityRef>, Error>;
+
+    /// What is kept under an idempotency key, expired or not.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the engine answers.
+    fn idempotency(&mut self, tenant: Incarnation, key: &IdempotencyKey) -> Result<Option<IdempotencyClaim>, Error>;
+}
+
+/// What is to be done with a set that nothing stands against.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Verdict {
+    /// Apply its changes in order, keep its claim in place of an expired one, append its entry to the log.
+    Apply,
+    /// Apply nothing: an equal request was carried out under the same idempotency key, and this was its answer.
+    Replay(Sealed),
+}
+
+/// Judges a change set. This function *is* the contract of what a commit checks and of which error wins: the first of
+///
+/// 1. the idempotency key: [`Error::IdempotencyMismatch`], or the verdict [`Verdict::Replay`];
+/// 2. the expectations in order: [`Error::NotFound`], [`Error::Stale`], [`Error::Moved`];
+/// 3. the changes in order, and of one change: its id ([`Error::AlreadyExists`]), its parent ([`Error::NotFound`]), its
+///    version ([`Error::NotFound`], [`Error::Stale`]), its children ([`Error::HasChildren`]), its unique keys
+///    ([`Error::Duplicate`]).
+///
+/// Every change is judged in the state that the changes before it leave. A back-end may call this before it applies a
+/// set, or apply the set against its own constraints and call this only to learn why one of them objected.
+///
+/// # Errors
+///
+/// As listed; [`Error::Invalid`] for a set without changes or with a change behind a cascade; what [`Premises`] answers.
+pub fn judge(set: &ChangeSet, premises: &mut dyn Premises) -> Result<Verdict, Error> {
+    if let Some(claim) = &set.idempotency
+        && let Some(kept) = premises.idempotency(set.owner.tenant(), &claim.key)?
+        && kept.expires_at > set.at
+    {
+        return if kept.request == claim.request {
+            Ok(Verdict::Replay(kept.answer))
+        } else {
+            Err(Error::IdempotencyMismatch)
+        };
+    }
+    if set.changes.is_empty() {
+        return Err(Fault::new("changes.empty", "must have a change").at("changes").into());
+    }
+    for expectation in &set.expectations {
+        expect(expectation, premises)?;
+    }
+    let mut staged = Staged { premises, versions: BTreeMap::new(), holders: BTreeMap::new(), records: BTreeMap::new() };
+    let mut closed = false;
+    for change in &set.changes {
+        if closed {
+            return Err(Fault::new("changes.after_cascade", "must end with the cascade").at("changes").into());
+        }
+        match change {
+            Change::Create(record) => staged.create(set, record)?,
+            Change::Update(record) => staged.update(record)?,
+            Change::Remove { entity, version, cascade } => {
+                staged.remove(entity, *version, *cascade)?;
+                closed = *cascade;
+            }
+        }
+    }
+    Ok(Verdict::Apply)
+}
+
+fn expect(expectation: &Expectation, premises: &mut dyn Premises) -> Result<(), Error> {
+    match expectation {
+        Expectation::Version { entity, version } => at_version(entity, *version, premises.version(entity)?),
+        Expectation::Children { of, kind, count } => {
+            let children = premises.children(of)?;
+            let found = children.iter().find(|c| c.kind == *kind).map_or(0, |c| c.count);
+            if found == *count { Ok(()) } else { Err(Error::Moved { entity: of.named() }) }
+        }
+    }
+}
+
+fn at_version(entity: &EntityRef, expected: u64, found: Option<u64>) -> Result<(), Error> {
+    match found {
+        None => Err(Error::NotFound(entity.named())),
+        Some(found) if found != expected => Err(Error::Stale { entity: entity.named(), expected, found }),
+        Some(_) => Ok(()),
+    }
+}
+
+/// The premises under the changes judged so far.
+struct Staged<'a> {
+    premises: &'a mut dyn Premises,
+    /// Objects that the set touched: their version, or `None` once removed.
+    versions: BTreeMap<EntityRef, Option<u64>>,
+    /// Keys that the set touched: who has them now.
+    holders: BTreeMap<UniqueKey, Option<EntityRef>>,
+    /// Records that the set wrote, to know which keys a later change of theirs frees and whose children they are.
+    records: BTreeMap<EntityRef, (Record, Option<EntityRef>)>,
+}
+
+impl Staged<'_> {
+    fn version(&mut self, entity: &EntityRef) -> Result<Option<u64>, Error> {
+        match self.versions.get(entity) {
+            Some(version) => Ok(*version),
+            None => self.premises.version(entity),
+        }
+    }
+
+    /// Who has the key, other than `but`.
+    fn other_holder(&mut self, key: &UniqueKey, but: &EntityRef) -> Result<Option<EntityRef>, Error> {
+        let holder = match self.holders.get(key) {
+            Some(holder) => holder.clone(),
+            None => self.premises.holder(key)?,
+        };
+        let Some(holder) = holder.filter(|h| h != but) else { return Ok(None) };
+        // Whom the store names may have lost the key to an earlier change of the same set.
+        let lost = match (self.versions.get(&holder), self.records.get(&holder)) {
+            (Some(None), _) => true,
+            (Some(Some(_)), Some((record, _))) => !record.unique_keys().contains(key),
+            _ => false,
+        };
+        Ok(if lost { None } else { Some(holder) })
+    }
+
+    fn create(&mut self, set: &ChangeSet, record: &Record) -> Result<(), Error> {
+        let entity = record.entity();
+        let ids = record.unique_keys().into_iter().filter(names_tenant);
+        let mut taken = self.version(&entity)?.is_some();
+        for id in ids {
+            taken = taken || self.other_holder(&id, &entity)?.is_some();
+        }
+        if taken {
+            return Err(Error::AlreadyExists(entity.named()));
+        }
+        let parent = record.parent(&set.owner);
+        if let Some(parent) = &parent
+            && self.version(parent)?.is_none()
+        {
+            return Err(Error::NotFound(parent.named()));
+        }
+        self.claim(entity, record, parent)
+    }
+
+    fn update(&mut self, record: &Record) -> Result<(), Error> {
+        let entity = record.entity();
+        let found = self.version(&entity)?;
+        at_version(&entity, record.meta().version.saturating_sub(1), found)?;
+        let parent = match self.records.get(&entity) {
+            Some((_, parent)) => parent.clone(),
+            None => self.premises.parent(&entity)?,
+        };
+        self.claim(entity, record, parent)
+    }
+
+    /// Takes the record's unique keys and stages it.
+    fn claim(&mut self, entity: EntityRef, record: &Record, parent: Option<EntityRef>) -> Result<(), Error> {
+        for key in record.unique_keys() {
+            if self.other_holder(&key, &entity)?.is_some() {
+                return Err(Error::Duplicate { kind: entity.kind, field: key.field() });
+            }
+            self.holders.insert(key, Some(entity.clone()));
+        }
+        self.versions.insert(entity.clone(), Some(record.meta().version));
+        self.records.insert(entity, (record.clone(), parent));
+        Ok(())
+    }
+
+    fn remove(&mut self, entity: &EntityRef, version: u64, cascade: bool) -> Result<(), Error> {
+        let found = self.version(entity)?;
+        at_version(entity, version, found)?;
+        if !cascade {
+            let children = self.children(entity)?;
+            if !children.is_empty() {
+                return Err(Error::HasChildren { entity: entity.named(), children });
+            }
+        }
+        self.versions.insert(entity.clone(), None);
+        Ok(())
+    }
+
+    /// The children as the set leaves them so far.
+    fn children(&mut self, entity: &EntityRef) -> Result<Vec<ChildCount>, Error> {
+        let stored = self.premises.children(entity)?;
+        let mut counts: BTreeMap<EntityKind, u64> = stored.iter().map(|c| (c.kind, c.count)).collect();
+        let touched: Vec<(EntityRef, bool)> = self.versions.iter().map(|(e, v)| (e.clone(), v.is_some())).collect();
+        for (child, lives) in touched {
+            let before = self.premises.parent(&child)?;
+            let counted = before.as_ref() == Some(entity);
+            let created = self.records.get(&child).filter(|(_, parent)| parent.as_ref() == Some(entity));
+            let counts_now = match created {
+                Some((record, _)) => lives && record.counts_as_child(),
+                None => lives && counted,
+            };
+            match (counted, counts_now) {
+                (false, true) => *counts.entry(child.kind).or_default() += 1,
+                (true, false) => drop(counts.entry(child.kind).and_modify(|n| *n = n.saturating_sub(1))),
+                _ => {}
+            }
+        }
+        Ok(counts.into_iter().filter(|(_, n)| *n > 0).map(|(kind, count)| ChildCount { kind, count }).collect())
+    }
+}
+
+/// Whether the key is a tenant's id, which answers [`Error::AlreadyExists`] rather than [`Error::Duplicate`].
+fn names_tenant(key: &UniqueKey) -> bool {
+    matches!(key, UniqueKey::OrganizationId(_) | UniqueKey::MerchantId(_))
+}

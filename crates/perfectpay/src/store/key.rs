@@ -1,0 +1,151 @@
+//! Paths to one record and to a page of records.
+
+use super::record::Record;
+use crate::blocklist::{BlockKind, BlockRuleId};
+use crate::id::{
+    ApiKeyId, ConnectorId, DataKeyId, Incarnation, MerchantId, OrganizationId, PaymentId, PaymentLinkId, ProfileId,
+};
+use crate::page::PageRequest;
+use crate::text::Name;
+
+/// How an organization is found.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum OrganizationPath {
+    /// By its id.
+    Id(OrganizationId),
+    /// This incarnation and no later owner of its id.
+    Pinned(Incarnation),
+}
+
+/// How a merchant account is found.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum MerchantPath {
+    /// By its id alone, which is unique over the whole store. Only the host's root handle makes such a path.
+    Id(MerchantId),
+    /// By its id, if it belongs to this organization.
+    Within(OrganizationId, MerchantId),
+    /// This incarnation and no later owner of its id.
+    Pinned(Incarnation),
+}
+
+/// A path to one record.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Key {
+    /// An organization.
+    Organization(OrganizationPath),
+    /// A merchant account.
+    Merchant(MerchantPath),
+    /// A data key.
+    DataKey(MerchantPath, DataKeyId),
+    /// A profile.
+    Profile(MerchantPath, ProfileId),
+    /// A profile by its name.
+    ProfileByName(MerchantPath, Name),
+    /// A merchant account's default profile.
+    DefaultProfile(MerchantPath),
+    /// A connector account.
+    Connector(MerchantPath, ConnectorId),
+    /// An API key.
+    ApiKey(MerchantPath, ApiKeyId),
+    /// An API key by its digest, over the whole store: whose it is, is the answer.
+    ApiKeyByDigest([u8; 32]),
+    /// An entry of a merchant account's blocklist.
+    BlockRule(MerchantPath, BlockRuleId),
+    /// A payment.
+    Payment(MerchantPath, PaymentId),
+    /// A payment link.
+    PaymentLink(MerchantPath, PaymentLinkId),
+}
+
+/// The direction of a collection, by time of creation and then by id as bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// Oldest first.
+    Ascending,
+    /// Newest first.
+    Descending,
+}
+
+/// A collection within its tenant.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Collection {
+    /// All organizations, oldest first.
+    Organizations,
+    /// An organization's merchant accounts, oldest first.
+    Merchants,
+    /// A merchant account's profiles, oldest first.
+    Profiles,
+    /// A merchant account's connector accounts, oldest first.
+    Connectors {
+        /// Only those of this profile.
+        profile: Option<ProfileId>,
+    },
+    /// A merchant account's API keys, revoked ones too, oldest first.
+    ApiKeys,
+    /// A merchant account's blocklist, newest first. The listing counts the whole collection.
+    BlockRules {
+        /// Only entries of this kind.
+        kind: Option<BlockKind>,
+    },
+    /// A merchant account's payments, newest first.
+    Payments,
+    /// A merchant account's payment links, newest first.
+    PaymentLinks,
+}
+
+impl Collection {
+    /// The order.
+    pub fn order(&self) -> Order {
+        match self {
+            Self::Organizations | Self::Merchants | Self::Profiles | Self::Connectors { .. } | Self::ApiKeys => {
+                Order::Ascending
+            }
+            Self::BlockRules { .. } | Self::Payments | Self::PaymentLinks => Order::Descending,
+        }
+    }
+
+    /// Whether a listing says how many there are in all. A store keeps the count with the commits; it does not count
+    /// when it is asked.
+    pub fn is_counted(&self) -> bool {
+        matches!(self, Self::BlockRules { .. })
+    }
+}
+
+/// Whose collection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Query {
+    /// All organizations.
+    Organizations(PageRequest),
+    /// An organization's merchant accounts.
+    Merchants(OrganizationPath, PageRequest),
+    /// A collection of a merchant account: any but organizations and merchant accounts.
+    Within(MerchantPath, Collection, PageRequest),
+}
+
+impl Query {
+    /// Which page.
+    pub fn page(&self) -> &PageRequest {
+        match self {
+            Self::Organizations(page) | Self::Merchants(_, page) | Self::Within(_, _, page) => page,
+        }
+    }
+
+    /// The collection.
+    pub fn collection(&self) -> Collection {
+        match self {
+            Self::Organizations(_) => Collection::Organizations,
+            Self::Merchants(..) => Collection::Merchants,
+            Self::Within(_, collection, _) => collection.clone(),
+        }
+    }
+}
+
+/// A page of records.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Listing {
+    /// The records, in the collection's order: one more than the page's limit where there is a next page, so that the
+    /// caller need not ask again to know.
+    pub records: Vec<Record>,
+    /// How many there are in all, where the collection [is counted](Collection::is_counted).
+    pub total: Option<u64>,
+}

@@ -1,0 +1,171 @@
+//! The log: who did what, when, in the order in which it became visible.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::change::CommitClass;
+use super::record::EntityRef;
+use crate::error::{EntityKind, Fault};
+use crate::id::{ApiKeyId, Incarnation};
+use crate::text::Text;
+use crate::time::Timestamp;
+
+/// Where an entry stands in the log. Later commits have greater positions; they are not numbered without gaps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct LogPosition(u64);
+
+impl LogPosition {
+    /// Before every entry.
+    pub const START: Self = Self(0);
+
+    /// The position with this number, as a back-end keeps it.
+    pub fn from_u64(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// The number.
+    pub fn as_u64(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for LogPosition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+/// Who made a commit. Its text is `host`, `operator:{name}` or `key:{key_id}`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub enum Actor {
+    /// The host, without saying for whom.
+    #[default]
+    Host,
+    /// A person or a system that the host names.
+    Operator(Text<128>),
+    /// The holder of an API key.
+    ApiKey(ApiKeyId),
+}
+
+impl fmt::Display for Actor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Host => f.write_str("host"),
+            Self::Operator(name) => write!(f, "operator:{name}"),
+            Self::ApiKey(id) => write!(f, "key:{id}"),
+        }
+    }
+}
+
+impl FromStr for Actor {
+    type Err = Fault;
+
+    fn from_str(text: &str) -> Result<Self, Fault> {
+        match text.split_once(':') {
+            None if text == "host" => Ok(Self::Host),
+            Some(("operator", name)) => name.parse().map(Self::Operator),
+            Some(("key", id)) => id.parse().map(Self::ApiKey),
+            _ => Err(Fault::new("actor.malformed", "must be `host`, `operator:…` or `key:…`")),
+        }
+    }
+}
+
+impl Serialize for Actor {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Actor {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        crate::json::parsed(deserializer)
+    }
+}
+
+/// What happened to an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, strum::Display, strum::EnumString)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum Verb {
+    /// It came into being.
+    Created,
+    /// It has a new version.
+    Updated,
+    /// It is an API key, and its digest is gone.
+    Revoked,
+    /// It went, and everything below it.
+    Removed,
+}
+
+/// One object's part in a commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogChange {
+    /// The object's kind.
+    pub kind: EntityKind,
+    /// Its id.
+    pub id: String,
+    /// What happened to it.
+    pub verb: Verb,
+    /// The version it has since; of a removal the version that was removed.
+    pub version: u64,
+}
+
+/// One commit. It never holds a secret: ids, verbs and versions only.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LogEntry {
+    /// Where it stands.
+    pub position: LogPosition,
+    /// When it was committed; never before the entry in front of it.
+    pub at: Timestamp,
+    /// Who made it.
+    pub actor: Actor,
+    /// Whether snapshots follow it.
+    pub class: CommitClass,
+    /// The organization's id at that time.
+    pub organization_id: Option<String>,
+    /// The merchant account's id at that time.
+    pub merchant_id: Option<String>,
+    /// What it changed, in order.
+    pub changes: Vec<LogChange>,
+}
+
+/// Whose part of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogScope {
+    /// All of it.
+    All,
+    /// An organization's and its merchants'.
+    Organization(Incarnation),
+    /// A merchant account's.
+    Merchant(Incarnation),
+    /// One object's.
+    Entity(EntityRef),
+}
+
+/// The most entries that one [`LogQuery`] asks for.
+pub const MAX_LOG_LIMIT: u32 = 1_000;
+
+/// Which entries of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogQuery {
+    /// Whose.
+    pub scope: LogScope,
+    /// Behind which position.
+    pub after: LogPosition,
+    /// At most how many; more than [`MAX_LOG_LIMIT`] is answered as that.
+    pub limit: u32,
+}
+
+/// Where the log ends. Both positions are [`LogPosition::START`] while it is empty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Head {
+    /// The newest entry.
+    pub position: LogPosition,
+    /// The newest entry of the class [`CommitClass::Configuration`].
+    pub configuration: LogPosition,
+    /// The newest entry's time, or the beginning of Unix time.
+    pub at: Timestamp,
+}

@@ -1,0 +1,99 @@
+//! The Store contract: how everything is kept, and how little a back-end has to know.
+//!
+//! A back-end implements [`Store`], six methods. One of them writes: [`Store::commit`] applies a [`ChangeSet`] whole or
+//! not at all, and appends one [`LogEntry`] in the same transaction. The rules of payments are not in here; a store
+//! knows kinds of records, who is whose child, which keys are unique, and versions. What it must check when it commits
+//! is [`judge`], written once as code that a back-end may call.
+//!
+//! Identity: a tenant is its [`Incarnation`](crate::Incarnation), which is in every row; ids, which can be used again,
+//! lead to it. Reads therefore take a *path* of ids ([`Key`], [`Query`]), and a path that does not match the stored
+//! hierarchy is absent, whoever owns what lies at its end.
+
+mod change;
+mod judge;
+mod key;
+mod log;
+mod record;
+
+use std::fmt::Debug;
+
+use async_trait::async_trait;
+
+pub use self::change::{
+    Change, ChangeSet, CommitClass, Committed, Expectation, IdempotencyClaim, IdempotencyKey, Owner, Receipt, TenantRef,
+};
+pub use self::judge::{Premises, Verdict, judge};
+pub use self::key::{Collection, Key, Listing, MerchantPath, Order, OrganizationPath, Query};
+pub use self::log::{Actor, Head, LogChange, LogEntry, LogPosition, LogQuery, LogScope, MAX_LOG_LIMIT, Verb};
+pub use self::record::{EntityRef, Record, RowMeta, State, Stored, UniqueKey};
+use crate::error::Error;
+use crate::id::Incarnation;
+
+/// Keeps records. See the [module](self) for the contract as a whole; what follows are its sentences, each held by
+/// cases of the testkit.
+///
+/// 1. **Atomic.** A commit applies every change in order, or none; its entry in the log is part of it. Once `commit`
+///    returns, every later read sees it, and it is as durable as the store promises.
+/// 2. **Checked.** A commit that [`judge`] refuses changes nothing, leaves no entry in the log, and answers with
+///    `judge`'s error, also when other commits run at the same moment.
+/// 3. **Isolated.** A read answers only from what its path names. A foreign object is answered as an absent one.
+/// 4. **Absent is `None`.** Neither `get` nor `list` turns absence into an error.
+/// 5. **Ordered.** A list has the order that its [`Collection`] names, ties broken by id as bytes; its cursor is
+///    exclusive; records that come or go between two pages are never the cause that another is skipped or repeated.
+/// 6. **Followed.** [`LogPosition`]s are ordered as commits become visible. A reader that asks again and again for what
+///    comes after the last position it saw misses no commit and sees none twice, whatever is committed meanwhile. A
+///    position is not a count: numbers may be left out.
+/// 7. **Exact.** Records read back equal to what was written: text keeps its case and characters, times their
+///    milliseconds.
+/// 8. **Cancel-safe.** A future that is dropped leaves the commit wholly done or wholly not done, and the store usable.
+/// 9. **Honest.** A write whose outcome the store cannot know answers [`Error::OutcomeUnknown`], and the store then
+///    refuses to write until it is opened again. Every other error means that nothing was written.
+#[async_trait]
+pub trait Store: Debug + Send + Sync + 'static {
+    /// Applies the changes, or none of them, and appends one entry to the log.
+    ///
+    /// Where the set claims an idempotency key that is already kept and not expired at the set's time, nothing is
+    /// applied: the answer is [`Committed::Replayed`] if the requests are equal.
+    ///
+    /// The entry's time is the later of the set's time and the newest entry's, so that the log's times never step back.
+    ///
+    /// # Errors
+    ///
+    /// What [`judge`] answers; [`Error::Unavailable`], [`Error::OutcomeUnknown`] and [`Error::Corrupt`] from the engine.
+    async fn commit(&self, set: ChangeSet) -> Result<Committed, Error>;
+
+    /// One record, or `None` if the path does not lead to a living one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] and [`Error::Corrupt`] from the engine.
+    async fn get(&self, key: &Key) -> Result<Option<Record>, Error>;
+
+    /// One page of a collection, or `None` if the path does not lead to a living parent.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::get`].
+    async fn list(&self, query: &Query) -> Result<Option<Listing>, Error>;
+
+    /// What is kept under an idempotency key of a tenant, expired or not.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::get`].
+    async fn claim(&self, tenant: Incarnation, key: &IdempotencyKey) -> Result<Option<IdempotencyClaim>, Error>;
+
+    /// Entries of the log, oldest first. Entries of removed tenants stay.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::get`].
+    async fn log(&self, query: &LogQuery) -> Result<Vec<LogEntry>, Error>;
+
+    /// Where the log ends.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::get`].
+    async fn head(&self) -> Result<Head, Error>;
+}

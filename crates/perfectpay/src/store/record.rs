@@ -1,0 +1,369 @@
+//! Records: what crosses the [`Store`](super::Store) trait, and the facts about them that a back-end needs.
+
+use std::fmt::Debug;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::change::Owner;
+use super::key::Collection;
+use super::log::Verb;
+use crate::api_key::ApiKeyState;
+use crate::blocklist::BlockRuleState;
+use crate::connector::ConnectorState;
+use crate::error::{Entity, EntityKind, Error};
+use crate::id::Incarnation;
+use crate::merchant::{DataKeyState, MerchantState};
+use crate::organization::OrganizationState;
+use crate::payment::{PaymentLinkState, PaymentState};
+use crate::profile::ProfileState;
+use crate::time::Timestamp;
+
+/// What is kept of one kind of object. Everything in it goes into one JSON column; what a back-end searches, constrains
+/// or orders is told by [`Record`] besides.
+pub trait State: Serialize + DeserializeOwned + Clone + PartialEq + Debug + Send + Sync + 'static {
+    /// The kind.
+    const KIND: EntityKind;
+    /// How objects of the kind are named.
+    type Id: std::fmt::Display + std::str::FromStr<Err = crate::error::Fault> + Clone + PartialEq + Debug + Send + Sync;
+}
+
+/// A state with its place and its history.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stored<S: State> {
+    /// The tenant: of an organization and of a merchant account their own incarnation, of all else the merchant's.
+    pub tenant: Incarnation,
+    /// The object's id.
+    pub id: S::Id,
+    /// 1 when created, one more with every update.
+    pub version: u64,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When it was last updated.
+    pub modified_at: Timestamp,
+    /// What is kept of it.
+    pub state: S,
+}
+
+impl<S: State> Stored<S> {
+    /// A new object, at version 1.
+    pub fn new(tenant: Incarnation, id: S::Id, now: Timestamp, state: S) -> Self {
+        Self { tenant, id, version: 1, created_at: now, modified_at: now, state }
+    }
+
+    /// The object after an update: the next version, with another state.
+    pub fn next(&self, now: Timestamp, state: S) -> Self {
+        Self {
+            version: self.version.saturating_add(1),
+            modified_at: now.max(self.modified_at),
+            state,
+            tenant: self.tenant,
+            id: self.id.clone(),
+            created_at: self.created_at,
+        }
+    }
+
+    /// How commits and errors name the object.
+    pub fn entity(&self) -> EntityRef {
+        EntityRef { kind: S::KIND, tenant: self.tenant, id: self.id.to_string() }
+    }
+}
+
+/// One living object, exactly: its tenant's incarnation is part of it.
+///
+/// Two are equal when kind, tenant and id are; of an organization or a merchant account kind and incarnation say it
+/// all, and the id is only its name.
+#[derive(Debug, Clone)]
+pub struct EntityRef {
+    /// The kind.
+    pub kind: EntityKind,
+    /// The tenant's incarnation.
+    pub tenant: Incarnation,
+    /// The id.
+    pub id: String,
+}
+
+impl EntityRef {
+    fn identity(&self) -> (EntityKind, Incarnation, &str) {
+        let is_tenant = matches!(self.kind, EntityKind::Organization | EntityKind::Merchant);
+        (self.kind, self.tenant, if is_tenant { "" } else { &self.id })
+    }
+
+    /// The object as an error names it.
+    pub fn named(&self) -> Entity {
+        Entity::new(self.kind, &self.id)
+    }
+}
+
+impl PartialEq for EntityRef {
+    fn eq(&self, other: &Self) -> bool {
+        self.identity() == other.identity()
+    }
+}
+
+impl Eq for EntityRef {}
+
+impl PartialOrd for EntityRef {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for EntityRef {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.identity().cmp(&other.identity())
+    }
+}
+
+impl std::hash::Hash for EntityRef {
+    fn hash<H: std::hash::Hasher>(&self, hasher: &mut H) {
+        self.identity().hash(hasher);
+    }
+}
+
+/// A value that only one living object may have.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum UniqueKey {
+    /// An organization's id, over the whole store.
+    OrganizationId(String),
+    /// A merchant account's id, over the whole store.
+    MerchantId(String),
+    /// A merchant account's publishable key, over the whole store.
+    PublishableKey(String),
+    /// A profile's name within its merchant account, compared character by character.
+    ProfileName(Incarnation, String),
+    /// The default profile of a merchant account, of which there is at most one.
+    DefaultProfile(Incarnation),
+    /// A connector account's label within its profile: merchant, profile id, label.
+    ConnectorLabel(Incarnation, String, String),
+    /// An API key's digest, over the whole store.
+    ApiKeyDigest([u8; 32]),
+}
+
+impl UniqueKey {
+    /// The field that a [`Error::Duplicate`] names. Tenants' ids answer [`Error::AlreadyExists`] instead.
+    pub fn field(&self) -> &'static str {
+        match self {
+            Self::OrganizationId(_) => "organization_id",
+            Self::MerchantId(_) => "merchant_id",
+            Self::PublishableKey(_) => "publishable_key",
+            Self::ProfileName(..) => "profile_name",
+            Self::DefaultProfile(_) => "default_profile",
+            Self::ConnectorLabel(..) => "connector_label",
+            Self::ApiKeyDigest(_) => "api_key",
+        }
+    }
+}
+
+/// The columns of a row that are the same for every kind.
+#[derive(Debug, Clone)]
+pub struct RowMeta {
+    /// The tenant's incarnation.
+    pub tenant: Incarnation,
+    /// The id's text.
+    pub id: String,
+    /// The version.
+    pub version: u64,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When it was last updated.
+    pub modified_at: Timestamp,
+}
+
+macro_rules! records {
+    ($($(#[$doc:meta])* $kind:ident($state:ident),)+) => {
+        /// Any record. Closed: a new kind is a new variant, and every back-end then fails to compile until it keeps it.
+        #[derive(Debug, Clone, PartialEq)]
+        pub enum Record { $($(#[$doc])* $kind(Stored<$state>),)+ }
+
+        impl Record {
+            /// The kind.
+            pub fn kind(&self) -> EntityKind {
+                match self { $(Self::$kind(_) => EntityKind::$kind,)+ }
+            }
+
+            /// The object, exactly.
+            pub fn entity(&self) -> EntityRef {
+                match self { $(Self::$kind(row) => row.entity(),)+ }
+            }
+
+            /// The columns that every kind has.
+            pub fn meta(&self) -> RowMeta {
+                match self { $(Self::$kind(row) => RowMeta {
+                    tenant: row.tenant,
+                    id: row.id.to_string(),
+                    version: row.version,
+                    created_at: row.created_at,
+                    modified_at: row.modified_at,
+                },)+ }
+            }
+
+            /// What goes into the JSON column.
+            ///
+            /// # Errors
+            ///
+            /// [`Error::Corrupt`] if the state is not JSON, which none of ours is not.
+            pub fn body(&self) -> Result<String, Error> {
+                let text = match self { $(Self::$kind(row) => serde_json::to_string(&row.state),)+ };
+                text.map_err(|e| Error::Corrupt { what: "a record is not JSON".into(), source: Some(e.into()) })
+            }
+
+            /// Puts a record together from its columns.
+            ///
+            /// # Errors
+            ///
+            /// [`Error::Corrupt`], which names the kind and the id, if the columns cannot be a record's.
+            pub fn decode(kind: EntityKind, meta: RowMeta, body: &str) -> Result<Self, Error> {
+                match kind { $(EntityKind::$kind => Stored::decode(meta, body).map(Self::$kind),)+ }
+            }
+        }
+
+        $(impl TryFrom<Record> for Stored<$state> {
+            type Error = Error;
+
+            fn try_from(record: Record) -> Result<Self, Error> {
+                match record {
+                    Record::$kind(row) => Ok(row),
+                    other => Err(Error::corrupt(format!("a {} where a {} was asked for", other.kind(), EntityKind::$kind))),
+                }
+            }
+        }
+
+        impl From<Stored<$state>> for Record {
+            fn from(row: Stored<$state>) -> Self {
+                Self::$kind(row)
+            }
+        })+
+    };
+}
+
+records! {
+    /// An organization.
+    Organization(OrganizationState),
+    /// A merchant account.
+    Merchant(MerchantState),
+    /// A merchant's data key, wrapped.
+    DataKey(DataKeyState),
+    /// A business profile.
+    Profile(ProfileState),
+    /// A connector account.
+    Connector(ConnectorState),
+    /// An API key.
+    ApiKey(ApiKeyState),
+    /// An entry of a blocklist.
+    BlockRule(BlockRuleState),
+    /// A payment.
+    Payment(PaymentState),
+    /// A payment link.
+    PaymentLink(PaymentLinkState),
+}
+
+impl<S: State> Stored<S> {
+    fn decode(meta: RowMeta, body: &str) -> Result<Self, Error> {
+        let corrupt = |source: crate::error::Source| Error::Corrupt {
+            what: format!("the record of {} `{}`", S::KIND, meta.id),
+            source: Some(source),
+        };
+        Ok(Self {
+            tenant: meta.tenant,
+            id: meta.id.parse().map_err(|fault: crate::error::Fault| corrupt(fault.into()))?,
+            version: meta.version,
+            created_at: meta.created_at,
+            modified_at: meta.modified_at,
+            // serde's message may quote a value; the line and column say enough.
+            state: serde_json::from_str(body)
+                .map_err(|e| corrupt(format!("line {}, column {}", e.line(), e.column()).into()))?,
+        })
+    }
+}
+
+impl Record {
+    /// The object that must live for this one to live; `None` for an organization.
+    pub fn parent(&self, owner: &Owner) -> Option<EntityRef> {
+        let tenant_of = |kind, tenant: Incarnation, named: Option<&super::TenantRef>| {
+            // Errors name the parent as the caller knows it; who it is, is the incarnation alone.
+            let id = named.filter(|t| t.incarnation == tenant).map_or_else(|| tenant.to_string(), |t| t.id.clone());
+            Some(EntityRef { kind, tenant, id })
+        };
+        let within = |tenant, kind, id: String| Some(EntityRef { kind, tenant, id });
+        match self {
+            Self::Organization(_) => None,
+            Self::Merchant(m) => tenant_of(EntityKind::Organization, m.state.organization, owner.organization.as_ref()),
+            Self::DataKey(row) => tenant_of(EntityKind::Merchant, row.tenant, owner.merchant.as_ref()),
+            Self::Profile(row) => tenant_of(EntityKind::Merchant, row.tenant, owner.merchant.as_ref()),
+            Self::ApiKey(row) => tenant_of(EntityKind::Merchant, row.tenant, owner.merchant.as_ref()),
+            Self::BlockRule(row) => tenant_of(EntityKind::Merchant, row.tenant, owner.merchant.as_ref()),
+            Self::Connector(row) => within(row.tenant, EntityKind::Profile, row.state.profile_id.to_string()),
+            Self::Payment(row) => within(row.tenant, EntityKind::Profile, row.state.profile_id.to_string()),
+            Self::PaymentLink(row) => within(row.tenant, EntityKind::Payment, row.state.payment_id.to_string()),
+        }
+    }
+
+    /// The values that no other living object may have.
+    pub fn unique_keys(&self) -> Vec<UniqueKey> {
+        match self {
+            Self::Organization(row) => vec![UniqueKey::OrganizationId(row.id.to_string())],
+            Self::Merchant(row) => vec![
+                UniqueKey::MerchantId(row.id.to_string()),
+                UniqueKey::PublishableKey(row.state.publishable_key.to_string()),
+            ],
+            Self::Profile(row) => {
+                let mut keys = vec![UniqueKey::ProfileName(row.tenant, row.state.profile_name.to_string())];
+                if row.state.is_default {
+                    keys.push(UniqueKey::DefaultProfile(row.tenant));
+                }
+                keys
+            }
+            Self::Connector(row) => vec![UniqueKey::ConnectorLabel(
+                row.tenant,
+                row.state.profile_id.to_string(),
+                row.state.connector_label.to_string(),
+            )],
+            Self::ApiKey(row) => row.state.digest.iter().map(|d| UniqueKey::ApiKeyDigest(d.digest)).collect(),
+            Self::DataKey(_) | Self::BlockRule(_) | Self::Payment(_) | Self::PaymentLink(_) => Vec::new(),
+        }
+    }
+
+    /// Whether the object holds up its parent: a removal that does not cascade is refused while one lives.
+    pub fn counts_as_child(&self) -> bool {
+        match self {
+            Self::DataKey(_) => false,
+            Self::ApiKey(row) => row.state.revoked_at.is_none(),
+            Self::Organization(_)
+            | Self::Merchant(_)
+            | Self::Profile(_)
+            | Self::Connector(_)
+            | Self::BlockRule(_)
+            | Self::Payment(_)
+            | Self::PaymentLink(_) => true,
+        }
+    }
+
+    /// The collections of `tenant` (for a merchant account: of its organization) that the object is listed in.
+    pub fn collections(&self) -> Vec<Collection> {
+        match self {
+            Self::Organization(_) => vec![Collection::Organizations],
+            Self::Merchant(_) => vec![Collection::Merchants],
+            Self::DataKey(_) => Vec::new(),
+            Self::Profile(_) => vec![Collection::Profiles],
+            Self::Connector(row) => vec![
+                Collection::Connectors { profile: None },
+                Collection::Connectors { profile: Some(row.state.profile_id.clone()) },
+            ],
+            Self::ApiKey(_) => vec![Collection::ApiKeys],
+            Self::BlockRule(row) => {
+                vec![Collection::BlockRules { kind: None }, Collection::BlockRules { kind: Some(row.state.kind) }]
+            }
+            Self::Payment(_) => vec![Collection::Payments],
+            Self::PaymentLink(_) => vec![Collection::PaymentLinks],
+        }
+    }
+
+    /// What the log says of an update to this state.
+    pub(super) fn verb_of_update(&self) -> Verb {
+        match self {
+            Self::ApiKey(row) if row.state.revoked_at.is_some() => Verb::Revoked,
+            _ => Verb::Updated,
+        }
+    }
+}
