@@ -149,7 +149,7 @@ impl State {
             }
         }
         if let Some(claim) = set.idempotency {
-            self.claims.insert((set.owner.tenant(), claim.key.clone()), claim);
+            self.claims.insert((claim.tenant, claim.key.clone()), claim);
         }
         let incarnation = |tenant: Option<perfectpay::store::TenantRef>| tenant.map(|t| t.incarnation);
         self.log.push((entry, entities, incarnation(set.owner.organization), incarnation(set.owner.merchant)));

@@ -30,14 +30,6 @@ pub struct Owner {
     pub merchant: Option<TenantRef>,
 }
 
-impl Owner {
-    /// The tenant that idempotency keys and the index of the log belong to.
-    pub fn tenant(&self) -> Incarnation {
-        let owner = self.merchant.as_ref().or(self.organization.as_ref());
-        owner.map_or(Incarnation::PLATFORM, |tenant| tenant.incarnation)
-    }
-}
-
 /// Whether a commit changes what decisions are made from. Snapshots follow the first class only.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, strum::Display, strum::EnumString,
@@ -140,9 +132,11 @@ impl<'de> Deserialize<'de> for IdempotencyKey {
     }
 }
 
-/// A claim on an idempotency key: kept with the commit, in the same transaction, under [`Owner::tenant`].
+/// A claim on an idempotency key: kept with the commit, in the same transaction.
 #[derive(Debug, Clone, PartialEq)]
 pub struct IdempotencyClaim {
+    /// The tenant in which the key is unique: the parent of what the command creates.
+    pub tenant: Incarnation,
     /// The key.
     pub key: IdempotencyKey,
     /// HMAC-SHA-256 of the request in canonical form.

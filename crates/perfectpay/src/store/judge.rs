@@ -73,7 +73,7 @@ pub enum Verdict {
 /// As listed; [`Error::Invalid`] for a set without changes or with a change behind a cascade; what [`Premises`] answers.
 pub fn judge(set: &ChangeSet, premises: &mut dyn Premises) -> Result<Verdict, Error> {
     if let Some(claim) = &set.idempotency
-        && let Some(kept) = premises.idempotency(set.owner.tenant(), &claim.key)?
+        && let Some(kept) = premises.idempotency(claim.tenant, &claim.key)?
         && kept.expires_at > set.at
     {
         return if kept.request == claim.request {
