@@ -1,6 +1,5 @@
 //! JSON in: bodies of the contract become typed values, or a [`Fault`] with the path of what is wrong.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -53,9 +52,7 @@ pub fn from_value<T: DeserializeOwned>(body: serde_json::Value) -> Result<T, Err
 fn fault(path: &str, error: &serde_json::Error) -> Fault {
     let message = error.to_string();
     let quoted = |prefix: &str| message.strip_prefix(prefix).and_then(|rest| rest.split('`').next());
-    let (field, fault) = if let Some((code, text)) = carried(&message) {
-        (None, Fault::new(code, text))
-    } else if let Some(field) = quoted("unknown field `") {
+    let (field, fault) = if let Some(field) = quoted("unknown field `") {
         (Some(field), Fault::new("json.unknown_field", "is not a known field"))
     } else if let Some(field) = quoted("missing field `") {
         (Some(field), Fault::new("json.missing_field", "is required"))
@@ -69,6 +66,9 @@ fn fault(path: &str, error: &serde_json::Error) -> Fault {
         let expected = message.rsplit_once(", expected ").map_or("another type", |(_, expected)| expected);
         let expected = expected.rsplit_once(" at line ").map_or(expected, |(expected, _)| expected);
         (None, Fault::new("json.wrong_type", format!("must be {expected}")))
+    // Only now: the messages above quote the input, which could hold the marks of one of ours.
+    } else if let Some(fault) = carried(&message) {
+        (None, fault)
     } else {
         let place = format!("is not valid JSON at line {}, column {}", error.line(), error.column());
         (None, Fault::new("json.malformed", place))
@@ -79,20 +79,32 @@ fn fault(path: &str, error: &serde_json::Error) -> Fault {
         Some(field) if path == field || path.ends_with(&format!(".{field}")) => fault.at(path),
         Some(field) if path.is_empty() => fault.at(field),
         Some(field) => fault.at(format!("{path}.{field}")),
-        None => fault.at(path),
+        None => {
+            let path = join(path, fault.path());
+            fault.at(path)
+        }
     }
 }
 
-/// The code and text that one of our own types wrote into a serde message.
-fn carried(message: &str) -> Option<(Cow<'static, str>, String)> {
+/// The fault that one of our own types wrote into a serde message.
+fn carried(message: &str) -> Option<Fault> {
     let (text, rest) = message.split_once(" [[")?;
-    let (code, _) = rest.split_once("]]")?;
-    Some((Cow::Owned(code.to_owned()), text.to_owned()))
+    // From the back: a path may itself end in a bracket.
+    let (mark, _) = rest.rsplit_once("]]")?;
+    let (code, path) = mark.split_once('|')?;
+    Some(Fault::new(code.to_owned(), text.to_owned()).at(path))
 }
 
-/// Hands a fault through serde, whose errors are text; [`fault`] takes it apart again.
+/// The path of `inner`, which counts from `outer`.
+pub(crate) fn join(outer: &str, inner: &str) -> String {
+    let dot = if outer.is_empty() || inner.is_empty() || inner.starts_with('[') { "" } else { "." };
+    format!("{outer}{dot}{inner}")
+}
+
+/// Hands a fault through serde, whose errors are text; [`fault`] takes it apart again. The fault's own path counts from
+/// the value that is being read.
 pub(crate) fn refuse<E: serde::de::Error>(fault: &Fault) -> E {
-    E::custom(format_args!("{} [[{}]]", fault.message(), fault.code()))
+    E::custom(format_args!("{} [[{}|{}]]", fault.message(), fault.code(), fault.path()))
 }
 
 /// Deserialises a type that is parsed from a string, borrowing the string where the input allows it.
@@ -116,4 +128,51 @@ where
     }
 
     deserializer.deserialize_str(Text(std::marker::PhantomData))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct Pair;
+
+    impl<'de> Deserialize<'de> for Pair {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            let path = String::deserialize(deserializer)?;
+            Err(refuse(&Fault::new("pair.odd", "must be even").at(path)))
+        }
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[allow(dead_code, reason = "only its errors are looked at")]
+    struct Body {
+        pairs: Vec<Pair>,
+    }
+
+    fn path_and_code(body: &str) -> (String, String) {
+        match from_slice::<Body>(body.as_bytes()) {
+            Err(Error::Invalid(fault)) => (fault.path().to_owned(), fault.code().to_owned()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_fault_within_a_value_lengthens_the_path_to_it() {
+        for (inner, path) in
+            [("", "pairs[0]"), ("left", "pairs[0].left"), ("[3]", "pairs[0][3]"), ("[3].x", "pairs[0][3].x")]
+        {
+            let body = format!(r#"{{"pairs": ["{inner}"]}}"#);
+            assert_eq!(path_and_code(&body), (path.to_owned(), "pair.odd".to_owned()));
+        }
+    }
+
+    #[test]
+    fn a_body_cannot_forge_a_fault_of_ours() {
+        assert_eq!(path_and_code(r#"{"a [[forged|]]": 1}"#).1, "json.unknown_field");
+        assert_eq!(path_and_code(r#"{"pairs": "a [[forged|]]"}"#).1, "json.wrong_type");
+    }
 }

@@ -1,19 +1,29 @@
-//! Connector accounts.
-use crate::error::EntityKind;
-use crate::id::{ConnectorId, ProfileId};
-use crate::store::State;
-use crate::text::Text;
-use serde::{Deserialize, Serialize};
+//! Connector accounts: what is known of the processors, the credentials for them, and the payment methods they take.
+//!
+//! This module owns the vocabulary: [`Catalogue`] says which connectors there are and what each accepts,
+//! [`ConnectorAuth`] holds one account's credentials, [`EnabledMethods`] the methods it is used for. All of it is
+//! values; one that was read from JSON satisfies its rules, one built by hand is held against them with its `check`.
+//!
+//! ```
+//! use perfectpay::{AuthType, Catalogue, ConnectorType};
+//!
+//! let catalogue = Catalogue::published();
+//! let stripe = catalogue.check(&"stripe".parse()?, ConnectorType::PaymentProcessor, AuthType::HeaderKey, false)?;
+//! assert!(stripe.routable && stripe.payouts);
+//! # Ok::<(), perfectpay::Fault>(())
+//! ```
 
-/// What is kept of a connector account.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ConnectorState {
-    /// The profile.
-    pub profile_id: ProfileId,
-    /// The label.
-    pub connector_label: Text<255>,
-}
-impl State for ConnectorState {
-    const KIND: EntityKind = EntityKind::Connector;
-    type Id = ConnectorId;
-}
+mod auth;
+mod catalogue;
+mod method_type;
+mod methods;
+mod published;
+mod words;
+
+pub use auth::*;
+pub use catalogue::*;
+pub use method_type::*;
+pub use methods::*;
+
+mod state;
+pub use self::state::ConnectorState;

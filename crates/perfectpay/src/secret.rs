@@ -1,0 +1,160 @@
+//! Values that are shown to nobody: how a credential is masked, and a JSON object that hides what it holds.
+
+use std::fmt;
+use std::io;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use zeroize::Zeroize as _;
+
+/// The form in which a credential may be shown: as many characters as it has, all `*` but the first two and the last
+/// two; of a credential of up to four characters none is left.
+///
+/// ```
+/// use perfectpay::secret::mask;
+///
+/// assert_eq!(mask("sk_test_123"), "sk*******23");
+/// assert_eq!(mask("1234"), "****");
+/// ```
+pub fn mask(secret: &str) -> String {
+    let length = secret.chars().count();
+    let shown = |at: usize| length > 4 && (at < 2 || at >= length - 2);
+    secret.chars().enumerate().map(|(at, c)| if shown(at) { c } else { '*' }).collect()
+}
+
+/// The same JSON with every secret masked: a string as by [`mask`], a number or a truth value as `"***"`, for digits
+/// can be a secret too and their count would tell of it. Names of members, nulls and the structure stay.
+pub fn mask_json(secret: &Value) -> Value {
+    match secret {
+        Value::Null => Value::Null,
+        Value::Bool(_) | Value::Number(_) => "***".into(),
+        Value::String(text) => mask(text).into(),
+        Value::Array(items) => items.iter().map(mask_json).collect(),
+        Value::Object(map) => map.iter().map(|(name, value)| (name.clone(), mask_json(value))).collect(),
+    }
+}
+
+/// Whether `text` is what [`mask`] answers, so that a caller may be sending back what it was shown. Empty text is not.
+pub fn looks_masked(text: &str) -> bool {
+    !text.is_empty() && mask(text) == text
+}
+
+/// A JSON object whose values are secrets. `Debug` shows none of them, and dropping it wipes its strings.
+///
+/// It has no `Serialize`: [`SecretObject::expose`] is the word to look for where a secret leaves.
+#[derive(Clone, Deserialize)]
+#[serde(transparent)]
+pub struct SecretObject(Map<String, Value>);
+
+impl SecretObject {
+    /// The members in clear.
+    pub fn expose(&self) -> &Map<String, Value> {
+        &self.0
+    }
+
+    /// Whether `is` holds of any string in it, however deep.
+    pub(crate) fn any_text(&self, is: impl Fn(&str) -> bool) -> bool {
+        fn holds(value: &Value, is: &dyn Fn(&str) -> bool) -> bool {
+            match value {
+                Value::Null | Value::Bool(_) | Value::Number(_) => false,
+                Value::String(text) => is(text),
+                Value::Array(items) => items.iter().any(|item| holds(item, is)),
+                Value::Object(map) => map.values().any(|value| holds(value, is)),
+            }
+        }
+        self.0.values().any(|value| holds(value, &is))
+    }
+}
+
+impl From<Map<String, Value>> for SecretObject {
+    fn from(map: Map<String, Value>) -> Self {
+        Self(map)
+    }
+}
+
+impl fmt::Debug for SecretObject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretObject([REDACTED])")
+    }
+}
+
+impl Drop for SecretObject {
+    fn drop(&mut self) {
+        fn wipe(value: &mut Value) {
+            match value {
+                Value::Null => {}
+                Value::Bool(_) | Value::Number(_) => *value = Value::Null,
+                Value::String(text) => text.zeroize(),
+                Value::Array(items) => items.iter_mut().for_each(wipe),
+                Value::Object(map) => map.values_mut().for_each(wipe),
+            }
+        }
+        self.0.values_mut().for_each(wipe);
+    }
+}
+
+/// How many bytes `value` takes as JSON, counted without writing it anywhere. `usize::MAX` for what is not JSON.
+pub(crate) fn json_len(value: &impl Serialize) -> usize {
+    struct Count(usize);
+
+    impl io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 = self.0.saturating_add(bytes.len());
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    let mut count = Count(0);
+    serde_json::to_writer(&mut count, value).map_or(usize::MAX, |()| count.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_mask_keeps_the_length_in_characters_and_at_most_four_of_them() {
+        for (secret, masked) in
+            [("", ""), ("a", "*"), ("abcd", "****"), ("abcde", "ab*de"), ("äöüß€", "äö*ß€"), ("sk_test_1", "sk*****_1")]
+        {
+            assert_eq!(mask(secret), masked);
+        }
+    }
+
+    #[test]
+    fn only_what_a_mask_answers_looks_masked() {
+        for masked in ["*", "****", "********", "ab*de", "sk*****_1"] {
+            assert!(looks_masked(masked), "{masked}");
+        }
+        for clear in ["", "a", "abcd", "ab*d", "abcde", "sk_*****_1", "*abc*"] {
+            assert!(!looks_masked(clear), "{clear}");
+        }
+    }
+
+    #[test]
+    fn every_leaf_of_a_json_secret_is_masked() {
+        let secret =
+            json!({"user": "merchant", "pin": 1234, "live": true, "none": null, "keys": ["abcdef", {"x": 1.5}]});
+        let masked =
+            json!({"user": "me****nt", "pin": "***", "live": "***", "none": null, "keys": ["ab**ef", {"x": "***"}]});
+        assert_eq!(mask_json(&secret), masked);
+    }
+
+    #[test]
+    fn a_secret_object_does_not_show_itself() {
+        let object: SecretObject = serde_json::from_value(json!({"password": "hunter22"})).unwrap();
+        assert_eq!(format!("{object:?}"), "SecretObject([REDACTED])");
+    }
+
+    #[test]
+    fn the_counted_length_is_the_written_length() {
+        let value = json!({"a": "quote \" and ü", "b": [1, 2.5, null]});
+        assert_eq!(json_len(&value), value.to_string().len());
+    }
+}
