@@ -18,5 +18,5 @@ pub mod store;
 pub mod text;
 pub mod time;
 pub mod web_url;
-pub use connector::*;
+pub use connector::*; pub use profile::*; pub use secret::*;
 pub use error::*; pub use id::*; pub use money::*; pub use page::*; pub use patch::*; pub use text::*; pub use time::*; pub use web_url::*; pub use seal::*; pub use organization::*;

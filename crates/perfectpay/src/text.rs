@@ -37,6 +37,11 @@ impl<const MAX: usize> Text<MAX> {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// A text that the library itself states: a default of the contract, which keeps the rules as it stands.
+    pub(crate) fn known(text: &'static str) -> Self {
+        Self(text.into())
+    }
 }
 
 /// Characters that cannot be seen, or that reorder what can.
