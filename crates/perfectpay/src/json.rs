@@ -104,7 +104,22 @@ pub(crate) fn join(outer: &str, inner: &str) -> String {
 /// Hands a fault through serde, whose errors are text; [`fault`] takes it apart again. The fault's own path counts from
 /// the value that is being read.
 pub(crate) fn refuse<E: serde::de::Error>(fault: &Fault) -> E {
-    E::custom(format_args!("{} [[{}|{}]]", fault.message(), fault.code(), fault.path()))
+    E::custom(Marked(fault.clone()))
+}
+
+/// A fault as the error of a `#[serde(try_from = …)]`, which serde turns into text by itself.
+pub(crate) struct Marked(Fault);
+
+impl From<Fault> for Marked {
+    fn from(fault: Fault) -> Self {
+        Self(fault)
+    }
+}
+
+impl fmt::Display for Marked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} [[{}|{}]]", self.0.message(), self.0.code(), self.0.path())
+    }
 }
 
 /// Deserialises a type that is parsed from a string, borrowing the string where the input allows it.

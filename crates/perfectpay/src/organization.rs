@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::EntityKind;
 use crate::id::OrganizationId;
 use crate::patch::Patch;
+use crate::secret::Request;
 use crate::store::{State, Stored};
 use crate::text::{Object, Text};
 use crate::time::Timestamp;
@@ -22,7 +23,7 @@ pub enum OrganizationType {
 }
 
 /// The body that creates an organization.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewOrganization {
     /// What people call it; up to 255 characters, not unique.
@@ -41,6 +42,8 @@ impl NewOrganization {
         Self { organization_name, organization_details: None, metadata: None }
     }
 }
+
+impl Request for NewOrganization {}
 
 /// The body that updates an organization: absent keeps, null clears, a value replaces as a whole.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
@@ -115,7 +118,7 @@ pub struct Organization {
     /// When it was last updated.
     pub modified_at: Timestamp,
     /// The version, for `expecting`; not part of the JSON.
-    #[serde(skip)]
+    #[serde(skip, default = "crate::store::first_version")]
     pub version: u64,
 }
 

@@ -18,10 +18,12 @@ use hmac::{Hmac, Mac as _};
 use secrecy::{ExposeSecret as _, SecretBox};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::Sha256;
+use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use crate::error::{EntityKind, Error, Fault};
 use crate::id::Incarnation;
+use crate::patch::Patch;
 use crate::time::Entropy;
 
 /// The format of an envelope: version, length of the key id, key id, nonce, ciphertext with its tag.
@@ -280,6 +282,71 @@ impl SealingKey {
 impl fmt::Debug for SealingKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SealingKey").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// One object's secrets: seals and opens its fields with the tenant's data key.
+pub(crate) struct Seals<'a> {
+    pub(crate) key: &'a SealingKey,
+    pub(crate) entropy: &'a dyn Entropy,
+    pub(crate) tenant: Incarnation,
+    pub(crate) kind: EntityKind,
+    pub(crate) id: &'a str,
+}
+
+impl Seals<'_> {
+    fn place(&self, field: &'static str) -> Place<'_> {
+        Place { tenant: self.tenant, kind: self.kind, id: self.id, field }
+    }
+
+    pub(crate) fn seal(&self, field: &'static str, plaintext: &[u8]) -> Result<Sealed, Error> {
+        self.key.seal(self.place(field), plaintext, self.entropy)
+    }
+
+    /// Seals a field anew, unless it holds this already: an update that changes nothing is to change nothing.
+    pub(crate) fn reseal(&self, field: &'static str, old: Option<&Sealed>, plaintext: &[u8]) -> Result<Sealed, Error> {
+        if let Some(old) = old
+            && bool::from(self.open(field, old)?.ct_eq(plaintext))
+        {
+            return Ok(old.clone());
+        }
+        self.seal(field, plaintext)
+    }
+
+    pub(crate) fn open(&self, field: &'static str, sealed: &Sealed) -> Result<Zeroizing<Vec<u8>>, Error> {
+        self.key.open(self.place(field), sealed)
+    }
+
+    pub(crate) fn open_text(&self, field: &'static str, sealed: &Sealed) -> Result<Zeroizing<String>, Error> {
+        let bytes = self.open(field, sealed)?;
+        let text =
+            std::str::from_utf8(&bytes).map_err(|_| Error::corrupt(format!("the sealed {field} is not text")))?;
+        Ok(Zeroizing::new(text.to_owned()))
+    }
+
+    pub(crate) fn open_json<T: serde::de::DeserializeOwned>(
+        &self,
+        field: &'static str,
+        sealed: &Sealed,
+    ) -> Result<T, Error> {
+        // serde's message may quote what was opened.
+        serde_json::from_slice(&self.open(field, sealed)?)
+            .map_err(|_| Error::corrupt(format!("the sealed {field} is not what was sealed")))
+    }
+
+    /// Applies a patch to a sealed field that may be null.
+    pub(crate) fn patch(
+        &self,
+        field: &'static str,
+        sealed: &mut Option<Sealed>,
+        patch: &Patch<impl AsRef<[u8]>>,
+    ) -> Result<(), Error> {
+        match patch {
+            Patch::Keep => {}
+            Patch::Clear => *sealed = None,
+            Patch::Set(plaintext) => *sealed = Some(self.reseal(field, sealed.as_ref(), plaintext.as_ref())?),
+        }
+        Ok(())
     }
 }
 

@@ -2,10 +2,15 @@
 
 use std::fmt;
 use std::io;
+use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
-use zeroize::Zeroize as _;
+use subtle::ConstantTimeEq as _;
+use zeroize::{Zeroize as _, Zeroizing};
+
+use crate::error::Fault;
 
 /// The form in which a credential may be shown: as many characters as it has, all `*` but the first two and the last
 /// two; of a credential of up to four characters none is left.
@@ -37,6 +42,111 @@ pub fn mask_json(secret: &Value) -> Value {
 /// Whether `text` is what [`mask`] answers, so that a caller may be sending back what it was shown. Empty text is not.
 pub fn looks_masked(text: &str) -> bool {
     !text.is_empty() && mask(text) == text
+}
+
+/// A secret that is one line of text: 1 to 255 characters, not only white space, none of them a control character, and
+/// not what [`mask`] shows. Kept exactly as it was given, hidden in `Debug`, never serialised.
+#[derive(Clone)]
+pub struct SecretText(SecretString);
+
+/// The longest [`SecretText`], in characters.
+const MAX_SECRET: usize = 255;
+
+impl SecretText {
+    /// The secret, to be sealed.
+    pub fn into_secret(self) -> SecretString {
+        self.0
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.0.expose_secret().as_bytes()
+    }
+}
+
+impl fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretText(..)")
+    }
+}
+
+impl FromStr for SecretText {
+    type Err = Fault;
+
+    /// Takes a secret.
+    ///
+    /// # Errors
+    ///
+    /// `secret.blank`, `secret.too_long`, `secret.bad_character` or `secret.masked`.
+    fn from_str(text: &str) -> Result<Self, Fault> {
+        if text.trim().is_empty() {
+            return Err(Fault::new("secret.blank", "must not be blank"));
+        }
+        if text.chars().count() > MAX_SECRET {
+            return Err(Fault::new("secret.too_long", "must be at most 255 characters"));
+        }
+        if text.chars().any(char::is_control) {
+            return Err(Fault::new("secret.bad_character", "must not contain control characters"));
+        }
+        if looks_masked(text) {
+            return Err(Fault::new("secret.masked", "must not be a masked value"));
+        }
+        Ok(Self(text.into()))
+    }
+}
+
+impl<'de> Deserialize<'de> for SecretText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        crate::json::parsed(deserializer)
+    }
+}
+
+/// A secret in the one answer that may show it: hidden in `Debug`, but serialised in clear.
+#[derive(Clone)]
+pub struct Disclosed(SecretString);
+
+impl Disclosed {
+    /// The secret in clear.
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+}
+
+impl From<SecretString> for Disclosed {
+    fn from(secret: SecretString) -> Self {
+        Self(secret)
+    }
+}
+
+impl PartialEq for Disclosed {
+    fn eq(&self, other: &Self) -> bool {
+        bool::from(self.expose().as_bytes().ct_eq(other.expose().as_bytes()))
+    }
+}
+
+impl fmt::Debug for Disclosed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Disclosed(..)")
+    }
+}
+
+impl Serialize for Disclosed {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.expose())
+    }
+}
+
+impl<'de> Deserialize<'de> for Disclosed {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        SecretString::deserialize(deserializer).map(Self)
+    }
+}
+
+/// A request as an idempotency key is bound to it.
+pub(crate) trait Request: Serialize {
+    /// What serialisation leaves out, in a fixed order.
+    fn secrets(&self) -> Vec<Zeroizing<Vec<u8>>> {
+        Vec::new()
+    }
 }
 
 /// A JSON object whose values are secrets. `Debug` shows none of them, and dropping it wipes its strings.

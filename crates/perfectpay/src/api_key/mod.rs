@@ -1,49 +1,291 @@
-//! API keys.
-use crate::error::EntityKind;
-use crate::id::ApiKeyId;
+//! API keys: tokens that prove who calls.
+//!
+//! A token is shown once, when its key is created. What is kept is its digest under a pepper that the host's master key
+//! gives, and its first characters, by which people recognise it. Nothing leads from them back to the token.
+
+mod token;
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+pub(crate) use self::token::random_text;
+pub use self::token::{Environment, Token};
+use crate::error::{EntityKind, Fault};
+use crate::id::{ApiKeyId, MerchantId};
+use crate::patch::Patch;
 use crate::seal::KeyId;
-use crate::store::State;
+use crate::secret::{Disclosed, Request};
+use crate::store::{State, Stored};
 use crate::text::{Name, Text};
 use crate::time::Timestamp;
-use serde::{Deserialize, Serialize};
 
-/// The digest of a key's token, and the pepper it was made under.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// When a key ends: in JSON the word `never` or a moment. At that very moment it has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Expiration {
+    /// It does not end by itself.
+    Never,
+    /// It ends then. The past is accepted: such a key never authenticates.
+    At(Timestamp),
+}
+
+impl From<Option<Timestamp>> for Expiration {
+    fn from(moment: Option<Timestamp>) -> Self {
+        moment.map_or(Self::Never, Self::At)
+    }
+}
+
+impl From<Expiration> for Option<Timestamp> {
+    fn from(expiration: Expiration) -> Self {
+        match expiration {
+            Expiration::Never => None,
+            Expiration::At(moment) => Some(moment),
+        }
+    }
+}
+
+impl FromStr for Expiration {
+    type Err = Fault;
+
+    fn from_str(text: &str) -> Result<Self, Fault> {
+        let fault = |_| Fault::new("expiration.malformed", "must be `never` or an ISO 8601 date and time with a zone");
+        if text == "never" { Ok(Self::Never) } else { text.parse().map(Self::At).map_err(fault) }
+    }
+}
+
+impl fmt::Display for Expiration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Never => f.write_str("never"),
+            Self::At(moment) => moment.fmt(f),
+        }
+    }
+}
+
+impl Serialize for Expiration {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Expiration {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        crate::json::parsed(deserializer)
+    }
+}
+
+/// The body that creates an API key.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewApiKey {
+    /// What people call it; not unique.
+    pub name: Name,
+    /// What it is for; up to 256 characters.
+    #[serde(default)]
+    pub description: Option<Text<256>>,
+    /// When it ends.
+    pub expiration: Expiration,
+}
+
+impl Request for NewApiKey {}
+
+/// The body that updates an API key: absent keeps.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ApiKeyUpdate {
+    /// The name; null is refused.
+    pub name: Patch<Name>,
+    /// The description.
+    pub description: Patch<Text<256>>,
+    /// When it ends; null is refused, `never` clears. A key that has ended may be given a later end.
+    pub expiration: Patch<Expiration>,
+}
+
+/// The digest of a token, and the pepper it was made under.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenDigest {
     /// Which master key the pepper comes from.
     pub pepper: KeyId,
-    /// HMAC-SHA-256 of the token.
+    /// HMAC-SHA-256 of the token under the pepper.
     #[serde(with = "hex")]
     pub digest: [u8; 32],
 }
+
+impl fmt::Debug for TokenDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenDigest").field("pepper", &self.pepper).finish_non_exhaustive()
+    }
+}
+
 mod hex {
-    use serde::{Deserializer, Serializer};
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
     pub(super) fn serialize<S: Serializer>(digest: &[u8; 32], serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&data_encoding::HEXLOWER.encode(digest))
     }
+
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 32], D::Error> {
-        let text: String = serde::Deserialize::deserialize(deserializer)?;
-        let bytes = data_encoding::HEXLOWER.decode(text.as_bytes()).map_err(serde::de::Error::custom)?;
-        bytes.try_into().map_err(|_| serde::de::Error::custom("a digest has 32 bytes"))
+        let bytes = data_encoding::HEXLOWER.decode(String::deserialize(deserializer)?.as_bytes());
+        let bytes = bytes.ok().and_then(|bytes| bytes.try_into().ok());
+        bytes.ok_or_else(|| D::Error::custom("a digest has 64 hexadecimal digits"))
     }
 }
+
 /// What is kept of an API key.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ApiKeyState {
-    /// The name.
+    /// What people call it.
     pub name: Name,
-    /// The description.
+    /// What it is for.
     pub description: Option<Text<256>>,
-    /// The digest.
+    /// The digest; gone once the key is revoked.
     pub digest: Option<TokenDigest>,
-    /// The first characters of the token.
+    /// The first 12 characters of the token.
     pub prefix: String,
     /// When it ends.
     pub expires_at: Option<Timestamp>,
     /// When it was revoked.
     pub revoked_at: Option<Timestamp>,
 }
+
 impl State for ApiKeyState {
     const KIND: EntityKind = EntityKind::ApiKey;
     type Id = ApiKeyId;
+}
+
+impl ApiKeyState {
+    /// A new key.
+    pub(crate) fn new(new: NewApiKey, token: &Token, digest: TokenDigest) -> Self {
+        Self {
+            name: new.name,
+            description: new.description,
+            digest: Some(digest),
+            prefix: token.prefix().to_owned(),
+            expires_at: new.expiration.into(),
+            revoked_at: None,
+        }
+    }
+
+    /// The state after an update.
+    ///
+    /// # Errors
+    ///
+    /// `field.not_nullable` where null is refused.
+    pub(crate) fn updated(&self, update: ApiKeyUpdate) -> Result<Self, Fault> {
+        let mut state = self.clone();
+        update.name.apply_required("name", &mut state.name)?;
+        update.description.apply_to(&mut state.description);
+        let mut expiration = Expiration::from(self.expires_at);
+        update.expiration.apply_required("expiration", &mut expiration)?;
+        state.expires_at = expiration.into();
+        Ok(state)
+    }
+
+    /// The state after it was revoked.
+    pub(crate) fn revoked(&self, now: Timestamp) -> Self {
+        Self { digest: None, revoked_at: Some(now), ..self.clone() }
+    }
+
+    /// Whether the key has ended by now.
+    pub(crate) fn has_expired(&self, now: Timestamp) -> bool {
+        self.expires_at.is_some_and(|end| end <= now)
+    }
+}
+
+/// An API key as it is answered, without its token.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ApiKey {
+    /// The id.
+    pub key_id: ApiKeyId,
+    /// The merchant account.
+    pub merchant_id: MerchantId,
+    /// What people call it.
+    pub name: Name,
+    /// What it is for.
+    pub description: Option<Text<256>>,
+    /// The first 12 characters of the token.
+    pub prefix: String,
+    /// When it was created.
+    pub created: Timestamp,
+    /// When it ends.
+    pub expiration: Expiration,
+    /// When it was revoked; null while it lives. Not published: there a revoked key is not listed.
+    pub revoked: Option<Timestamp>,
+    /// The version, for `expecting`; not part of the JSON.
+    #[serde(skip, default = "crate::store::first_version")]
+    pub version: u64,
+}
+
+impl ApiKey {
+    /// The key as it is answered.
+    pub(crate) fn view(row: Stored<ApiKeyState>, merchant_id: MerchantId) -> Self {
+        Self {
+            key_id: row.id,
+            merchant_id,
+            name: row.state.name,
+            description: row.state.description,
+            prefix: row.state.prefix,
+            created: row.created_at,
+            expiration: row.state.expires_at.into(),
+            revoked: row.state.revoked_at,
+            version: row.version,
+        }
+    }
+}
+
+/// The answer to creating an API key: the only one that shows the token.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct IssuedApiKey {
+    /// The id.
+    pub key_id: ApiKeyId,
+    /// The merchant account.
+    pub merchant_id: MerchantId,
+    /// What people call it.
+    pub name: Name,
+    /// What it is for.
+    pub description: Option<Text<256>>,
+    /// The token. Left out when the answer is [`Self::replayed`]: it is not kept.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub api_key: Option<Disclosed>,
+    /// When it was created.
+    pub created: Timestamp,
+    /// When it ends.
+    pub expiration: Expiration,
+    /// Whether the key was created by an earlier call with the same idempotency key. In JSON only where it was.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub replayed: bool,
+}
+
+/// The answer to revoking an API key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RevokedApiKey {
+    /// The merchant account.
+    pub merchant_id: MerchantId,
+    /// The key.
+    pub key_id: ApiKeyId,
+    /// True.
+    pub revoked: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_expiration_is_never_or_a_moment_with_a_zone() {
+        assert_eq!("never".parse::<Expiration>().unwrap(), Expiration::Never);
+        assert_eq!("2027-01-01T00:00:00Z".parse::<Expiration>().unwrap().to_string(), "2027-01-01T00:00:00.000Z");
+        for bad in ["Never", "", "2027-01-01", "tomorrow"] {
+            assert_eq!(bad.parse::<Expiration>().unwrap_err().code(), "expiration.malformed");
+        }
+    }
+
+    #[test]
+    fn a_missing_or_null_expiration_is_refused_at_creation() {
+        for body in [r#"{"name": "k"}"#, r#"{"name": "k", "expiration": null}"#] {
+            let error = crate::json::from_slice::<NewApiKey>(body.as_bytes()).unwrap_err();
+            assert!(error.to_string().starts_with("`expiration`: "), "{error}");
+        }
+    }
 }

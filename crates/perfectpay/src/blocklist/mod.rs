@@ -1,45 +1,87 @@
-//! Blocklists.
+//! Blocklists: cards that a merchant declines.
 //!
-//! An entry is named by what it blocks: `{kind}:{value}`, and `{kind}:{value}@{profile_id}` where it holds for one
-//! profile only.
+//! An entry blocks every card with a BIN of six digits or an extended BIN of eight, or one card by its fingerprint. It is
+//! named by what it blocks: `{kind}:{value}`, and `{kind}:{value}@{profile_id}` where it holds for one profile only (no
+//! operation makes such an entry yet; the stored form has room for it).
+//!
+//! Whether entries decline is the guard's switch, one for each merchant account and off at first. [`Screening`] says
+//! which entry matches also while it is off.
+
+mod card;
+
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::card::CardNumber;
 use crate::error::{EntityKind, Fault};
 use crate::id::ProfileId;
-use crate::store::{Actor, State};
+use crate::page::Cursor;
+use crate::profile::GuardStatus;
+use crate::secret::Request;
+use crate::store::{Actor, State, Stored};
 use crate::text::{Object, Text};
 use crate::time::Timestamp;
+use crate::words::words;
 
-/// What an entry's value is.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Serialize,
-    Deserialize,
-    strum::Display,
-    strum::EnumString,
-    strum::IntoStaticStr,
-    strum::VariantArray,
-)]
-#[serde(rename_all = "snake_case")]
-#[strum(serialize_all = "snake_case")]
-pub enum BlockKind {
-    /// The first 6 digits of a card number.
-    CardBin,
-    /// The first 8 digits of a card number.
-    ExtendedCardBin,
-    /// A card's fingerprint.
-    Fingerprint,
+words! { "snake_case"
+    /// What an entry's value is, in the order in which they match: the one that covers the fewest cards first.
+    BlockKind {
+        /// A card's fingerprint, up to 64 characters.
+        Fingerprint,
+        /// The first 8 digits of a card number.
+        ExtendedCardBin,
+        /// The first 6 digits of a card number.
+        CardBin,
+    }
 }
+
+impl BlockKind {
+    /// The word for it in answers: there a fingerprint is a `payment_method`.
+    pub fn data_kind(self) -> &'static str {
+        match self {
+            Self::Fingerprint => "payment_method",
+            Self::ExtendedCardBin => "extended_card_bin",
+            Self::CardBin => "card_bin",
+        }
+    }
+
+    /// Checks that a value can be of this kind.
+    fn check(self, value: &str) -> Result<(), Fault> {
+        let digits = |count: usize| value.len() == count && value.bytes().all(|b| b.is_ascii_digit());
+        match self {
+            Self::CardBin if !digits(6) => Err(Fault::new("blocklist.bin", "must be 6 digits").at("data")),
+            Self::ExtendedCardBin if !digits(8) => Err(Fault::new("blocklist.bin", "must be 8 digits").at("data")),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The body that adds an entry to a blocklist, or removes one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BlockRequest {
+    /// What the value is.
+    #[serde(rename = "type")]
+    pub kind: BlockKind,
+    /// The value.
+    pub data: Text<64>,
+}
+
+impl BlockRequest {
+    /// Which entry the request names.
+    ///
+    /// # Errors
+    ///
+    /// `blocklist.bin` at `data`.
+    pub fn id(&self) -> Result<BlockRuleId, Fault> {
+        self.kind.check(&self.data)?;
+        Ok(BlockRuleId { kind: self.kind, value: self.data.clone(), profile: None })
+    }
+}
+
+impl Request for BlockRequest {}
 
 /// Names an entry of a merchant's blocklist.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -51,14 +93,17 @@ pub struct BlockRuleId {
     /// The profile that the entry is limited to.
     pub profile: Option<ProfileId>,
 }
+
 impl fmt::Display for BlockRuleId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.kind, self.value)?;
         self.profile.as_ref().map_or(Ok(()), |profile| write!(f, "@{profile}"))
     }
 }
+
 impl FromStr for BlockRuleId {
     type Err = Fault;
+
     fn from_str(text: &str) -> Result<Self, Fault> {
         let fault = || Fault::new("block_rule.malformed", "is not the name of a blocklist entry");
         let (kind, rest) = text.split_once(':').ok_or_else(fault)?;
@@ -69,6 +114,7 @@ impl FromStr for BlockRuleId {
         Ok(Self { kind: kind.parse().map_err(|_| fault())?, value: value.parse()?, profile })
     }
 }
+
 /// What happens to a payment that the entry matches.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, strum::Display, strum::EnumString,
@@ -82,6 +128,7 @@ pub enum BlockAction {
     /// It passes, as an exception.
     Allow,
 }
+
 /// What is kept of an entry.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BlockRuleState {
@@ -100,7 +147,77 @@ pub struct BlockRuleState {
     /// Kept and not read.
     pub metadata: Option<Object>,
 }
+
 impl State for BlockRuleState {
     const KIND: EntityKind = EntityKind::BlockRule;
     type Id = BlockRuleId;
+}
+
+/// An entry as it is answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlockEntry {
+    /// The value; of a BIN its digits.
+    pub fingerprint_id: Text<64>,
+    /// What the value is: `payment_method`, `card_bin` or `extended_card_bin`.
+    pub data_kind: String,
+    /// When it was added.
+    pub created_at: Timestamp,
+    /// The version, for `expecting`; not part of the JSON.
+    #[serde(skip, default = "crate::store::first_version")]
+    pub version: u64,
+}
+
+impl From<Stored<BlockRuleState>> for BlockEntry {
+    fn from(row: Stored<BlockRuleState>) -> Self {
+        Self {
+            fingerprint_id: row.id.value,
+            data_kind: row.id.kind.data_kind().to_owned(),
+            created_at: row.created_at,
+            version: row.version,
+        }
+    }
+}
+
+/// A page of a blocklist, newest first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BlockEntries {
+    /// How many entries this page has.
+    pub count: u64,
+    /// How many there are of the kind that was asked for, or of all kinds.
+    pub total_count: u64,
+    /// The entries.
+    pub data: Vec<BlockEntry>,
+    /// Where the next page begins; null when this one is the last.
+    pub next: Option<Cursor>,
+}
+
+/// Whether the guard declines: the answer to toggling it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct BlocklistGuard {
+    /// `enabled` or `disabled`.
+    pub blocklist_guard_status: GuardStatus,
+}
+
+impl BlocklistGuard {
+    pub(crate) fn of(on: bool) -> Self {
+        Self { blocklist_guard_status: if on { GuardStatus::Enabled } else { GuardStatus::Disabled } }
+    }
+}
+
+/// What the blocklist says of a card.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Screening {
+    /// Whether the guard is on. While it is off, no card is blocked.
+    pub guard: bool,
+    /// The entry that matches, also while the guard is off: of several the one that covers the fewest cards.
+    pub matched: Option<BlockRuleId>,
+    /// The card's fingerprint at this merchant, under its current secret.
+    pub fingerprint: String,
+}
+
+impl Screening {
+    /// Whether the card is to be declined.
+    pub fn is_blocked(&self) -> bool {
+        self.guard && self.matched.is_some()
+    }
 }

@@ -11,10 +11,10 @@ use serde_json::Value;
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
-use super::words::words;
 use crate::error::Fault;
 use crate::money::Currency;
 use crate::secret::{SecretObject, json_len, looks_masked, mask, mask_json};
+use crate::words::words;
 
 /// The most bytes of one credential: certificates are long. An object per currency counts as JSON text.
 pub const MAX_CREDENTIAL: usize = 16 * 1024;
@@ -186,11 +186,11 @@ impl ConnectorAuth {
     /// The form in which they are shown.
     pub fn masked(&self) -> MaskedAuth {
         let mut members: BTreeMap<_, _> =
-            self.texts().into_iter().map(|(name, text)| (name, Value::from(mask(text)))).collect();
+            self.texts().into_iter().map(|(name, text)| (name.to_owned(), Value::from(mask(text)))).collect();
         if let Some(objects) = self.objects() {
             let hide = |object: &SecretObject| object.expose().iter().map(|(k, v)| (k.clone(), mask_json(v))).collect();
             let objects = objects.iter().map(|(currency, object)| (currency.to_string(), hide(object))).collect();
-            members.insert("auth_key_map", Value::Object(objects));
+            members.insert("auth_key_map".to_owned(), Value::Object(objects));
         }
         MaskedAuth { auth_type: self.auth_type(), members }
     }
@@ -237,11 +237,11 @@ fn check_credential(blank: bool, length: usize, masked: bool) -> Result<(), Faul
 
 /// Credentials in the form in which they are shown: every text by [`secret::mask`](crate::secret::mask), every other
 /// value by [`secret::mask_json`](crate::secret::mask_json), names, currencies and the `auth_type` as they are.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MaskedAuth {
     auth_type: AuthType,
     #[serde(flatten)]
-    members: BTreeMap<&'static str, Value>,
+    members: BTreeMap<String, Value>,
 }
 
 impl MaskedAuth {
@@ -251,7 +251,7 @@ impl MaskedAuth {
     }
 
     /// The masked members by name, without `auth_type`.
-    pub fn members(&self) -> &BTreeMap<&'static str, Value> {
+    pub fn members(&self) -> &BTreeMap<String, Value> {
         &self.members
     }
 }
@@ -390,8 +390,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::connector::words::assert_published;
     use crate::error::Error;
+    use crate::words::assert_published;
 
     const SHAPES: [&str; 8] = [
         r#"{"auth_type":"HeaderKey","api_key":"key-one"}"#,

@@ -11,8 +11,8 @@ use strum::VariantArray as _;
 
 use super::auth::AuthType;
 use super::published::{NAMES, NOT_ROUTABLE, PAYOUTS, PURPOSES, TEST_ONLY};
-use super::words::words;
 use crate::error::Fault;
+use crate::words::words;
 
 words! { "snake_case"
     /// What a connector account is for.
@@ -244,7 +244,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::connector::words::assert_published;
+    use crate::words::assert_published;
 
     fn check(
         name: &str,

@@ -11,10 +11,10 @@ use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::method_type::PaymentMethodType;
-use super::words::words;
 use crate::error::Fault;
 use crate::json;
 use crate::money::{Country, Currency, MinorUnits};
+use crate::words::words;
 
 words! { "snake_case"
     /// A way to pay.
@@ -438,8 +438,8 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::connector::words::assert_published;
     use crate::error::Error;
+    use crate::words::assert_published;
 
     #[derive(Debug, Deserialize)]
     struct Body {

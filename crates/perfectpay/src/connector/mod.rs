@@ -18,12 +18,13 @@ mod catalogue;
 mod method_type;
 mod methods;
 mod published;
-mod words;
+mod state;
 
 pub use auth::*;
 pub use catalogue::*;
 pub use method_type::*;
 pub use methods::*;
-
-mod state;
-pub use self::state::ConnectorState;
+pub(crate) use state::Admission;
+pub use state::{
+    Connector, ConnectorState, ConnectorUpdate, ConnectorWebhookDetails, NewConnector, RemovedConnector, WalletDetails,
+};

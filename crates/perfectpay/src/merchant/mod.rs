@@ -1,10 +1,182 @@
-//! Merchant accounts.
-use crate::error::EntityKind;
-use crate::id::{DataKeyId, Incarnation, MerchantId, OrganizationId};
-use crate::seal::Sealed;
-use crate::store::State;
-use crate::text::Text;
+//! Merchant accounts: who sells, under an organization.
+//!
+//! This module owns a merchant's settings, its details and the secrets that belong to the account as a whole: the
+//! fingerprint secret, the key that signs responses, the webhook password. Profiles inherit from it when they are
+//! created; nothing that happens to it later reaches them.
+//!
+//! Of the published fields those are left out that belong to systems this library does not have: `locker_id` (card
+//! vault), `frm_routing_algorithm` (fraud checks), `payout_routing_algorithm`, `pm_collect_link_config` (payouts),
+//! `network_tokenization_credentials`, `product_type`, `is_recon_enabled` and `recon_status` (reconciliation), and
+//! `merchant_account_type` with the platform accounts that it would tell apart.
+
+mod details;
+
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+pub use self::details::{Address, MerchantDetails, PrimaryBusiness};
+use crate::error::{EntityKind, Error, Fault};
+use crate::id::{DataKeyId, Incarnation, MerchantId, OrganizationId, ProfileId};
+use crate::patch::Patch;
+use crate::profile::{BoundedList, WebhookDetails, WebhookDetailsResponse, WebhookSettings};
+use crate::seal::{Sealed, Seals};
+use crate::secret::{Request, SecretText, mask};
+use crate::store::{State, Stored};
+use crate::text::{Object, Text};
+use crate::web_url::WebUrl;
+
+/// The profiles that a merchant account is created with, and later gets; at most 64 entries.
+pub type PrimaryBusinesses = BoundedList<PrimaryBusiness, 64>;
+
+/// The body that creates a merchant account.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewMerchant {
+    /// The id, which the caller chooses and no living account may have.
+    pub merchant_id: MerchantId,
+    /// What people call it. Sealed.
+    #[serde(default)]
+    pub merchant_name: Option<Text<255>>,
+    /// Whom to ask, and where. Sealed.
+    #[serde(default)]
+    pub merchant_details: Option<MerchantDetails>,
+    /// Where a customer returns to after paying.
+    #[serde(default)]
+    pub return_url: Option<WebUrl>,
+    /// Webhook details that profiles inherit when they are created.
+    #[serde(default)]
+    pub webhook_details: Option<WebhookDetails>,
+    /// Whether responses are signed; true unless stated.
+    #[serde(default)]
+    pub enable_payment_response_hash: Option<bool>,
+    /// The key that signs them; 64 random letters and digits unless stated. Sealed, and never serialised.
+    #[serde(default, skip_serializing)]
+    pub payment_response_hash_key: Option<SecretText>,
+    /// Whether a customer returns by POST; false unless stated.
+    #[serde(default)]
+    pub redirect_to_merchant_with_http_post: Option<bool>,
+    /// Whether it acts for `parent_merchant_id`, which must then be given; false unless stated.
+    #[serde(default)]
+    pub sub_merchants_enabled: Option<bool>,
+    /// Another account of the same organization.
+    #[serde(default)]
+    pub parent_merchant_id: Option<MerchantId>,
+    /// Kept and not read.
+    #[serde(default)]
+    pub metadata: Option<Object>,
+    /// Accepted, as it is published, and ignored: the library makes it.
+    #[serde(default)]
+    pub publishable_key: Option<Text<255>>,
+    /// The businesses; each entry becomes a profile.
+    #[serde(default)]
+    pub primary_business_details: Option<PrimaryBusinesses>,
+    /// Must be the organization's, if it is given.
+    #[serde(default)]
+    pub organization_id: Option<OrganizationId>,
+}
+
+impl NewMerchant {
+    /// A merchant account of this id, and nothing else about it.
+    pub fn with_id(merchant_id: MerchantId) -> Self {
+        Self {
+            merchant_id,
+            merchant_name: None,
+            merchant_details: None,
+            return_url: None,
+            webhook_details: None,
+            enable_payment_response_hash: None,
+            payment_response_hash_key: None,
+            redirect_to_merchant_with_http_post: None,
+            sub_merchants_enabled: None,
+            parent_merchant_id: None,
+            metadata: None,
+            publishable_key: None,
+            primary_business_details: None,
+            organization_id: None,
+        }
+    }
+}
+
+fn bytes(secret: Option<&SecretText>) -> Zeroizing<Vec<u8>> {
+    Zeroizing::new(secret.map_or_else(Vec::new, |secret| secret.as_bytes().to_vec()))
+}
+
+impl Request for NewMerchant {
+    fn secrets(&self) -> Vec<Zeroizing<Vec<u8>>> {
+        let password = self.webhook_details.as_ref().and_then(|details| details.webhook_password.as_ref());
+        vec![bytes(self.payment_response_hash_key.as_ref()), bytes(password)]
+    }
+}
+
+/// The body that updates a merchant account: absent keeps, null clears or returns to the default, a value replaces.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MerchantUpdate {
+    /// Must be the account's own, if it is given.
+    pub merchant_id: Option<MerchantId>,
+    /// What people call it.
+    pub merchant_name: Patch<Text<255>>,
+    /// Replaced whole.
+    pub merchant_details: Patch<MerchantDetails>,
+    /// Where a customer returns to.
+    pub return_url: Patch<WebUrl>,
+    /// Replaced whole, unlike a profile's.
+    pub webhook_details: Patch<WebhookDetails>,
+    /// Cleared, it is true.
+    pub enable_payment_response_hash: Patch<bool>,
+    /// Null is refused: there always is one.
+    pub payment_response_hash_key: Patch<SecretText>,
+    /// Cleared, it is false.
+    pub redirect_to_merchant_with_http_post: Patch<bool>,
+    /// Cleared, it is false.
+    pub sub_merchants_enabled: Patch<bool>,
+    /// Another account of the same organization.
+    pub parent_merchant_id: Patch<MerchantId>,
+    /// Replaced whole.
+    pub metadata: Patch<Object>,
+    /// Accepted, as it is published, and ignored.
+    pub publishable_key: Patch<Text<255>>,
+    /// Replaced whole. New entries become profiles; profiles of entries that are gone stay.
+    pub primary_business_details: Patch<PrimaryBusinesses>,
+    /// The default profile, one of the account's own. Null is refused while there is a profile.
+    pub default_profile: Patch<ProfileId>,
+}
+
+/// A publishable key: `pk_{env}_` and 32 hexadecimal digits, of which the last 8 are the CRC-32 of what is before
+/// them. It names a merchant account to a browser and is no secret.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PublishableKey(Box<str>);
+
+impl PublishableKey {
+    /// Makes a key from 12 random bytes.
+    pub(crate) fn make(environment: crate::api_key::Environment, random: &[u8; 12]) -> Self {
+        let text = format!("pk_{environment}_{}", data_encoding::HEXLOWER.encode(random));
+        let check = crc32fast::hash(text.as_bytes());
+        Self(format!("{text}{check:08x}").into())
+    }
+
+    /// The key's text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Display for PublishableKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One version of the secret under which a merchant's cards are fingerprinted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FingerprintSecret {
+    /// The version, 1 for the first.
+    pub version: u32,
+    /// The secret.
+    pub secret: Sealed,
+}
 
 /// What is kept of a merchant account.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -14,22 +186,253 @@ pub struct MerchantState {
     /// The organization's id.
     pub organization_id: OrganizationId,
     /// The publishable key.
-    pub publishable_key: Text<128>,
+    pub publishable_key: PublishableKey,
     /// The data key that seals now.
     pub data_key: DataKeyId,
+    /// What people call it.
+    pub merchant_name: Option<Sealed>,
+    /// Whom to ask, and where.
+    pub merchant_details: Option<Sealed>,
+    /// Where a customer returns to.
+    pub return_url: Option<WebUrl>,
+    /// The webhook details without the password.
+    pub webhook_details: Option<WebhookSettings>,
+    /// The webhook password.
+    pub webhook_password: Option<Sealed>,
+    /// Whether responses are signed.
+    pub enable_payment_response_hash: bool,
+    /// The key that signs them.
+    pub payment_response_hash_key: Sealed,
+    /// Whether a customer returns by POST.
+    pub redirect_to_merchant_with_http_post: bool,
+    /// Whether it acts for another account.
+    pub sub_merchants_enabled: bool,
+    /// Which.
+    pub parent_merchant_id: Option<MerchantId>,
+    /// Kept and not read.
+    pub metadata: Option<Object>,
+    /// The businesses.
+    pub primary_business_details: PrimaryBusinesses,
+    /// The fingerprint secrets that are live, by ascending version; the last one is current.
+    pub fingerprint_secrets: Vec<FingerprintSecret>,
+    /// Whether the blocklist declines.
+    pub blocklist_guard: bool,
 }
+
 impl State for MerchantState {
     const KIND: EntityKind = EntityKind::Merchant;
     type Id = MerchantId;
 }
 
-/// A merchant's data key, wrapped.
+/// What a new account gets that its creator does not choose.
+pub(crate) struct Given {
+    pub(crate) organization: Incarnation,
+    pub(crate) organization_id: OrganizationId,
+    pub(crate) publishable_key: PublishableKey,
+    pub(crate) data_key: DataKeyId,
+    /// Used where the body states none.
+    pub(crate) response_hash_key: SecretString,
+    pub(crate) fingerprint_secret: Zeroizing<[u8; 32]>,
+}
+
+/// What a response hash key is, where nobody chooses one.
+const HASH_KEY: &str = "payment_response_hash_key";
+
+impl MerchantState {
+    /// A new account.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] at `organization_id` or `sub_merchants_enabled`.
+    pub(crate) fn new(new: NewMerchant, given: Given, seals: &Seals<'_>) -> Result<Self, Error> {
+        use secrecy::ExposeSecret as _;
+        if new.organization_id.is_some_and(|id| id != given.organization_id) {
+            let fault = Fault::new("merchant.other_organization", "must be the organization it is created under");
+            return Err(fault.at("organization_id").into());
+        }
+        let (webhook_details, password) = new.webhook_details.map(WebhookDetails::into_parts).unzip();
+        let hash_key = new.payment_response_hash_key.map_or(given.response_hash_key, SecretText::into_secret);
+        let fingerprint = seals.seal("fingerprint_secret", given.fingerprint_secret.as_slice())?;
+        let state = Self {
+            organization: given.organization,
+            organization_id: given.organization_id,
+            publishable_key: given.publishable_key,
+            data_key: given.data_key,
+            merchant_name: new.merchant_name.map(|n| seals.seal("merchant_name", n.as_bytes())).transpose()?,
+            merchant_details: new.merchant_details.map(|d| d.sealed(seals, None)).transpose()?,
+            return_url: new.return_url,
+            webhook_details,
+            webhook_password: password
+                .flatten()
+                .map(|p| seals.seal("webhook_password", p.expose_secret().as_bytes()))
+                .transpose()?,
+            enable_payment_response_hash: new.enable_payment_response_hash.unwrap_or(true),
+            payment_response_hash_key: seals.seal(HASH_KEY, hash_key.expose_secret().as_bytes())?,
+            redirect_to_merchant_with_http_post: new.redirect_to_merchant_with_http_post.unwrap_or(false),
+            sub_merchants_enabled: new.sub_merchants_enabled.unwrap_or(false),
+            parent_merchant_id: new.parent_merchant_id,
+            metadata: new.metadata,
+            primary_business_details: new.primary_business_details.unwrap_or_default(),
+            fingerprint_secrets: vec![FingerprintSecret { version: 1, secret: fingerprint }],
+            blocklist_guard: false,
+        };
+        state.check()?;
+        Ok(state)
+    }
+
+    /// The state after an update; what it says of profiles is not decided here.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] for a null that is refused, or at `merchant_id` or `sub_merchants_enabled`.
+    pub(crate) fn updated(&self, id: &MerchantId, update: MerchantUpdate, seals: &Seals<'_>) -> Result<Self, Error> {
+        let mut state = self.clone();
+        if update.merchant_id.is_some_and(|given| given != *id) {
+            return Err(Fault::new("merchant.other_id", "must be the account's own id").at("merchant_id").into());
+        }
+        let name = map(update.merchant_name, |name| Ok(name.as_bytes().to_vec()))?;
+        seals.patch("merchant_name", &mut state.merchant_name, &name)?;
+        match update.merchant_details {
+            Patch::Keep => {}
+            Patch::Clear => state.merchant_details = None,
+            Patch::Set(details) => {
+                state.merchant_details = Some(details.sealed(seals, self.merchant_details.as_ref())?);
+            }
+        }
+        update.return_url.apply_to(&mut state.return_url);
+        match update.webhook_details {
+            Patch::Keep => {}
+            Patch::Clear => (state.webhook_details, state.webhook_password) = (None, None),
+            Patch::Set(mut details) => {
+                let password = details.webhook_password.take().map_or(Patch::Clear, Patch::Set);
+                let password = map(password, |p| Ok(p.as_bytes().to_vec()))?;
+                seals.patch("webhook_password", &mut state.webhook_password, &password)?;
+                state.webhook_details = Some(details.into_parts().0);
+            }
+        }
+        update.enable_payment_response_hash.apply_or(&mut state.enable_payment_response_hash, true);
+        match update.payment_response_hash_key {
+            Patch::Keep => {}
+            Patch::Clear => return Err(Fault::new("field.not_nullable", "must not be null").at(HASH_KEY).into()),
+            Patch::Set(key) => {
+                state.payment_response_hash_key =
+                    seals.reseal(HASH_KEY, Some(&self.payment_response_hash_key), key.as_bytes())?;
+            }
+        }
+        update.redirect_to_merchant_with_http_post.apply_or(&mut state.redirect_to_merchant_with_http_post, false);
+        update.sub_merchants_enabled.apply_or(&mut state.sub_merchants_enabled, false);
+        update.parent_merchant_id.apply_to(&mut state.parent_merchant_id);
+        update.metadata.apply_to(&mut state.metadata);
+        update.primary_business_details.apply_or(&mut state.primary_business_details, PrimaryBusinesses::default());
+        state.check()?;
+        Ok(state)
+    }
+
+    fn check(&self) -> Result<(), Fault> {
+        if self.sub_merchants_enabled && self.parent_merchant_id.is_none() {
+            let fault = Fault::new("merchant.no_parent", "needs `parent_merchant_id`");
+            return Err(fault.at("sub_merchants_enabled"));
+        }
+        Ok(())
+    }
+}
+
+fn map<T, U>(patch: Patch<T>, turn: impl FnOnce(T) -> Result<U, Error>) -> Result<Patch<U>, Error> {
+    Ok(match patch {
+        Patch::Keep => Patch::Keep,
+        Patch::Clear => Patch::Clear,
+        Patch::Set(value) => Patch::Set(turn(value)?),
+    })
+}
+
+/// A merchant's data key, wrapped by the master key.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DataKeyState {
     /// The wrapped key.
     pub wrapped: Sealed,
 }
+
 impl State for DataKeyState {
     const KIND: EntityKind = EntityKind::DataKey;
     type Id = DataKeyId;
+}
+
+/// A merchant account as it is answered.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Merchant {
+    /// The id.
+    pub merchant_id: MerchantId,
+    /// What people call it.
+    pub merchant_name: Option<Text<255>>,
+    /// Whom to ask, and where.
+    pub merchant_details: Option<MerchantDetails>,
+    /// Where a customer returns to.
+    pub return_url: Option<WebUrl>,
+    /// The webhook details, the password masked.
+    pub webhook_details: Option<WebhookDetailsResponse>,
+    /// Whether responses are signed.
+    pub enable_payment_response_hash: bool,
+    /// The key that signs them, masked.
+    pub payment_response_hash_key: String,
+    /// Whether a customer returns by POST.
+    pub redirect_to_merchant_with_http_post: bool,
+    /// Whether it acts for another account.
+    pub sub_merchants_enabled: bool,
+    /// Which.
+    pub parent_merchant_id: Option<MerchantId>,
+    /// Kept and not read.
+    pub metadata: Option<Object>,
+    /// The publishable key.
+    pub publishable_key: PublishableKey,
+    /// The businesses.
+    pub primary_business_details: PrimaryBusinesses,
+    /// The organization.
+    pub organization_id: OrganizationId,
+    /// The default profile; null only while the account has no profile.
+    pub default_profile: Option<ProfileId>,
+    /// The version, for `expecting`; not part of the JSON.
+    #[serde(skip, default = "crate::store::first_version")]
+    pub version: u64,
+}
+
+impl Merchant {
+    /// The account as it is answered.
+    pub(crate) fn view(
+        row: Stored<MerchantState>,
+        default_profile: Option<ProfileId>,
+        seals: &Seals<'_>,
+    ) -> Result<Self, Error> {
+        let state = row.state;
+        let name = state.merchant_name.map(|sealed| seals.open_text("merchant_name", &sealed)).transpose()?;
+        let corrupt = |_| Error::corrupt("a merchant's name is not what was sealed");
+        let password = state.webhook_password.map(|p| seals.open_text("webhook_password", &p)).transpose()?;
+        let password = password.map(|password| mask(&password));
+        Ok(Self {
+            merchant_id: row.id,
+            merchant_name: name.map(|name| name.parse().map_err(corrupt)).transpose()?,
+            merchant_details: state.merchant_details.map(|d| seals.open_json("merchant_details", &d)).transpose()?,
+            return_url: state.return_url,
+            webhook_details: state.webhook_details.map(|settings| WebhookDetailsResponse::new(settings, password)),
+            enable_payment_response_hash: state.enable_payment_response_hash,
+            payment_response_hash_key: mask(&seals.open_text(HASH_KEY, &state.payment_response_hash_key)?),
+            redirect_to_merchant_with_http_post: state.redirect_to_merchant_with_http_post,
+            sub_merchants_enabled: state.sub_merchants_enabled,
+            parent_merchant_id: state.parent_merchant_id,
+            metadata: state.metadata,
+            publishable_key: state.publishable_key,
+            primary_business_details: state.primary_business_details,
+            organization_id: state.organization_id,
+            default_profile,
+            version: row.version,
+        })
+    }
+}
+
+/// The answer to a merchant account's removal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RemovedMerchant {
+    /// The account.
+    pub merchant_id: MerchantId,
+    /// True.
+    pub deleted: bool,
 }

@@ -1,4 +1,9 @@
-//! What a business profile is made of: webhook details, branding, and the settings with rules of their own.
+//! Business profiles: how a merchant account sells at one place. Webhook details, branding, and the settings with rules
+//! of their own.
+//!
+//! Of the published settings those are left out that belong to systems this library does not have: routing algorithms
+//! other than those of payments, payout links, authentication, tax, surcharge, billing and vault connectors, network
+//! tokenization, click to pay, extended card information, dynamic routing and acquirer lists.
 //!
 //! Everything here is a plain value. It is parsed once from the contract's JSON, within stated limits, and is right
 //! from then on; unknown fields are refused with their path. Nothing here reads a store, a clock or a key: secrets come
@@ -19,13 +24,13 @@ mod branding;
 mod headers;
 mod settings;
 mod shape;
+mod state;
 mod webhook;
 
 pub use branding::*;
 pub use headers::WebhookHeaders;
 pub use settings::*;
 pub use shape::{BoundedList, BoundedMap, UniqueList};
+pub(crate) use state::Inherited;
+pub use state::{NewProfile, Profile, ProfileSettings, ProfileState, ProfileUpdate, VerifiedDomains};
 pub use webhook::*;
-
-mod state;
-pub use self::state::ProfileState;

@@ -1,14 +1,12 @@
 //! Where a profile's webhooks go, and which statuses are delivered.
 
-use std::fmt;
-use std::str::FromStr;
-
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::error::Fault;
 use crate::json::refuse;
 use crate::patch::Patch;
+use crate::secret::SecretText;
 use crate::text::Text;
 use crate::web_url::WebUrl;
 
@@ -215,65 +213,17 @@ impl<'de, S: DeliverableStatus + Deserialize<'de>> Deserialize<'de> for StatusFi
     }
 }
 
-/// The password of a webhook: 1 to 255 characters, not only white space, none of them a control character. Kept
-/// exactly as it was given, hidden in `Debug` and never serialised.
-#[derive(Clone)]
-pub struct WebhookPassword(SecretString);
-
-/// The longest webhook password, in characters.
-const MAX_PASSWORD: usize = 255;
-
-impl WebhookPassword {
-    /// The password, to be sealed.
-    pub fn into_secret(self) -> SecretString {
-        self.0
-    }
-}
-
-impl fmt::Debug for WebhookPassword {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("WebhookPassword(..)")
-    }
-}
-
-impl FromStr for WebhookPassword {
-    type Err = Fault;
-
-    /// Takes a password.
-    ///
-    /// # Errors
-    ///
-    /// `secret.blank`, `secret.too_long` or `secret.bad_character`.
-    fn from_str(text: &str) -> Result<Self, Fault> {
-        if text.trim().is_empty() {
-            return Err(Fault::new("secret.blank", "must not be blank"));
-        }
-        if text.chars().count() > MAX_PASSWORD {
-            return Err(Fault::new("secret.too_long", "must be at most 255 characters"));
-        }
-        if text.chars().any(char::is_control) {
-            return Err(Fault::new("secret.bad_character", "must not contain control characters"));
-        }
-        Ok(Self(text.into()))
-    }
-}
-
-impl<'de> Deserialize<'de> for WebhookPassword {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        crate::json::parsed(deserializer)
-    }
-}
-
 /// Declares the plain fields once, for the request, the update and the stored form.
 macro_rules! webhook_details {
     ($($(#[$doc:meta])* $field:ident: $type:ty,)+) => {
         /// The webhook details of a new profile. Every field is optional and null is the same as absent.
-        #[derive(Debug, Clone, Default, Deserialize)]
+        #[derive(Debug, Clone, Default, Serialize, Deserialize)]
         #[serde(default, deny_unknown_fields)]
         pub struct WebhookDetails {
             $($(#[$doc])* pub $field: Option<$type>,)+
-            /// The password that the receiver asks for.
-            pub webhook_password: Option<WebhookPassword>,
+            /// The password that the receiver asks for. Never serialised.
+            #[serde(skip_serializing)]
+            pub webhook_password: Option<SecretText>,
         }
 
         /// A change of the webhook details, field by field: absent keeps, null clears, a value replaces.
@@ -282,7 +232,7 @@ macro_rules! webhook_details {
         pub struct WebhookDetailsUpdate {
             $($(#[$doc])* pub $field: Patch<$type>,)+
             /// The password that the receiver asks for.
-            pub webhook_password: Patch<WebhookPassword>,
+            pub webhook_password: Patch<SecretText>,
         }
 
         /// The webhook details as they are stored: everything but the password, which is sealed apart.
@@ -296,7 +246,7 @@ macro_rules! webhook_details {
             /// Takes the details apart: what is stored as it is, and the password to be sealed.
             pub fn into_parts(self) -> (WebhookSettings, Option<SecretString>) {
                 let settings = WebhookSettings { $($field: self.$field,)+ };
-                (settings, self.webhook_password.map(WebhookPassword::into_secret))
+                (settings, self.webhook_password.map(SecretText::into_secret))
             }
         }
 
@@ -336,7 +286,7 @@ webhook_details! {
 }
 
 /// The webhook details as the contract returns them: every field, null where unset, and the password masked.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WebhookDetailsResponse {
     /// The plain fields, beside the password in JSON.
     #[serde(flatten)]
@@ -369,7 +319,7 @@ mod tests {
         }
     }
 
-    fn statuses<S: strum::VariantArray + DeliverableStatus + fmt::Display>(deliverable: bool) -> Vec<String> {
+    fn statuses<S: strum::VariantArray + DeliverableStatus + std::fmt::Display>(deliverable: bool) -> Vec<String> {
         S::VARIANTS.iter().filter(|s| s.is_deliverable() == deliverable).map(ToString::to_string).collect()
     }
 
@@ -437,14 +387,14 @@ mod tests {
 
     #[test]
     fn both_sides_of_the_limits_of_a_password() {
-        assert!("é".repeat(255).parse::<WebhookPassword>().is_ok());
+        assert!("é".repeat(255).parse::<SecretText>().is_ok());
         for (text, code) in [
             ("é".repeat(256), "secret.too_long"),
             (" \t".into(), "secret.blank"),
             (String::new(), "secret.blank"),
             ("a\nb".into(), "secret.bad_character"),
         ] {
-            assert_eq!(text.parse::<WebhookPassword>().unwrap_err().code(), code);
+            assert_eq!(text.parse::<SecretText>().unwrap_err().code(), code);
         }
     }
 

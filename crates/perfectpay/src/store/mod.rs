@@ -25,6 +25,7 @@ pub use self::change::{
 pub use self::judge::{Premises, Verdict, judge};
 pub use self::key::{Collection, Key, Listing, MerchantPath, Order, OrganizationPath, Query};
 pub use self::log::{Actor, Head, LogChange, LogEntry, LogPosition, LogQuery, LogScope, MAX_LOG_LIMIT, Verb};
+pub(crate) use self::record::first_version;
 pub use self::record::{EntityRef, Record, RowMeta, State, Stored, UniqueKey};
 use crate::error::Error;
 use crate::id::Incarnation;

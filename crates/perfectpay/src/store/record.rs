@@ -174,6 +174,7 @@ macro_rules! records {
     ($($(#[$doc:meta])* $kind:ident($state:ident),)+) => {
         /// Any record. Closed: a new kind is a new variant, and every back-end then fails to compile until it keeps it.
         #[derive(Debug, Clone, PartialEq)]
+        #[allow(clippy::large_enum_variant, reason = "a record is moved a few times; a box costs an allocation each time")]
         pub enum Record { $($(#[$doc])* $kind(Stored<$state>),)+ }
 
         impl Record {
@@ -213,7 +214,7 @@ macro_rules! records {
             /// # Errors
             ///
             /// [`Error::Corrupt`], which names the kind and the id, if the columns cannot be a record's.
-            pub fn decode(kind: EntityKind, meta: RowMeta, body: &str) -> Result<Self, Error> {
+            pub fn decode(kind: EntityKind, meta: &RowMeta, body: &str) -> Result<Self, Error> {
                 match kind { $(EntityKind::$kind => Stored::decode(meta, body).map(Self::$kind),)+ }
             }
         }
@@ -259,7 +260,7 @@ records! {
 }
 
 impl<S: State> Stored<S> {
-    fn decode(meta: RowMeta, body: &str) -> Result<Self, Error> {
+    fn decode(meta: &RowMeta, body: &str) -> Result<Self, Error> {
         let corrupt = |source: crate::error::Source| Error::Corrupt {
             what: format!("the record of {} `{}`", S::KIND, meta.id),
             source: Some(source),
@@ -366,4 +367,9 @@ impl Record {
             _ => Verb::Updated,
         }
     }
+}
+
+/// The version of everything that was just created, for answers that are kept as JSON without it.
+pub(crate) fn first_version() -> u64 {
+    1
 }

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::connector::{PaymentMethod, PaymentMethodType};
 use crate::error::Fault;
 use crate::profile::shape::{BoundedList, BoundedMap, null_is_default};
 use crate::text::Text;
@@ -171,20 +172,41 @@ impl<'de> Deserialize<'de> for BackgroundSize {
 
 /// The texts of one payment method.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "MethodMessageForm")]
 pub struct MethodMessage {
-    /// The payment method's name in the contract, for example `card`.
-    pub payment_method: Text<64>,
+    /// The payment method.
+    pub payment_method: PaymentMethod,
     /// The texts of its types; at most 64.
     pub payment_method_types: BoundedList<TypeMessage, 64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MethodMessageForm {
+    payment_method: PaymentMethod,
+    payment_method_types: BoundedList<TypeMessage, 64>,
+}
+
+impl TryFrom<MethodMessageForm> for MethodMessage {
+    type Error = crate::json::Marked;
+
+    fn try_from(form: MethodMessageForm) -> Result<Self, Self::Error> {
+        for (at, entry) in form.payment_method_types.iter().enumerate() {
+            if !entry.payment_method_type.methods().contains(&form.payment_method) {
+                let fault = Fault::new("branding.method_mismatch", "must be a type of the payment method");
+                return Err(fault.at(format!("payment_method_types[{at}].payment_method_type")).into());
+            }
+        }
+        Ok(Self { payment_method: form.payment_method, payment_method_types: form.payment_method_types })
+    }
 }
 
 /// The text of one type of a payment method.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TypeMessage {
-    /// The type's name in the contract, for example `credit`.
-    pub payment_method_type: Text<64>,
+    /// The type, which must belong to the method.
+    pub payment_method_type: PaymentMethodType,
     /// The text.
     pub message: CustomMessage,
 }

@@ -17,11 +17,11 @@ macro_rules! words {
     };
 }
 
-pub(super) use words;
+pub(crate) use words;
 
 /// Checks that the words of a vocabulary are the published ones, in JSON and as text.
 #[cfg(test)]
-pub(super) fn assert_published<T>(published: &str)
+pub(crate) fn assert_published<T>(published: &str)
 where
     T: strum::VariantArray + Copy + PartialEq + std::fmt::Debug + std::fmt::Display + std::str::FromStr,
     T: serde::Serialize + serde::de::DeserializeOwned + Into<&'static str>,

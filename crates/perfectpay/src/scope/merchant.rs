@@ -1,0 +1,522 @@
+//! A merchant account's handle.
+
+use std::sync::Arc;
+
+use secrecy::SecretString;
+use zeroize::Zeroizing;
+
+use super::api_key::ApiKeyScope;
+use super::blocklist::BlocklistScope;
+use super::command::{Create, CreateOptions, Remove, RemoveOptions, Update, UpdateOptions};
+use super::connector::{self, ConnectorScope};
+use super::operation::Operation;
+use super::organization::OrganizationScope;
+use super::payment::{self, PaymentLinkScope, PaymentScope};
+use super::profile::{self, ProfileScope};
+use super::session::{Claimed, Session, at_expected, canonical, settle};
+use crate::api_key::{ApiKey, IssuedApiKey, NewApiKey, random_text};
+use crate::connector::{Connector, NewConnector};
+use crate::error::{Entity, EntityKind, Error};
+use crate::id::{ApiKeyId, ConnectorId, Incarnation, MerchantId, PaymentId, PaymentLinkId, ProfileId};
+use crate::merchant::{
+    Given, Merchant, MerchantState, MerchantUpdate, NewMerchant, PrimaryBusiness, PublishableKey, RemovedMerchant,
+};
+use crate::organization::{Organization, OrganizationState};
+use crate::page::{Page, PageRequest};
+use crate::patch::Patch;
+use crate::payment::{NewPayment, Payment, PaymentLink};
+use crate::profile::{Inherited, NewProfile, Profile, ProfileState};
+use crate::seal::{SealingKey, Seals};
+use crate::store::{
+    ChangeSet, Collection, CommitClass, Key, LogEntry, LogPosition, LogQuery, LogScope, MerchantPath, OrganizationPath,
+    Owner, Query, Stored, TenantRef,
+};
+use crate::text::Name;
+use crate::time::Timestamp;
+
+/// One merchant account and what is below it.
+#[derive(Debug, Clone)]
+pub struct MerchantScope {
+    pub(super) session: Session,
+    pub(super) path: MerchantPath,
+    /// How errors name it.
+    name: String,
+}
+
+/// A merchant account that was read, with its data key.
+pub(super) struct Loaded {
+    pub(super) row: Stored<MerchantState>,
+    pub(super) key: Arc<SealingKey>,
+}
+
+impl Loaded {
+    pub(super) fn owner(&self) -> Owner {
+        owner(&self.row)
+    }
+
+    /// The seals of one of the merchant's objects.
+    pub(super) fn seals<'a>(&'a self, session: &'a Session, kind: EntityKind, id: &'a str) -> Seals<'a> {
+        Seals { key: &self.key, entropy: &*session.inner.entropy, tenant: self.row.tenant, kind, id }
+    }
+}
+
+fn owner(row: &Stored<MerchantState>) -> Owner {
+    let organization = TenantRef { incarnation: row.state.organization, id: row.state.organization_id.to_string() };
+    let merchant = TenantRef { incarnation: row.tenant, id: row.id.to_string() };
+    Owner { organization: Some(organization), merchant: Some(merchant) }
+}
+
+/// The claim of a command that creates something in the account.
+pub(super) fn claimed(loaded: &Loaded, operation: Operation, options: CreateOptions) -> Claimed {
+    let path = format!("{}/{}", loaded.row.state.organization_id, loaded.row.id);
+    Claimed { operation, tenant: loaded.row.tenant, path, key: options.idempotency_key }
+}
+
+/// The account as it is answered.
+pub(super) async fn view(session: &Session, row: Stored<MerchantState>) -> Result<Merchant, Error> {
+    let default: Option<Stored<ProfileState>> =
+        session.get(&Key::DefaultProfile(MerchantPath::Pinned(row.tenant))).await?;
+    let key = session.inner.vault.key_of(session.store(), row.tenant, &row.state.payment_response_hash_key).await?;
+    let id = row.id.to_string();
+    let seals =
+        Seals { key: &key, entropy: &*session.inner.entropy, tenant: row.tenant, kind: EntityKind::Merchant, id: &id };
+    Merchant::view(row, default.map(|profile| profile.id), &seals)
+}
+
+/// Carries out [`OrganizationScope::create_merchant`].
+pub(super) async fn create(
+    scope: &OrganizationScope,
+    new: NewMerchant,
+    options: CreateOptions,
+) -> Result<Merchant, Error> {
+    let session = &scope.session;
+    let moment = session.begin(Operation::CreateMerchant).await?;
+    let organization = scope.load().await?;
+    let claimed = Claimed {
+        operation: Operation::CreateMerchant,
+        tenant: organization.tenant,
+        path: organization.id.to_string(),
+        key: options.idempotency_key,
+    };
+    let request = canonical(&new)?;
+    if let Some(first) = session.replay(&claimed, &request).await? {
+        return Ok(first);
+    }
+    let mut owner = super::organization::owner(&organization);
+    let mut set = session.changes(owner.clone(), moment, CommitClass::Configuration);
+    set.expect(organization.entity(), organization.version);
+    expect_parent(session, &mut set, &organization, new.parent_merchant_id.as_ref(), &new.merchant_id).await?;
+
+    let entropy = &*session.inner.entropy;
+    let incarnation = Incarnation::make(moment, &session.random());
+    let id = new.merchant_id.clone();
+    owner.merchant = Some(TenantRef { incarnation, id: id.to_string() });
+    set.owner = owner;
+    let (data_key, key) = session.inner.vault.new_data_key(incarnation, moment, entropy)?;
+    let businesses = new.primary_business_details.clone().unwrap_or_default();
+    let mut publishable = [0; 12];
+    entropy.fill(&mut publishable);
+    let mut fingerprint_secret = Zeroizing::new([0; 32]);
+    entropy.fill(fingerprint_secret.as_mut_slice());
+    let given = Given {
+        organization: organization.tenant,
+        organization_id: organization.id.clone(),
+        publishable_key: PublishableKey::make(session.inner.environment, &publishable),
+        data_key: data_key.id.clone(),
+        response_hash_key: SecretString::from(random_text(64, entropy).as_str()),
+        fingerprint_secret,
+    };
+    let text = id.to_string();
+    let seals = Seals { key: &key, entropy, tenant: incarnation, kind: EntityKind::Merchant, id: &text };
+    let state = MerchantState::new(new, given, &seals)?;
+    let loaded = Loaded { row: Stored::new(incarnation, id, moment, state), key: Arc::clone(&key) };
+    set.create(loaded.row.clone());
+    set.create(data_key);
+
+    let names = profile_names(&businesses)?;
+    let mut default = None;
+    for name in if names.is_empty() { vec!["default".parse()?] } else { names } {
+        let row = profile::draft(session, &loaded, NewProfile::named(name), default.is_none(), moment)?;
+        default.get_or_insert(row.id.clone());
+        set.create(row);
+    }
+    let answer = Merchant::view(loaded.row.clone(), default, &seals)?;
+    session.commit_claimed(set, &claimed, &request, answer).await
+}
+
+/// The names of the businesses' profiles, each one once.
+fn profile_names(businesses: &[PrimaryBusiness]) -> Result<Vec<Name>, Error> {
+    let mut names = Vec::new();
+    for business in businesses {
+        let name = business.profile_name()?;
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
+/// Checks that the parent account is one of the same organization, and lets the commit stand on it.
+async fn expect_parent(
+    session: &Session,
+    set: &mut ChangeSet,
+    organization: &Stored<OrganizationState>,
+    parent: Option<&MerchantId>,
+    own: &MerchantId,
+) -> Result<(), Error> {
+    let Some(parent) = parent else { return Ok(()) };
+    let absent = || Error::not_found(EntityKind::Merchant, parent);
+    let row: Stored<MerchantState> = session
+        .get(&Key::Merchant(MerchantPath::Within(organization.id.clone(), parent.clone())))
+        .await?
+        .filter(|_| parent != own)
+        .ok_or_else(absent)?;
+    set.expect(row.entity(), row.version);
+    Ok(())
+}
+
+impl MerchantScope {
+    pub(super) fn new(session: Session, path: MerchantPath, name: String) -> Self {
+        Self { session, path, name }
+    }
+
+    pub(super) async fn load(&self) -> Result<Loaded, Error> {
+        let row: Stored<MerchantState> = self.session.require(&Key::Merchant(self.path.clone()), &self.name).await?;
+        let key = self.session.inner.vault.data_key(self.session.store(), row.tenant, &row.state.data_key).await?;
+        Ok(Loaded { row, key })
+    }
+
+    /// The error of an account that is not there.
+    pub(super) fn absent(&self) -> Error {
+        Error::not_found(EntityKind::Merchant, &self.name)
+    }
+
+    /// The merchant's id: what the handle was made with, or what authentication found.
+    pub(super) fn merchant_id(&self) -> Result<MerchantId, Error> {
+        Ok(self.name.parse()?)
+    }
+
+    /// The merchant account.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`].
+    pub async fn retrieve(&self) -> Result<Merchant, Error> {
+        self.session.begin(Operation::RetrieveMerchant).await?;
+        let row = self.session.require(&Key::Merchant(self.path.clone()), &self.name).await?;
+        view(&self.session, row).await
+    }
+
+    /// The organization that the account belongs to. A caller may read it, and nothing else of it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`].
+    pub async fn organization(&self) -> Result<Organization, Error> {
+        self.session.begin(Operation::RetrieveOrganization).await?;
+        let row: Stored<MerchantState> = self.session.require(&Key::Merchant(self.path.clone()), &self.name).await?;
+        let path = OrganizationPath::Pinned(row.state.organization);
+        let row: Stored<OrganizationState> =
+            self.session.require(&Key::Organization(path), &row.state.organization_id).await?;
+        Ok(row.into())
+    }
+
+    /// Updates the account and answers it as it is then. An update that changes nothing makes no version.
+    ///
+    /// New entries of `primary_business_details` become profiles. `default_profile` must be one of the account's own
+    /// profiles.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] for the account, the profile or the parent account, [`Error::Stale`], [`Error::Invalid`],
+    /// [`Error::Duplicate`] if a new business's profile name is taken.
+    pub fn update(&self, update: MerchantUpdate) -> Update<Merchant> {
+        let scope = self.clone();
+        Update::new(async move |options: UpdateOptions| {
+            let session = &scope.session;
+            let moment = session.begin(Operation::UpdateMerchant).await?;
+            settle!(options.expected_version.is_some(), { scope.updated(update.clone(), options, moment).await })
+        })
+    }
+
+    async fn updated(
+        &self,
+        update: MerchantUpdate,
+        options: UpdateOptions,
+        moment: Timestamp,
+    ) -> Result<Merchant, Error> {
+        let session = &self.session;
+        let loaded = self.load().await?;
+        let row = &loaded.row;
+        at_expected(row, options.expected_version)?;
+        let id = row.id.to_string();
+        let seals = loaded.seals(session, EntityKind::Merchant, &id);
+        let state = row.state.updated(&row.id, update.clone(), &seals)?;
+        let mut set = session.changes(loaded.owner(), moment, CommitClass::Configuration);
+        let path = MerchantPath::Pinned(row.tenant);
+        if state.parent_merchant_id != row.state.parent_merchant_id {
+            let organization = OrganizationPath::Pinned(row.state.organization);
+            let organization = session.require(&Key::Organization(organization), &row.state.organization_id).await?;
+            expect_parent(session, &mut set, &organization, state.parent_merchant_id.as_ref(), &row.id).await?;
+        }
+        let default: Option<Stored<ProfileState>> = session.get(&Key::DefaultProfile(path.clone())).await?;
+        let mut answer = default.as_ref().map(|profile| profile.id.clone());
+        let mut profiles = Vec::new();
+        match update.default_profile {
+            Patch::Keep => {}
+            Patch::Clear if default.is_none() => {}
+            Patch::Clear => return Err(not_nullable("default_profile")),
+            Patch::Set(id) if answer.as_ref() == Some(&id) => {}
+            Patch::Set(id) => {
+                let next: Stored<ProfileState> = session.require(&Key::Profile(path.clone(), id.clone()), &id).await?;
+                // What frees the place of the default comes before what takes it.
+                let moves = default.iter().map(|old| (old, false)).chain([(&next, true)]);
+                profiles.extend(moves.map(|(profile, is_default)| {
+                    profile.next(moment, ProfileState { is_default, ..profile.state.clone() })
+                }));
+                answer = Some(id);
+            }
+        }
+        let known = profile_names(&row.state.primary_business_details)?;
+        let wanted = profile_names(&state.primary_business_details)?;
+        let added: Vec<Name> = wanted.into_iter().filter(|name| !known.contains(name)).collect();
+        if state == row.state && profiles.is_empty() {
+            return Merchant::view(row.clone(), answer, &seals);
+        }
+        let next = row.next(moment, state);
+        set.update(next.clone());
+        for profile in profiles {
+            set.update(profile);
+        }
+        for name in added {
+            let key = Key::ProfileByName(path.clone(), name.clone());
+            if session.get::<ProfileState>(&key).await?.is_some() {
+                continue;
+            }
+            let draft = profile::draft(session, &loaded, NewProfile::named(name), answer.is_none(), moment)?;
+            answer.get_or_insert(draft.id.clone());
+            set.create(draft);
+        }
+        session.commit(set).await?;
+        Merchant::view(next, answer, &seals)
+    }
+
+    /// Removes the account. It must have no profiles, living API keys or blocklist entries, unless the command cascades:
+    /// then everything below goes along in the same commit. Either way its data key goes, and with it whatever copy of
+    /// its secrets is left anywhere; its API keys never authenticate again, even if the id is used again.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], [`Error::Stale`], [`Error::HasChildren`].
+    pub fn remove(&self) -> Remove<RemovedMerchant> {
+        let scope = self.clone();
+        Remove::new(async move |options: RemoveOptions| {
+            let session = &scope.session;
+            let moment = session.begin(Operation::RemoveMerchant).await?;
+            settle!(options.expected_version.is_some(), {
+                let row: Stored<MerchantState> =
+                    session.require(&Key::Merchant(scope.path.clone()), &scope.name).await?;
+                at_expected(&row, options.expected_version)?;
+                let mut set = session.changes(owner(&row), moment, CommitClass::Configuration);
+                set.remove(row.entity(), row.version, options.cascade);
+                session.commit(set).await?;
+                Ok(RemovedMerchant { merchant_id: row.id, deleted: true })
+            })
+        })
+    }
+
+    /// Creates a profile. It becomes the default one only where the account has none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] for the account, [`Error::Duplicate`] if the name is taken.
+    pub fn create_profile(&self, new: NewProfile) -> Create<Profile> {
+        let scope = self.clone();
+        Create::new(async move |options: CreateOptions| {
+            let session = &scope.session;
+            let moment = session.begin(Operation::CreateProfile).await?;
+            let loaded = scope.load().await?;
+            let claim = claimed(&loaded, Operation::CreateProfile, options);
+            let request = canonical(&new)?;
+            if let Some(first) = session.replay(&claim, &request).await? {
+                return Ok(first);
+            }
+            settle!(false, {
+                let mut set = session.changes(loaded.owner(), moment, CommitClass::Configuration);
+                let path = MerchantPath::Pinned(loaded.row.tenant);
+                let default: Option<Stored<ProfileState>> = session.get(&Key::DefaultProfile(path)).await?;
+                if let Some(default) = &default {
+                    // Should it go meanwhile, this profile is the one that is left.
+                    set.expect(default.entity(), default.version);
+                }
+                let row = profile::draft(session, &loaded, new.clone(), default.is_none(), moment)?;
+                set.create(row.clone());
+                let id = row.id.to_string();
+                let seals = loaded.seals(session, EntityKind::Profile, &id);
+                let answer = Profile::view(row.clone(), loaded.row.id.clone(), &seals)?;
+                let done = session.commit_claimed(set, &claim, &request, answer).await;
+                match done {
+                    // The account itself is gone, not the default profile that the decision stood on.
+                    Err(Error::NotFound(Entity { kind: EntityKind::Profile, .. })) => {
+                        Err(Error::Moved { entity: loaded.row.entity().named() })
+                    }
+                    other => other,
+                }
+            })
+        })
+    }
+
+    /// A handle on a profile, whether it exists or not.
+    pub fn profile(&self, id: &ProfileId) -> ProfileScope {
+        ProfileScope::new(self.clone(), id.clone())
+    }
+
+    /// Lists the profiles, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] for the account.
+    pub async fn profiles(&self, page: PageRequest) -> Result<Page<Profile>, Error> {
+        self.session.begin(Operation::ListProfiles).await?;
+        profile::list(self, page).await
+    }
+
+    /// Creates a connector account in the profile that the body names, or in the default one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] for the account or the profile, [`Error::Invalid`], [`Error::Duplicate`] if the label is
+    /// taken in the profile.
+    pub fn create_connector(&self, new: NewConnector) -> Create<Connector> {
+        let scope = self.clone();
+        Create::new(async move |options: CreateOptions| connector::create(&scope, None, new, options).await)
+    }
+
+    /// A handle on a connector account, whether it exists or not.
+    pub fn connector(&self, id: &ConnectorId) -> ConnectorScope {
+        ConnectorScope::new(self.clone(), None, id.clone())
+    }
+
+    /// Lists the connector accounts of all profiles, disabled ones too, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] for the account.
+    pub async fn connectors(&self, page: PageRequest) -> Result<Page<Connector>, Error> {
+        self.session.begin(Operation::ListConnectors).await?;
+        connector::list(self, None, page).await
+    }
+
+    /// Creates an API key. Its token is in the answer and nowhere else; an answer that is replayed for an idempotency
+    /// key has none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] for the account.
+    pub fn create_api_key(&self, new: NewApiKey) -> Create<IssuedApiKey> {
+        let scope = self.clone();
+        Create::new(async move |options: CreateOptions| super::api_key::create(&scope, new, options).await)
+    }
+
+    /// A handle on an API key, whether it exists or not.
+    pub fn api_key(&self, id: &ApiKeyId) -> ApiKeyScope {
+        ApiKeyScope::new(self.clone(), id.clone())
+    }
+
+    /// Lists the API keys, revoked ones too, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] for the account.
+    pub async fn api_keys(&self, page: PageRequest) -> Result<Page<ApiKey>, Error> {
+        self.session.begin(Operation::ListApiKeys).await?;
+        let merchant_id = self.merchant_id()?;
+        let query = Query::Within(self.path.clone(), Collection::ApiKeys, page);
+        let rows = self.session.list(&query).await?.ok_or_else(|| self.absent())?;
+        Ok(rows.map(|row| ApiKey::view(row, merchant_id.clone())))
+    }
+
+    /// The account's blocklist.
+    pub fn blocklist(&self) -> BlocklistScope {
+        BlocklistScope::new(self.clone())
+    }
+
+    /// Creates a payment, with its link where the body asks for one, in one commit.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] for the account or the profile, [`Error::AlreadyExists`] if the id is taken in the account,
+    /// [`Error::Invalid`].
+    pub fn create_payment(&self, new: NewPayment) -> Create<Payment> {
+        let scope = self.clone();
+        Create::new(async move |options: CreateOptions| payment::create(&scope, None, new, options).await)
+    }
+
+    /// A handle on a payment, whether it exists or not.
+    pub fn payment(&self, id: &PaymentId) -> PaymentScope {
+        PaymentScope::new(self.clone(), None, id.clone())
+    }
+
+    /// Lists the payments of all profiles, newest first.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] for the account.
+    pub async fn payments(&self, page: PageRequest) -> Result<Page<Payment>, Error> {
+        self.session.begin(Operation::ListPayments).await?;
+        payment::list(self, page).await
+    }
+
+    /// A handle on a payment link, whether it exists or not.
+    pub fn payment_link(&self, id: &PaymentLinkId) -> PaymentLinkScope {
+        PaymentLinkScope::new(self.clone(), id.clone())
+    }
+
+    /// Lists the payment links of all profiles, newest first.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] for the account.
+    pub async fn payment_links(&self, page: PageRequest) -> Result<Page<PaymentLink>, Error> {
+        let now = self.session.begin(Operation::ListPaymentLinks).await?;
+        let merchant_id = self.merchant_id()?;
+        let query = Query::Within(self.path.clone(), Collection::PaymentLinks, page);
+        let rows = self.session.list(&query).await?.ok_or_else(|| self.absent())?;
+        Ok(rows.map(|row| PaymentLink::view(row, merchant_id.clone(), now)))
+    }
+
+    /// Reads the account's log, oldest first, at most 1,000 entries behind `after`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`].
+    pub async fn log(&self, after: LogPosition, limit: u32) -> Result<Vec<LogEntry>, Error> {
+        self.session.begin(Operation::ReadLog).await?;
+        let row: Stored<MerchantState> = self.session.require(&Key::Merchant(self.path.clone()), &self.name).await?;
+        let scope = LogScope::Merchant(row.tenant);
+        self.session.store().log(&LogQuery { scope, after, limit }).await
+    }
+
+    /// Reads the log of one of the account's objects, living or removed, oldest first, at most 1,000 entries behind
+    /// `after`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] for the account.
+    pub async fn log_of(&self, entity: Entity, after: LogPosition, limit: u32) -> Result<Vec<LogEntry>, Error> {
+        self.session.begin(Operation::ReadLog).await?;
+        let row: Stored<MerchantState> = self.session.require(&Key::Merchant(self.path.clone()), &self.name).await?;
+        let scope = LogScope::Entity(crate::store::EntityRef { kind: entity.kind, tenant: row.tenant, id: entity.id });
+        self.session.store().log(&LogQuery { scope, after, limit }).await
+    }
+}
+
+fn not_nullable(path: &str) -> Error {
+    crate::error::Fault::new("field.not_nullable", "must not be null").at(path).into()
+}
+
+/// Opens what a new profile takes from the account.
+pub(super) fn inherited<'a>(session: &'a Session, loaded: &'a Loaded) -> Result<Inherited<'a>, Error> {
+    let id = loaded.row.id.to_string();
+    Inherited::open(&loaded.row.state, &loaded.seals(session, EntityKind::Merchant, &id))
+}

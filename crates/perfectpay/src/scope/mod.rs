@@ -1,0 +1,42 @@
+//! Handles: what a host holds in its hands. A handle is a capability for one scope, made without any I/O; it loads,
+//! lets the nouns decide, and commits.
+//!
+//! [`PerfectPay`] is the root, which only the host has. From it the way goes down, and nothing takes a bare child id
+//! without its scope:
+//!
+//! ```text
+//! PerfectPay ─ organization(id) ─ merchant(id) ─┬─ profile(id) ─┬─ connector(id)
+//!     └─ authenticate(token) ─ Caller ─┘        ├─ connector(id)└─ …
+//!                                               ├─ api_key(id)
+//!                                               ├─ blocklist()
+//!                                               ├─ payment(id)
+//!                                               └─ payment_link(id)
+//! ```
+//!
+//! Reads are plain futures. Writes are [`Command`]s: `merchant.create_profile(new).idempotency_key(key).await`.
+
+mod api_key;
+mod blocklist;
+mod caller;
+mod command;
+mod connector;
+mod merchant;
+mod operation;
+mod organization;
+mod payment;
+mod profile;
+mod root;
+mod session;
+mod vault;
+
+pub use self::api_key::ApiKeyScope;
+pub use self::blocklist::BlocklistScope;
+pub use self::caller::Caller;
+pub use self::command::{Command, Create, CreateOptions, Remove, RemoveOptions, Update, UpdateOptions};
+pub use self::connector::ConnectorScope;
+pub use self::merchant::MerchantScope;
+pub use self::operation::Operation;
+pub use self::organization::OrganizationScope;
+pub use self::payment::{PaymentLinkScope, PaymentScope};
+pub use self::profile::ProfileScope;
+pub use self::root::{PerfectPay, Settings};

@@ -1,0 +1,146 @@
+//! An organization's handle.
+
+use super::command::{Create, CreateOptions, Remove, RemoveOptions, Update, UpdateOptions};
+use super::merchant::{self, MerchantScope};
+use super::operation::Operation;
+use super::session::{Session, at_expected, settle};
+use crate::error::{EntityKind, Error};
+use crate::id::{MerchantId, OrganizationId};
+use crate::merchant::{Merchant, NewMerchant};
+use crate::organization::{Organization, OrganizationState, OrganizationUpdate};
+use crate::page::{Page, PageRequest};
+use crate::store::{
+    CommitClass, Key, LogEntry, LogPosition, LogQuery, LogScope, MerchantPath, OrganizationPath, Owner, Query, Stored,
+    TenantRef,
+};
+
+/// One organization and what is below it.
+#[derive(Debug, Clone)]
+pub struct OrganizationScope {
+    pub(super) session: Session,
+    path: OrganizationPath,
+    /// How errors name it.
+    name: String,
+}
+
+pub(super) fn owner(row: &Stored<OrganizationState>) -> Owner {
+    let organization = TenantRef { incarnation: row.tenant, id: row.id.to_string() };
+    Owner { organization: Some(organization), merchant: None }
+}
+
+impl OrganizationScope {
+    pub(super) fn new(session: Session, path: OrganizationPath, name: String) -> Self {
+        Self { session, path, name }
+    }
+
+    pub(super) async fn load(&self) -> Result<Stored<OrganizationState>, Error> {
+        self.session.require(&Key::Organization(self.path.clone()), &self.name).await
+    }
+
+    /// The organization.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`].
+    pub async fn retrieve(&self) -> Result<Organization, Error> {
+        self.session.begin(Operation::RetrieveOrganization).await?;
+        self.load().await.map(Organization::from)
+    }
+
+    /// Updates the organization and answers it as it is then. An update that changes nothing makes no version.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], [`Error::Stale`], [`Error::Invalid`].
+    pub fn update(&self, update: OrganizationUpdate) -> Update<Organization> {
+        let scope = self.clone();
+        Update::new(async move |options: UpdateOptions| {
+            let session = &scope.session;
+            let moment = session.begin(Operation::UpdateOrganization).await?;
+            settle!(options.expected_version.is_some(), {
+                let row = scope.load().await?;
+                at_expected(&row, options.expected_version)?;
+                let state = row.state.updated(update.clone())?;
+                if state == row.state {
+                    return Ok(row.into());
+                }
+                let next = row.next(moment, state);
+                let mut set = session.changes(owner(&row), moment, CommitClass::Configuration);
+                set.update(next.clone());
+                session.commit(set).await?;
+                Ok(next.into())
+            })
+        })
+    }
+
+    /// Removes the organization. It must have no merchant accounts, unless the command cascades: then everything below
+    /// goes along in the same commit.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], [`Error::Stale`], [`Error::HasChildren`].
+    pub fn remove(&self) -> Remove<OrganizationId> {
+        let scope = self.clone();
+        Remove::new(async move |options: RemoveOptions| {
+            let session = &scope.session;
+            let moment = session.begin(Operation::RemoveOrganization).await?;
+            settle!(options.expected_version.is_some(), {
+                let row = scope.load().await?;
+                at_expected(&row, options.expected_version)?;
+                let mut set = session.changes(owner(&row), moment, CommitClass::Configuration);
+                set.remove(row.entity(), row.version, options.cascade);
+                session.commit(set).await?;
+                Ok(row.id)
+            })
+        })
+    }
+
+    /// Creates a merchant account with its default profile, data key, fingerprint secret and publishable key, in one
+    /// commit. With `primary_business_details` it gets a profile for each entry, of which the first is the default.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] for the organization or the parent account, [`Error::AlreadyExists`] if the id is taken in
+    /// any organization, [`Error::Invalid`].
+    pub fn create_merchant(&self, new: NewMerchant) -> Create<Merchant> {
+        let scope = self.clone();
+        Create::new(async move |options: CreateOptions| merchant::create(&scope, new, options).await)
+    }
+
+    /// A handle on a merchant account of this organization, whether it exists or not.
+    pub fn merchant(&self, id: &MerchantId) -> MerchantScope {
+        let path = match &self.path {
+            OrganizationPath::Id(organization) => MerchantPath::Within(organization.clone(), id.clone()),
+            // Only a caller's handle is pinned, and it has its merchant already.
+            OrganizationPath::Pinned(_) => MerchantPath::Id(id.clone()),
+        };
+        MerchantScope::new(self.session.clone(), path, id.to_string())
+    }
+
+    /// Lists the merchant accounts, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] for the organization.
+    pub async fn merchants(&self, page: PageRequest) -> Result<Page<Merchant>, Error> {
+        self.session.begin(Operation::ListMerchants).await?;
+        let rows = self.session.list(&Query::Merchants(self.path.clone(), page)).await?;
+        let rows = rows.ok_or_else(|| Error::not_found(EntityKind::Organization, &self.name))?;
+        let mut items = Vec::with_capacity(rows.items.len());
+        for row in rows.items {
+            items.push(merchant::view(&self.session, row).await?);
+        }
+        Ok(Page { items, next: rows.next })
+    }
+
+    /// Reads the log of the organization and its merchant accounts, oldest first, at most 1,000 entries behind `after`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`].
+    pub async fn log(&self, after: LogPosition, limit: u32) -> Result<Vec<LogEntry>, Error> {
+        self.session.begin(Operation::ReadLog).await?;
+        let scope = LogScope::Organization(self.load().await?.tenant);
+        self.session.store().log(&LogQuery { scope, after, limit }).await
+    }
+}

@@ -1,0 +1,162 @@
+//! The handles of a payment and of a payment link.
+
+use zeroize::Zeroizing;
+
+use super::command::CreateOptions;
+use super::merchant::{MerchantScope, claimed};
+use super::operation::Operation;
+use super::profile;
+use super::session::{Session, canonical, settle};
+use crate::api_key::random_text;
+use crate::error::{EntityKind, Error};
+use crate::id::{PaymentId, PaymentLinkId, ProfileId};
+use crate::page::{Page, PageRequest};
+use crate::payment::{Given, LinkSite, NewPayment, Payment, PaymentLink, PaymentLinkState, PaymentState, plan};
+use crate::seal::Seals;
+use crate::store::{Collection, CommitClass, Key, Query, Stored};
+
+/// One payment.
+#[derive(Debug, Clone)]
+pub struct PaymentScope {
+    merchant: MerchantScope,
+    /// The profile that the handle was reached through: a payment of another one is absent.
+    profile: Option<ProfileId>,
+    id: PaymentId,
+}
+
+/// Carries out `create_payment`; `handle` is the profile whose handle it was called on.
+pub(super) async fn create(
+    merchant: &MerchantScope,
+    handle: Option<&ProfileId>,
+    new: NewPayment,
+    options: CreateOptions,
+) -> Result<Payment, Error> {
+    let session = &merchant.session;
+    let moment = session.begin(Operation::CreatePayment).await?;
+    let loaded = merchant.load().await?;
+    let mut claim = claimed(&loaded, Operation::CreatePayment, options);
+    if let Some(profile) = handle {
+        claim.path = format!("{}/{profile}", claim.path);
+    }
+    let request = canonical(&new)?;
+    if let Some(first) = session.replay(&claim, &request).await? {
+        return Ok(first);
+    }
+    new.check()?;
+    settle!(false, {
+        let profile = profile::resolve(merchant, handle, new.profile_id.as_ref()).await?;
+        let id = match &new.payment_id {
+            Some(id) => id.clone(),
+            None => PaymentId::make("pay_", moment, &session.random()),
+        };
+        let settings = &profile.state.settings;
+        let expires_at = moment.plus_seconds(new.session_expiry.unwrap_or(settings.session_expiry).get());
+        let mut set = session.changes(loaded.owner(), moment, CommitClass::Operational);
+        // What the profile says is frozen into the payment and its link.
+        set.expect(profile.entity(), profile.version);
+        let link = match new.payment_link {
+            Some(true) => {
+                let name = merchant_name(session, &loaded)?;
+                let site = LinkSite {
+                    base_url: &session.inner.base_url,
+                    merchant_id: &loaded.row.id,
+                    merchant_name: name.as_ref().map(|name| name.as_str()),
+                    payment_id: &id,
+                    payment_link_id: PaymentLinkId::make("plink_", moment, &session.random()),
+                };
+                Some(plan(&new, &profile.id, &profile.state, site, expires_at)?)
+            }
+            _ => None,
+        };
+        let secret = random_text(20, &*session.inner.entropy);
+        let given = Given {
+            profile_id: profile.id.clone(),
+            profile_return_url: settings.return_url.as_ref(),
+            expires_at,
+            client_secret: Zeroizing::new(format!("{id}_secret_{}", secret.as_str())),
+            payment_link: link.as_ref().map(|link| link.in_payment.clone()),
+        };
+        let text = id.to_string();
+        let seals = loaded.seals(session, EntityKind::Payment, &text);
+        let row = Stored::new(loaded.row.tenant, id.clone(), moment, PaymentState::new(new.clone(), given, &seals)?);
+        set.create(row.clone());
+        if let Some(link) = link {
+            let id = link.in_payment.payment_link_id;
+            set.create(Stored::new(loaded.row.tenant, id, moment, link.state));
+        }
+        let answer = Payment::view(row, loaded.row.id.clone(), &seals)?;
+        session.commit_claimed(set, &claim, &request, answer).await
+    })
+}
+
+fn merchant_name(session: &Session, loaded: &super::merchant::Loaded) -> Result<Option<Zeroizing<String>>, Error> {
+    let id = loaded.row.id.to_string();
+    let seals = loaded.seals(session, EntityKind::Merchant, &id);
+    let name = loaded.row.state.merchant_name.as_ref();
+    name.map(|sealed| seals.open_text("merchant_name", sealed)).transpose()
+}
+
+async fn view(merchant: &MerchantScope, row: Stored<PaymentState>) -> Result<Payment, Error> {
+    let session = &merchant.session;
+    let key = session.inner.vault.key_of(session.store(), row.tenant, &row.state.client_secret).await?;
+    let id = row.id.to_string();
+    let seals =
+        Seals { key: &key, entropy: &*session.inner.entropy, tenant: row.tenant, kind: EntityKind::Payment, id: &id };
+    Payment::view(row, merchant.merchant_id()?, &seals)
+}
+
+pub(super) async fn list(merchant: &MerchantScope, page: PageRequest) -> Result<Page<Payment>, Error> {
+    let query = Query::Within(merchant.path.clone(), Collection::Payments, page);
+    let rows = merchant.session.list(&query).await?.ok_or_else(|| merchant.absent())?;
+    let mut items = Vec::with_capacity(rows.items.len());
+    for row in rows.items {
+        items.push(view(merchant, row).await?);
+    }
+    Ok(Page { items, next: rows.next })
+}
+
+impl PaymentScope {
+    pub(super) fn new(merchant: MerchantScope, profile: Option<ProfileId>, id: PaymentId) -> Self {
+        Self { merchant, profile, id }
+    }
+
+    /// The payment.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`].
+    pub async fn retrieve(&self) -> Result<Payment, Error> {
+        self.merchant.session.begin(Operation::RetrievePayment).await?;
+        let key = Key::Payment(self.merchant.path.clone(), self.id.clone());
+        let row: Option<Stored<PaymentState>> = self.merchant.session.get(&key).await?;
+        let row = row
+            .filter(|row| self.profile.as_ref().is_none_or(|profile| row.state.profile_id == *profile))
+            .ok_or_else(|| Error::not_found(EntityKind::Payment, &self.id))?;
+        view(&self.merchant, row).await
+    }
+}
+
+/// One payment link.
+#[derive(Debug, Clone)]
+pub struct PaymentLinkScope {
+    merchant: MerchantScope,
+    id: PaymentLinkId,
+}
+
+impl PaymentLinkScope {
+    pub(super) fn new(merchant: MerchantScope, id: PaymentLinkId) -> Self {
+        Self { merchant, id }
+    }
+
+    /// The link, its status decided at this moment.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`].
+    pub async fn retrieve(&self) -> Result<PaymentLink, Error> {
+        let now = self.merchant.session.begin(Operation::RetrievePaymentLink).await?;
+        let key = Key::PaymentLink(self.merchant.path.clone(), self.id.clone());
+        let row: Stored<PaymentLinkState> = self.merchant.session.require(&key, &self.id).await?;
+        Ok(PaymentLink::view(row, self.merchant.merchant_id()?, now))
+    }
+}

@@ -1,0 +1,233 @@
+//! The root handle and its settings.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+
+use super::caller::{Caller, authenticate};
+use super::command::Create;
+use super::merchant::MerchantScope;
+use super::operation::Operation;
+use super::organization::OrganizationScope;
+use super::session::{Claimed, Inner, Session, canonical};
+use super::vault::Vault;
+use crate::api_key::Environment;
+use crate::connector::Catalogue;
+use crate::error::Error;
+use crate::id::{Incarnation, MerchantId, OrganizationId};
+use crate::organization::{NewOrganization, Organization, OrganizationState};
+use crate::page::{Page, PageRequest};
+use crate::seal::MasterKey;
+use crate::store::{
+    Actor, CommitClass, Head, LogEntry, LogPosition, LogQuery, LogScope, MerchantPath, OrganizationPath, Owner, Query,
+    Store, Stored, TenantRef,
+};
+use crate::time::{Clock, Entropy, SystemClock, SystemEntropy};
+use crate::web_url::WebUrl;
+
+/// What a host chooses when it opens the library.
+///
+/// ```
+/// use perfectpay::{Environment, MasterKey, Settings};
+///
+/// let settings = Settings::new(MasterKey::from_hex("2026-11", &"5fa1".repeat(16))?)
+///     .environment(Environment::Production)
+///     .base_url("https://pay.example.com".parse()?);
+/// # Ok::<(), perfectpay::Fault>(())
+/// ```
+#[derive(Debug)]
+pub struct Settings {
+    master_key: MasterKey,
+    environment: Environment,
+    base_url: Option<WebUrl>,
+    catalogue: Catalogue,
+    test_connectors: bool,
+    idempotency_seconds: u32,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+}
+
+impl Settings {
+    /// The sandbox environment, the published connectors without the test ones, idempotency keys kept for 24 hours, the
+    /// system's clock and randomness, and payment links below `http://localhost/`.
+    pub fn new(master_key: MasterKey) -> Self {
+        Self {
+            master_key,
+            environment: Environment::Sandbox,
+            base_url: None,
+            catalogue: Catalogue::published(),
+            test_connectors: false,
+            idempotency_seconds: 24 * 60 * 60,
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(SystemEntropy),
+        }
+    }
+
+    /// Which environment the keys are for. Keys of another one do not authenticate.
+    pub fn environment(mut self, environment: Environment) -> Self {
+        self.environment = environment;
+        self
+    }
+
+    /// Where the host serves payment links: `{base_url}/payment_link/{merchant_id}/{payment_id}`.
+    pub fn base_url(mut self, base_url: WebUrl) -> Self {
+        self.base_url = Some(base_url);
+        self
+    }
+
+    /// Which connectors there are.
+    pub fn catalogue(mut self, catalogue: Catalogue) -> Self {
+        self.catalogue = catalogue;
+        self
+    }
+
+    /// Whether connectors that only pretend may have accounts.
+    pub fn test_connectors(mut self, allowed: bool) -> Self {
+        self.test_connectors = allowed;
+        self
+    }
+
+    /// For how long, in seconds, idempotency keys are kept.
+    pub fn idempotency_seconds(mut self, seconds: u32) -> Self {
+        self.idempotency_seconds = seconds;
+        self
+    }
+
+    /// Where the time is read.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Where randomness is drawn: ids, keys and nonces. Only a test has a reason to set it.
+    pub fn entropy(mut self, entropy: Arc<dyn Entropy>) -> Self {
+        self.entropy = entropy;
+        self
+    }
+}
+
+/// The library, opened on a store: the platform's own handle. Cloning it is cheap, and clones share everything.
+#[derive(Debug, Clone)]
+pub struct PerfectPay {
+    session: Session,
+}
+
+impl PerfectPay {
+    /// Opens the library on a store, which may hold what earlier runs left.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] or [`Error::Corrupt`] if the store's log cannot be read.
+    pub async fn open(store: Arc<dyn Store>, settings: Settings) -> Result<Self, Error> {
+        let head = store.head().await?;
+        let base_url = match settings.base_url {
+            Some(url) => url.as_str().trim_end_matches('/').to_owned(),
+            None => "http://localhost".to_owned(),
+        };
+        let inner = Inner {
+            store,
+            vault: Vault::new(&settings.master_key),
+            environment: settings.environment,
+            base_url,
+            catalogue: settings.catalogue,
+            test_connectors: settings.test_connectors,
+            idempotency_seconds: settings.idempotency_seconds,
+            clock: settings.clock,
+            entropy: settings.entropy,
+            newest: AtomicI64::new(head.at.unix_millis()),
+        };
+        Ok(Self { session: Session::host(Arc::new(inner)) })
+    }
+
+    /// The same handle on behalf of `actor`, whom the log names for everything done through it.
+    pub fn acting_as(&self, actor: Actor) -> Self {
+        Self { session: self.session.clone().by(actor) }
+    }
+
+    /// The connectors there are.
+    pub fn catalogue(&self) -> &Catalogue {
+        &self.session.inner.catalogue
+    }
+
+    /// Creates an organization.
+    ///
+    /// # Errors
+    ///
+    /// Those of a commit: [`Error::IdempotencyMismatch`], and the store's.
+    pub fn create_organization(&self, new: NewOrganization) -> Create<Organization> {
+        let session = self.session.clone();
+        Create::new(async move |options: super::CreateOptions| {
+            let moment = session.begin(Operation::CreateOrganization).await?;
+            let claimed = Claimed {
+                operation: Operation::CreateOrganization,
+                tenant: Incarnation::PLATFORM,
+                path: String::new(),
+                key: options.idempotency_key,
+            };
+            let request = canonical(&new)?;
+            if let Some(first) = session.replay(&claimed, &request).await? {
+                return Ok(first);
+            }
+            let incarnation = Incarnation::make(moment, &session.random());
+            let id = OrganizationId::make("org_", moment, &session.random());
+            let row = Stored::new(incarnation, id, moment, OrganizationState::from(new));
+            let owner = Owner { organization: Some(TenantRef { incarnation, id: row.id.to_string() }), merchant: None };
+            let mut set = session.changes(owner, moment, CommitClass::Configuration);
+            set.create(row.clone());
+            session.commit_claimed(set, &claimed, &request, Organization::from(row)).await
+        })
+    }
+
+    /// A handle on an organization, whether it exists or not.
+    pub fn organization(&self, id: &OrganizationId) -> OrganizationScope {
+        OrganizationScope::new(self.session.clone(), OrganizationPath::Id(id.clone()), id.to_string())
+    }
+
+    /// A handle on a merchant account by its id alone, which is unique over the whole store.
+    pub fn merchant(&self, id: &MerchantId) -> MerchantScope {
+        MerchantScope::new(self.session.clone(), MerchantPath::Id(id.clone()), id.to_string())
+    }
+
+    /// Lists the organizations, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store.
+    pub async fn organizations(&self, page: PageRequest) -> Result<Page<Organization>, Error> {
+        self.session.begin(Operation::ListOrganizations).await?;
+        let rows = self.session.list::<OrganizationState>(&Query::Organizations(page)).await?;
+        Ok(rows.map_or(Page { items: Vec::new(), next: None }, |page| page.map(Organization::from)))
+    }
+
+    /// Who holds this API key, as a handle that may do what the key may.
+    ///
+    /// White space around the token is ignored. A token that is malformed, mistyped or of another environment is refused
+    /// without asking the store. The key is checked again by every operation of the handle, so that a key revoked
+    /// meanwhile is refused by the next one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unauthorized`], which prints the same for every reason.
+    pub async fn authenticate(&self, token: &str) -> Result<Caller, Error> {
+        authenticate(&self.session, token).await
+    }
+
+    /// Reads the log of the whole store, oldest first, at most 1,000 entries behind `after`.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store.
+    pub async fn log(&self, after: LogPosition, limit: u32) -> Result<Vec<LogEntry>, Error> {
+        self.session.begin(Operation::ReadLog).await?;
+        self.session.inner.store.log(&LogQuery { scope: LogScope::All, after, limit }).await
+    }
+
+    /// Where the log ends.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store.
+    pub async fn log_head(&self) -> Result<Head, Error> {
+        self.session.begin(Operation::ReadLog).await?;
+        self.session.inner.store.head().await
+    }
+}

@@ -1,0 +1,280 @@
+//! What every handle does alike: check who asks, read the clock, load, commit once, answer again.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use zeroize::Zeroizing;
+
+use super::caller::Guard;
+use super::operation::Operation;
+use super::vault::Vault;
+use crate::api_key::Environment;
+use crate::connector::Catalogue;
+use crate::error::{EntityKind, Error};
+use crate::id::Incarnation;
+use crate::page::{Cursor, Page};
+use crate::secret::Request;
+use crate::store::{
+    Actor, ChangeSet, CommitClass, Committed, IdempotencyClaim, IdempotencyKey, Key, Owner, Query, Receipt, Record,
+    State, Store, Stored,
+};
+use crate::time::{Clock, Entropy, Timestamp};
+
+/// How often a command that met another one is decided again before it gives up.
+const ATTEMPTS: u32 = 32;
+
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) vault: Vault,
+    pub(super) environment: Environment,
+    pub(super) base_url: String,
+    pub(super) catalogue: Catalogue,
+    pub(super) test_connectors: bool,
+    pub(super) idempotency_seconds: u32,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) entropy: Arc<dyn Entropy>,
+    /// The newest moment seen in the log, in Unix milliseconds.
+    pub(super) newest: AtomicI64,
+}
+
+/// Who works, on what: the part that every handle carries.
+#[derive(Clone)]
+pub(super) struct Session {
+    pub(super) inner: Arc<Inner>,
+    pub(super) actor: Actor,
+    guard: Option<Arc<Guard>>,
+}
+
+/// What an idempotency key stands for.
+#[derive(Debug, Clone)]
+pub(super) struct Claimed {
+    pub(super) operation: Operation,
+    /// The parent of what is created.
+    pub(super) tenant: Incarnation,
+    /// The ids on the way to the parent.
+    pub(super) path: String,
+    pub(super) key: Option<IdempotencyKey>,
+}
+
+impl Session {
+    pub(super) fn host(inner: Arc<Inner>) -> Self {
+        Self { inner, actor: Actor::Host, guard: None }
+    }
+
+    pub(super) fn by(mut self, actor: Actor) -> Self {
+        self.actor = actor;
+        self
+    }
+
+    pub(super) fn guarded(mut self, guard: Guard) -> Self {
+        self.guard = Some(Arc::new(guard));
+        self
+    }
+
+    pub(super) fn store(&self) -> &dyn Store {
+        &*self.inner.store
+    }
+
+    /// The first line of every operation: whether the caller's key still lives, and the moment of the operation.
+    ///
+    /// The moment is the later of the clock and the newest one in the log, so that a clock set back revives nothing.
+    pub(super) async fn begin(&self, operation: Operation) -> Result<Timestamp, Error> {
+        let now = self.now();
+        if let Some(guard) = &self.guard {
+            guard.check(self.store(), operation, now).await?;
+        }
+        Ok(now)
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        let newest = Timestamp::from_unix_millis(self.inner.newest.load(Ordering::Relaxed));
+        self.inner.clock.now().max(newest.unwrap_or(Timestamp::UNIX_EPOCH))
+    }
+
+    pub(super) fn random(&self) -> [u8; 10] {
+        let mut bytes = [0; 10];
+        self.inner.entropy.fill(&mut bytes);
+        bytes
+    }
+
+    pub(super) fn changes(&self, owner: Owner, now: Timestamp, class: CommitClass) -> ChangeSet {
+        ChangeSet::new(owner, self.actor.clone(), now, class)
+    }
+
+    /// One object, or `None` where the path leads to nothing.
+    pub(super) async fn get<S: State>(&self, key: &Key) -> Result<Option<Stored<S>>, Error>
+    where
+        Stored<S>: TryFrom<Record, Error = Error>,
+    {
+        self.store().get(key).await?.map(Stored::try_from).transpose()
+    }
+
+    /// One object that must be there; `id` is how the error names it.
+    pub(super) async fn require<S: State>(&self, key: &Key, id: &(dyn fmt::Display + Sync)) -> Result<Stored<S>, Error>
+    where
+        Stored<S>: TryFrom<Record, Error = Error>,
+    {
+        self.get(key).await?.ok_or_else(|| Error::not_found(S::KIND, id))
+    }
+
+    /// One page, or `None` where the path leads to no parent.
+    pub(super) async fn list<S: State>(&self, query: &Query) -> Result<Option<Page<Stored<S>>>, Error>
+    where
+        Stored<S>: TryFrom<Record, Error = Error>,
+    {
+        Ok(self.list_counted(query).await?.map(|(page, _)| page))
+    }
+
+    /// One page and how many there are in all, where the collection is counted.
+    pub(super) async fn list_counted<S: State>(
+        &self,
+        query: &Query,
+    ) -> Result<Option<(Page<Stored<S>>, Option<u64>)>, Error>
+    where
+        Stored<S>: TryFrom<Record, Error = Error>,
+    {
+        let Some(listing) = self.store().list(query).await? else { return Ok(None) };
+        let limit = usize::try_from(query.page().limit()).unwrap_or(usize::MAX);
+        let more = listing.records.len() > limit;
+        let items: Vec<Stored<S>> =
+            listing.records.into_iter().take(limit).map(Stored::try_from).collect::<Result<_, _>>()?;
+        let last = items.last().filter(|_| more);
+        let next = last.map(|row| Cursor { created_at: row.created_at, id: row.id.to_string() });
+        Ok(Some((Page { items, next }, listing.total)))
+    }
+
+    /// Commits a set that claims no idempotency key.
+    pub(super) async fn commit(&self, set: ChangeSet) -> Result<Receipt, Error> {
+        match self.store().commit(set).await? {
+            Committed::Applied(receipt) => {
+                self.inner.newest.fetch_max(receipt.at.unix_millis(), Ordering::Relaxed);
+                Ok(receipt)
+            }
+            Committed::Replayed(_) => Err(Error::corrupt("a commit without an idempotency key was replayed")),
+        }
+    }
+
+    /// What the command answered the first time, looked up before any rule is asked.
+    pub(super) async fn replay<T: DeserializeOwned>(
+        &self,
+        claimed: &Claimed,
+        request: &[u8],
+    ) -> Result<Option<T>, Error> {
+        let Some(key) = &claimed.key else { return Ok(None) };
+        let Some(kept) = self.store().claim(claimed.tenant, key).await? else { return Ok(None) };
+        if kept.expires_at <= self.now() {
+            return Ok(None);
+        }
+        if kept.request != self.bound(claimed, request) {
+            return Err(Error::IdempotencyMismatch);
+        }
+        self.inner.vault.open_answer(claimed.tenant, key, &kept.answer).map(Some)
+    }
+
+    fn bound(&self, claimed: &Claimed, request: &[u8]) -> [u8; 32] {
+        self.inner.vault.request(claimed.operation.into(), &claimed.path, request)
+    }
+
+    /// Commits a command's set, with its claim where it has one, and answers `answer`, or what was answered the first
+    /// time.
+    pub(super) async fn commit_claimed<T: Serialize + DeserializeOwned>(
+        &self,
+        mut set: ChangeSet,
+        claimed: &Claimed,
+        request: &[u8],
+        answer: T,
+    ) -> Result<T, Error> {
+        let Some(key) = &claimed.key else {
+            self.commit(set).await?;
+            return Ok(answer);
+        };
+        set.idempotency = Some(IdempotencyClaim {
+            tenant: claimed.tenant,
+            key: key.clone(),
+            request: self.bound(claimed, request),
+            answer: self.inner.vault.seal_answer(claimed.tenant, key, &answer, &*self.inner.entropy)?,
+            expires_at: set.at.plus_seconds(self.inner.idempotency_seconds),
+        });
+        match self.store().commit(set).await? {
+            Committed::Applied(receipt) => {
+                self.inner.newest.fetch_max(receipt.at.unix_millis(), Ordering::Relaxed);
+                Ok(answer)
+            }
+            Committed::Replayed(first) => self.inner.vault.open_answer(claimed.tenant, key, &first),
+        }
+    }
+}
+
+/// The request as an idempotency key is bound to it: its JSON and the secrets that are not in that, each with its length
+/// in front.
+pub(super) fn canonical(request: &impl Request) -> Result<Zeroizing<Vec<u8>>, Error> {
+    let json = serde_json::to_vec(request)
+        .map(Zeroizing::new)
+        .map_err(|e| Error::Corrupt { what: "a request is not JSON".into(), source: Some(e.into()) })?;
+    let parts: Vec<_> = std::iter::once(json).chain(request.secrets()).collect();
+    let length = parts.iter().map(|part| part.len() + 8).sum();
+    let mut bytes = Zeroizing::new(Vec::with_capacity(length));
+    for part in &parts {
+        bytes.extend_from_slice(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+        bytes.extend_from_slice(part);
+    }
+    Ok(bytes)
+}
+
+/// Decides and commits again while others come between. `$pinned` is whether the caller named a version, in which case
+/// it is told instead. A macro, since the future of an async closure cannot be promised to be `Send`.
+macro_rules! settle {
+    ($pinned:expr, $attempt:block) => {{
+        let mut turns = $crate::scope::session::Turns::new($pinned);
+        loop {
+            let done: Result<_, $crate::error::Error> = async { $attempt }.await;
+            if turns.are_over(&done) {
+                break done;
+            }
+        }
+    }};
+}
+
+pub(super) use settle;
+
+/// How often a command may still be decided again.
+pub(super) struct Turns {
+    pinned: bool,
+    left: u32,
+}
+
+impl Turns {
+    pub(super) fn new(pinned: bool) -> Self {
+        Self { pinned, left: ATTEMPTS }
+    }
+
+    pub(super) fn are_over<T>(&mut self, done: &Result<T, Error>) -> bool {
+        self.left = self.left.saturating_sub(1);
+        let again = match done {
+            Err(Error::Stale { .. }) => !self.pinned,
+            Err(Error::Moved { .. } | Error::Duplicate { kind: EntityKind::Profile, field: "default_profile" }) => true,
+            _ => false,
+        };
+        !again || self.left == 0
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("actor", &self.actor).finish_non_exhaustive()
+    }
+}
+
+/// The version that an update or a removal stands on: the one that was read, if it is the one that was expected.
+pub(super) fn at_expected<S: State>(row: &Stored<S>, expected: Option<u64>) -> Result<(), Error> {
+    match expected {
+        Some(expected) if expected != row.version => {
+            Err(Error::Stale { entity: row.entity().named(), expected, found: row.version })
+        }
+        _ => Ok(()),
+    }
+}
