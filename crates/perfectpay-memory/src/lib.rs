@@ -238,7 +238,9 @@ impl State {
         let found: Vec<&EntityRef> = match collection.order() {
             Order::Ascending => {
                 let from = cursor.map_or(Bound::Included(first.clone()), Bound::Excluded);
-                self.places.range((from, Bound::Excluded(end.clone()))).take(wanted).map(|(_, e)| e).collect()
+                // A cursor is the caller's text and may lie behind the end, so the end cannot bound the range.
+                let behind = self.places.range((from, Bound::Unbounded)).take_while(|(place, _)| **place < end);
+                behind.take(wanted).map(|(_, e)| e).collect()
             }
             Order::Descending => {
                 let to = Bound::Excluded(cursor.unwrap_or(end.clone()));

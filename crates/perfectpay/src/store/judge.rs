@@ -96,7 +96,7 @@ pub fn judge(set: &ChangeSet, premises: &mut dyn Premises) -> Result<Verdict, Er
         }
         match change {
             Change::Create(record) => staged.create(set, record)?,
-            Change::Update(record) => staged.update(record)?,
+            Change::Update(record) => staged.update(set, record)?,
             Change::Remove { entity, version, cascade } => {
                 staged.remove(entity, *version, *cascade)?;
                 closed = *cascade;
@@ -140,8 +140,15 @@ impl Staged<'_> {
     fn version(&mut self, entity: &EntityRef) -> Result<Option<u64>, Error> {
         match self.versions.get(entity) {
             Some(version) => Ok(*version),
+            // It went along: what does not count as a child does not keep its merchant account from going.
+            None if self.is_below_a_removed_merchant(entity) => Ok(None),
             None => self.premises.version(entity),
         }
+    }
+
+    fn is_below_a_removed_merchant(&self, entity: &EntityRef) -> bool {
+        let merchant = EntityRef { kind: EntityKind::Merchant, tenant: entity.tenant, id: String::new() };
+        matches!(self.versions.get(&merchant), Some(None))
     }
 
     /// Who has the key, other than `but`.
@@ -179,13 +186,14 @@ impl Staged<'_> {
         self.claim(entity, record, parent)
     }
 
-    fn update(&mut self, record: &Record) -> Result<(), Error> {
+    fn update(&mut self, set: &ChangeSet, record: &Record) -> Result<(), Error> {
         let entity = record.entity();
         let found = self.version(&entity)?;
         at_version(&entity, record.meta().version.saturating_sub(1), found)?;
         let parent = match self.records.get(&entity) {
             Some((_, parent)) => parent.clone(),
-            None => self.premises.parent(&entity)?,
+            // The premises do not name the parent of what does not count as its child, and it may count from now on.
+            None => self.premises.parent(&entity)?.or_else(|| record.parent(&set.owner)),
         };
         self.claim(entity, record, parent)
     }
@@ -224,11 +232,12 @@ impl Staged<'_> {
         for (child, lives) in touched {
             let before = self.premises.parent(&child)?;
             let counted = before.as_ref() == Some(entity);
-            let created = self.records.get(&child).filter(|(_, parent)| parent.as_ref() == Some(entity));
-            let counts_now = match created {
-                Some((record, _)) => lives && record.counts_as_child(),
-                None => lives && counted,
-            };
+            let counts_now = lives
+                && match self.records.get(&child) {
+                    // Removed and created again, it may have another parent.
+                    Some((record, parent)) => parent.as_ref() == Some(entity) && record.counts_as_child(),
+                    None => counted,
+                };
             match (counted, counts_now) {
                 (false, true) => *counts.entry(child.kind).or_default() += 1,
                 (true, false) => drop(counts.entry(child.kind).and_modify(|n| *n = n.saturating_sub(1))),
