@@ -4,7 +4,12 @@
 //! `benches/README.md` keeps. The floor writes what the store writes for the same commit — a payment, its entry in the
 //! log, its line in the log's index — with prepared statements on one connection that is set up alike, and is handed
 //! the finished JSON; reading, it runs the one statement that finds a profile and decodes the same JSON.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "a bench stops at the first surprise")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a bench stops at the first surprise"
+)]
 #![allow(clippy::panic, clippy::indexing_slicing, reason = "a bench stops at the first surprise")]
 
 use std::path::Path;
@@ -13,9 +18,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput};
 use futures_lite::future::block_on;
-use perfectpay::store::{
-    Actor, ChangeSet, CommitClass, Key, MerchantPath, Owner, Record, Store, Stored, TenantRef,
-};
+use perfectpay::store::{Actor, ChangeSet, CommitClass, Key, MerchantPath, Owner, Record, Store, Stored, TenantRef};
 use perfectpay::{
     Incarnation, MasterKey, MerchantId, Money, NewMerchant, NewOrganization, NewPayment, OrganizationId, PaymentId,
     PerfectPay, Profile, ProfileId, Settings, Timestamp,
@@ -260,14 +263,17 @@ fn point_read(criterion: &mut Criterion) {
     let ours = world();
     let profile = ours.pay.organization(&ours.organization).merchant(&ours.merchant).profile(&ours.profile);
     group.bench_function("handle", |b| b.iter(|| block_on(profile.retrieve()).unwrap()));
-    let key = Key::Profile(MerchantPath::Within(ours.organization.clone(), ours.merchant.clone()), ours.profile.clone());
+    let key =
+        Key::Profile(MerchantPath::Within(ours.organization.clone(), ours.merchant.clone()), ours.profile.clone());
     group.bench_function("store", |b| b.iter(|| block_on(ours.store.get(&key)).unwrap().unwrap()));
     let conn = bare(&ours.path);
     let (tenant, id) = (*ours.tenant.as_bytes(), ours.profile.to_string());
     group.bench_function("bare", |b| {
         b.iter(|| {
             let mut statement = conn
-                .prepare_cached("SELECT version, created_at, modified_at, body FROM pp_profile WHERE merchant = ?1 AND id = ?2")
+                .prepare_cached(
+                    "SELECT version, created_at, modified_at, body FROM pp_profile WHERE merchant = ?1 AND id = ?2",
+                )
                 .unwrap();
             statement
                 .query_row(params![tenant, id], |row| {
@@ -285,10 +291,8 @@ fn point_read(criterion: &mut Criterion) {
 
 /// The median of a bench of this run, in nanoseconds.
 fn median(group: &str, bench: &str) -> Option<f64> {
-    let home = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"),
-        std::path::PathBuf::from,
-    );
+    let home = std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"), std::path::PathBuf::from);
     let path = home.join("criterion").join(group).join(bench).join("new/estimates.json");
     let text = std::fs::read_to_string(path).ok()?;
     serde_json::from_str::<serde_json::Value>(&text).ok()?["median"]["point_estimate"].as_f64()
@@ -300,7 +304,11 @@ fn ratios() {
         ("one caller: store's rate / bare", (("one_caller", "bare"), ("one_caller", "store")), "≥ 0.9"),
         ("one caller: handle's rate / bare", (("one_caller", "bare"), ("one_caller", "handle")), ""),
         ("64 callers: store's rate / bare grouped", (("many_callers", "bare"), ("many_callers", "store")), "≥ 0.8"),
-        ("64 callers: store's rate / bare one by one", (("many_callers", "bare_one_by_one"), ("many_callers", "store")), "≥ 6"),
+        (
+            "64 callers: store's rate / bare one by one",
+            (("many_callers", "bare_one_by_one"), ("many_callers", "store")),
+            "≥ 6",
+        ),
         ("point read: handle's time / bare", (("point_read", "handle"), ("point_read", "bare")), "≤ 2"),
         ("point read: store's time / bare", (("point_read", "store"), ("point_read", "bare")), ""),
     ] {

@@ -140,16 +140,9 @@ impl State {
         let mut entities = Vec::with_capacity(set.changes.len());
         for change in set.changes {
             match change {
-                Change::Create(record) => {
-                    let parent = record.parent(&set.owner);
+                Change::Create(record) | Change::Update(record) => {
                     entities.push(record.entity());
-                    self.put(&record, parent);
-                }
-                Change::Update(record) => {
-                    let entity = record.entity();
-                    let parent = self.records.get(&entity).and_then(|(_, parent)| parent.clone());
-                    entities.push(entity);
-                    self.put(&record, parent);
+                    self.put(&record, record.parent(&set.owner));
                 }
                 Change::Remove { entity, .. } => {
                     // Judged: without a cascade there is nothing below but what goes along in any case.

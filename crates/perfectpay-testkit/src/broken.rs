@@ -742,14 +742,14 @@ broken! {
     }
 
     /// One key is one key, whichever tenant used it.
-    ClaimsShared { owner: Mutex<HashMap<IdempotencyKey, perfectpay::store::Owner>> } [
+    ClaimsShared { owner: Mutex<HashMap<IdempotencyKey, Incarnation>> } [
         "equal_keys_of_two_tenants_are_two_keys",
     ] {
         async fn commit(&self, next: &dyn Store, set: ChangeSet) -> Result<Committed, Error> {
             if let Some(claim) = &set.idempotency {
-                let first = locked(&self.owner).entry(claim.key.clone()).or_insert_with(|| set.owner.clone()).clone();
-                let other = next.claim(first.tenant(), &claim.key).await?;
-                if first != set.owner && let Some(kept) = other {
+                let first = *locked(&self.owner).entry(claim.key.clone()).or_insert(claim.tenant);
+                let other = next.claim(first, &claim.key).await?;
+                if first != claim.tenant && let Some(kept) = other {
                     return if kept.request == claim.request {
                         Ok(Committed::Replayed(kept.answer))
                     } else {
@@ -765,7 +765,7 @@ broken! {
     MismatchIsReplayed {} ["another_request_under_a_used_key_is_refused"] {
         async fn commit(&self, next: &dyn Store, set: ChangeSet) -> Result<Committed, Error> {
             let kept = match &set.idempotency {
-                Some(claim) => next.claim(set.owner.tenant(), &claim.key).await?,
+                Some(claim) => next.claim(claim.tenant, &claim.key).await?,
                 None => None,
             };
             match (next.commit(set).await, kept) {
@@ -804,7 +804,7 @@ broken! {
         async fn commit(&self, next: &dyn Store, set: ChangeSet) -> Result<Committed, Error> {
             let answer = next.commit(set.clone()).await?;
             if let Some(claim) = set.idempotency {
-                locked(&self.kept).insert((set.owner.tenant(), claim.key.clone()), claim);
+                locked(&self.kept).insert((claim.tenant, claim.key.clone()), claim);
             }
             Ok(answer)
         }
@@ -940,7 +940,7 @@ broken! {
         async fn commit(&self, next: &dyn Store, set: ChangeSet) -> Result<Committed, Error> {
             let answer = next.commit(set.clone()).await;
             if let (Err(_), Some(claim)) = (&answer, set.idempotency) {
-                locked(&self.kept).insert((set.owner.tenant(), claim.key.clone()), claim);
+                locked(&self.kept).insert((claim.tenant, claim.key.clone()), claim);
             }
             answer
         }
@@ -1029,5 +1029,5 @@ fn to_the_second(record: &Record) -> Record {
     };
     (meta.created_at, meta.modified_at) = (second(meta.created_at), second(meta.modified_at));
     let body = record.body().expect("a state is JSON");
-    Record::decode(record.kind(), meta, &body).expect("its own columns are a record's")
+    Record::decode(record.kind(), &meta, &body).expect("its own columns are a record's")
 }

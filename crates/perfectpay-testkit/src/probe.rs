@@ -38,7 +38,13 @@ impl Probe {
     /// # Errors
     ///
     /// The store's.
-    pub fn commit(&self, set: ChangeSet) -> Result<Committed, Error> {
+    ///
+    /// A [`claim`](crate::records::claim) belongs to whose set it is: the merchant account, else the organization.
+    pub fn commit(&self, mut set: ChangeSet) -> Result<Committed, Error> {
+        if let Some(claim) = &mut set.idempotency {
+            let owner = set.owner.merchant.as_ref().or(set.owner.organization.as_ref());
+            claim.tenant = owner.map_or(Incarnation::PLATFORM, |tenant| tenant.incarnation);
+        }
         block_on(self.store.commit(set))
     }
 
@@ -88,7 +94,11 @@ impl Probe {
     /// What is kept under an idempotency key.
     #[track_caller]
     pub fn claim(&self, tenant: Incarnation, key: &str) -> Option<IdempotencyClaim> {
-        block_on(self.store.claim(tenant, &text(key))).unwrap_or_else(|e| panic!("claim({tenant}, {key}): {e}"))
+        let kept = block_on(self.store.claim(tenant, &text(key)));
+        let mut kept = kept.unwrap_or_else(|e| panic!("claim({tenant}, {key}): {e}"))?;
+        assert_eq!(kept.tenant, tenant, "the claim of another tenant was answered");
+        kept.tenant = Incarnation::PLATFORM;
+        Some(kept)
     }
 
     /// Where the log ends.

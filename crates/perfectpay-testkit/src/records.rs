@@ -9,10 +9,10 @@ use std::str::FromStr;
 
 use perfectpay::api_key::{ApiKeyState, TokenDigest};
 use perfectpay::blocklist::{BlockAction, BlockKind, BlockRuleId, BlockRuleState};
-use perfectpay::connector::ConnectorState;
-use perfectpay::merchant::{DataKeyState, MerchantState};
-use perfectpay::payment::{PaymentLinkState, PaymentState};
-use perfectpay::profile::ProfileState;
+use perfectpay::connector::{AuthType, ConnectorState, ConnectorStatus, ConnectorType};
+use perfectpay::merchant::{DataKeyState, FingerprintSecret, MerchantState, PrimaryBusinesses};
+use perfectpay::payment::{AuthenticationType, CaptureMethod, PaymentLinkState, PaymentState};
+use perfectpay::profile::{Branding, IntentStatus, ProfileSettings, ProfileState};
 use perfectpay::store::{
     Actor, ChangeSet, Collection, CommitClass, EntityRef, IdempotencyClaim, IdempotencyKey, Key, MerchantPath,
     OrganizationPath, Owner, Query, Record, State, Stored, TenantRef,
@@ -68,6 +68,20 @@ pub fn merchant(of: &Stored<OrganizationState>, number: u32) -> Stored<MerchantS
         organization_id: of.id.clone(),
         publishable_key: text(format!("pk_dev_{number}")),
         data_key: text(format!("dk_{number}")),
+        merchant_name: Some(sealed(1)),
+        merchant_details: None,
+        return_url: None,
+        webhook_details: None,
+        webhook_password: None,
+        enable_payment_response_hash: true,
+        payment_response_hash_key: sealed(2),
+        redirect_to_merchant_with_http_post: false,
+        sub_merchants_enabled: false,
+        parent_merchant_id: None,
+        metadata: None,
+        primary_business_details: PrimaryBusinesses::default(),
+        fingerprint_secrets: vec![FingerprintSecret { version: 1, secret: sealed(3) }],
+        blocklist_guard: false,
     };
     Stored::new(tenant, text(format!("merchant_{number}")), moment(number), state)
 }
@@ -79,13 +93,40 @@ pub fn data_key(of: &Stored<MerchantState>) -> Stored<DataKeyState> {
 
 /// A profile, `pro_{number}`, which is not the default.
 pub fn profile(of: &Stored<MerchantState>, number: u32) -> Stored<ProfileState> {
-    let state = ProfileState { profile_name: text(format!("Profile {number}")), is_default: false };
+    let state = ProfileState {
+        profile_name: text(format!("Profile {number}")),
+        is_default: false,
+        settings: ProfileSettings::inherited(&of.state),
+        webhook_details: None,
+        webhook_password: None,
+        payment_response_hash_key: sealed(4),
+        outgoing_webhook_custom_http_headers: None,
+        card_testing_secret: sealed(5),
+    };
     Stored::new(of.tenant, text(format!("pro_{number}")), moment(number), state)
 }
 
 /// A connector account, `mca_{number}`.
 pub fn connector(of: &Stored<ProfileState>, number: u32) -> Stored<ConnectorState> {
-    let state = ConnectorState { profile_id: of.id.clone(), connector_label: text(format!("connector {number}")) };
+    let state = ConnectorState {
+        profile_id: of.id.clone(),
+        connector_label: text(format!("connector {number}")),
+        connector_type: ConnectorType::PaymentProcessor,
+        connector_name: text("stripe"),
+        auth_type: AuthType::HeaderKey,
+        connector_account_details: sealed(6),
+        payment_methods_enabled: None,
+        connector_webhook_details: None,
+        metadata: None,
+        test_mode: None,
+        disabled: false,
+        status: ConnectorStatus::Active,
+        business_country: None,
+        business_label: None,
+        business_sub_label: None,
+        additional_merchant_data: None,
+        connector_wallets_details: None,
+    };
     Stored::new(of.tenant, text(format!("mca_{number}")), moment(number), state)
 }
 
@@ -138,13 +179,37 @@ pub fn block_rule_of(of: &Stored<MerchantState>, kind: BlockKind, value: &str, n
 
 /// A payment, `pay_{number}`.
 pub fn payment(of: &Stored<ProfileState>, number: u32) -> Stored<PaymentState> {
-    let state = PaymentState { profile_id: of.id.clone() };
+    let state = PaymentState {
+        profile_id: of.id.clone(),
+        status: IntentStatus::RequiresPaymentMethod,
+        amount: 4999.try_into().expect("is in the range"),
+        currency: text("USD"),
+        client_secret: sealed(8),
+        expires_at: moment(number + 900),
+        customer_id: None,
+        capture_method: CaptureMethod::Automatic,
+        authentication_type: AuthenticationType::NoThreeDs,
+        return_url: None,
+        description: None,
+        metadata: None,
+        payment_link: None,
+    };
     Stored::new(of.tenant, text(format!("pay_{number}")), moment(number), state)
 }
 
 /// A payment link, `plink_{number}`.
 pub fn payment_link(of: &Stored<PaymentState>, number: u32) -> Stored<PaymentLinkState> {
-    let state = PaymentLinkState { payment_id: of.id.clone() };
+    let state = PaymentLinkState {
+        payment_id: of.id.clone(),
+        profile_id: of.state.profile_id.clone(),
+        link_to_pay: format!("https://pay.example.com/payment_link/merchant/{}", of.id),
+        secure_link: None,
+        amount: of.state.amount,
+        currency: of.state.currency,
+        expires_at: of.state.expires_at,
+        description: None,
+        branding: Branding::resolve(None, None, None, None),
+    };
     Stored::new(of.tenant, text(format!("plink_{number}")), moment(number), state)
 }
 
@@ -163,9 +228,11 @@ pub fn renamed(row: &Stored<ProfileState>, name: &str) -> Stored<ProfileState> {
 /// The idempotency keys that the cases use, so that a [snapshot](Probe::snapshot) can look all of them up.
 pub const IDEMPOTENCY_KEYS: [&str; 3] = ["key-0", "key-1", "key-2"];
 
-/// A claim on one of [`IDEMPOTENCY_KEYS`], for a request and with an answer of that number.
+/// A claim on one of [`IDEMPOTENCY_KEYS`], for a request and with an answer of that number. Its tenant is filled in by
+/// [`Probe::commit`], and [`Probe::claim`] answers it without.
 pub fn claim(key: usize, request: u8) -> IdempotencyClaim {
     IdempotencyClaim {
+        tenant: Incarnation::PLATFORM,
         key: text::<IdempotencyKey>(IDEMPOTENCY_KEYS[key]),
         request: [request; 32],
         answer: sealed(u32::from(request)),
@@ -321,7 +388,7 @@ pub fn with_version(record: &Record, version: u64) -> Record {
     let mut meta = record.meta();
     meta.version = version;
     let body = record.body().expect("a state is JSON");
-    Record::decode(record.kind(), meta, &body).expect("its own columns are a record's")
+    Record::decode(record.kind(), &meta, &body).expect("its own columns are a record's")
 }
 
 /// Every collection of a merchant account, whole and by kind; by profile is [`Collection::Connectors`] of each.

@@ -177,24 +177,24 @@ impl Staged<'_> {
         if taken {
             return Err(Error::AlreadyExists(entity.named()));
         }
-        let parent = record.parent(&set.owner);
-        if let Some(parent) = &parent
-            && self.version(parent)?.is_none()
-        {
-            return Err(Error::NotFound(parent.named()));
-        }
+        let parent = self.living_parent(set, record)?;
         self.claim(entity, record, parent)
+    }
+
+    fn living_parent(&mut self, set: &ChangeSet, record: &Record) -> Result<Option<EntityRef>, Error> {
+        let parent = record.parent(&set.owner);
+        match &parent {
+            Some(parent) if self.version(parent)?.is_none() => Err(Error::NotFound(parent.named())),
+            _ => Ok(parent),
+        }
     }
 
     fn update(&mut self, set: &ChangeSet, record: &Record) -> Result<(), Error> {
         let entity = record.entity();
         let found = self.version(&entity)?;
         at_version(&entity, record.meta().version.saturating_sub(1), found)?;
-        let parent = match self.records.get(&entity) {
-            Some((_, parent)) => parent.clone(),
-            // The premises do not name the parent of what does not count as its child, and it may count from now on.
-            None => self.premises.parent(&entity)?.or_else(|| record.parent(&set.owner)),
-        };
+        // It may be another one than before: an update moves what it updates.
+        let parent = self.living_parent(set, record)?;
         self.claim(entity, record, parent)
     }
 
