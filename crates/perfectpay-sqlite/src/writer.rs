@@ -27,6 +27,10 @@ const GROUPS_BETWEEN_LOOKS: u32 = 16;
 /// How long nothing must happen before they are moved into the file in any case.
 const IDLE: Duration = Duration::from_millis(500);
 
+/// How long a group waits for one more commit while it has fewer than the group before it: far less than the sync that
+/// the late one would cost by itself.
+const LINGER: Duration = Duration::from_micros(100);
+
 /// Work with the writer's own connection, for a database that has no other.
 pub(crate) type Task = Box<dyn FnOnce(&Connection) + Send>;
 
@@ -56,8 +60,15 @@ impl Writer {
     /// Gives the connection to a thread of its own.
     pub(crate) fn spawn(conn: Connection, options: &SqliteOptions) -> Result<Self, Error> {
         let (queue, jobs) = channel();
-        let engine =
-            Engine { conn, group_limit: options.group_limit, halted: false, groups: 0, unmoved: false, purged: false };
+        let engine = Engine {
+            conn,
+            group_limit: options.group_limit,
+            last_group: 0,
+            halted: false,
+            groups: 0,
+            unmoved: false,
+            purged: false,
+        };
         let thread = thread::Builder::new().name("perfectpay-writer".into());
         let thread =
             thread.spawn(move || engine.run(&jobs)).map_err(|e| Error::unavailable(Unavailability::Failed, e))?;
@@ -99,6 +110,8 @@ impl Drop for Writer {
 struct Engine {
     conn: Connection,
     group_limit: usize,
+    /// How many commits the last group had.
+    last_group: usize,
     /// Set by a write whose outcome is unknown, and never taken back.
     halted: bool,
     /// Groups since the number of frames was last looked up.
@@ -150,8 +163,17 @@ impl Engine {
             }
             let full = sets.len() + tasks.len() >= self.group_limit;
             // A job that is taken out of the queue is carried out: only then may one be taken.
-            next = if full { None } else { jobs.try_recv().ok() };
+            next = if full {
+                None
+            } else if tasks.is_empty() && sets.len() < self.last_group {
+                // Those who were answered together are likely to come back together, a moment apart. Whoever is alone
+                // was alone before, and waits for nobody.
+                jobs.recv_timeout(LINGER).ok()
+            } else {
+                jobs.try_recv().ok()
+            };
         }
+        self.last_group = sets.len();
         if !sets.is_empty() {
             let answers = self.answers(&sets);
             for ((reply, _place), answer) in replies.into_iter().zip(answers) {
