@@ -5,7 +5,7 @@
 //! knows kinds of records, who is whose child, which keys are unique, and versions. What it must check when it commits
 //! is [`judge`], written once as code that a back-end may call.
 //!
-//! Identity: a tenant is its [`Incarnation`](crate::Incarnation), which is in every row; ids, which can be used again,
+//! Identity: a tenant is its [`Incarnation`], which is in every row; ids, which can be used again,
 //! lead to it. Reads therefore take a *path* of ids ([`Key`], [`Query`]), and a path that does not match the stored
 //! hierarchy is absent, whoever owns what lies at its end.
 
