@@ -24,13 +24,13 @@ pub(crate) async fn play(pay: &PerfectPay, caller: &Caller) -> Result<(), Failur
 fn bodies() -> Result<(), Failure> {
     let unknown = br#"{"webhook_details": {"webhook_uri": "https://acme.example/hooks"}}"#;
     refused("a field that there is not", json::from_slice::<NewProfile>(unknown), "json.unknown_field")?;
-    let list = br#"{"connector_type": "payment_processor", "connector_name": "stripe",
+    let blank = br#"{"connector_type": "payment_processor", "connector_name": "stripe",
         "connector_account_details": {"auth_type": "HeaderKey", "api_key": " "}}"#;
-    refused("a blank credential", json::from_slice::<NewConnector>(list), "connector.blank_credential")?;
+    refused("a blank credential", json::from_slice::<NewConnector>(blank), "connector.blank_credential")?;
     let currency = br#"{"amount": 4999, "currency": "USX"}"#;
     refused("an unknown currency", json::from_slice::<NewPayment>(currency), "currency.unknown")?;
-    let plain = br#"{"return_url": "ftp://acme.example/return"}"#;
-    refused("an address of another scheme", json::from_slice::<ProfileUpdate>(plain), "url.not_http")?;
+    let scheme = br#"{"return_url": "ftp://acme.example/return"}"#;
+    refused("an address of another scheme", json::from_slice::<ProfileUpdate>(scheme), "url.not_http")?;
     let luhn = "4242 4242 4242 4241".parse::<CardNumber>().map_err(perfectpay::Error::from);
     refused("a mistyped card number", luhn, "card_number.luhn")
 }
