@@ -1,1 +1,3 @@
 //! x
+pub mod host;
+pub use host::{SeededEntropy, Tenant, TestClock};
