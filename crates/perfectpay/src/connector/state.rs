@@ -65,7 +65,7 @@ pub struct NewConnector {
     /// `{connector_name}_{business_country}_{business_label}` where those are.
     #[serde(default)]
     pub connector_label: Option<Text<255>>,
-    /// The profile; the merchant's default one unless stated.
+    /// The profile; unless stated that of the business, else the merchant's default one.
     #[serde(default)]
     pub profile_id: Option<ProfileId>,
     /// Accepted, as it is published, and ignored: the library makes it.
