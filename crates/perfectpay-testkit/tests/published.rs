@@ -274,8 +274,7 @@ fn a_connector_is_updated_and_deleted_as_published() {
 
         let removed = scope.remove().await.unwrap();
         let id = &connector.merchant_connector_id;
-        let expected =
-            json!({ "merchant_id": "merchant_abc123", "merchant_connector_id": id, "deleted": true });
+        let expected = json!({ "merchant_id": "merchant_abc123", "merchant_connector_id": id, "deleted": true });
         assert_eq!(shown(&removed), expected);
         let error = scope.remove().await.unwrap_err();
         assert_eq!(error.to_string(), format!("there is no connector account `{id}`"));
@@ -600,11 +599,8 @@ async fn transcript(world: &World) -> Vec<String> {
 
 #[test]
 fn a_published_life_reads_the_same_on_every_backend() {
-    let transcripts: Vec<(&str, Vec<String>)> = backends()
-        .into_iter()
-        .map(World::on)
-        .map(|world| (world.name, block_on(transcript(&world))))
-        .collect();
+    let transcripts: Vec<(&str, Vec<String>)> =
+        backends().into_iter().map(World::on).map(|world| (world.name, block_on(transcript(&world)))).collect();
     let (_, first) = &transcripts[0];
     for (name, lines) in &transcripts[1..] {
         for (line, expected) in lines.iter().zip(first) {

@@ -9,6 +9,7 @@ use futures_lite::future::block_on;
 use perfectpay::store::{LogPosition, Store};
 use perfectpay::{BlockKind, Cursor, Error, Page, PageRequest, PerfectPay, Settings, json};
 use perfectpay_memory::MemoryStore;
+use perfectpay_sqlite::{Durability, SqliteOptions, SqliteStore};
 use perfectpay_testkit::host::{self, TestClock};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -26,15 +27,23 @@ pub(crate) struct Backend {
 
 /// A fresh store of every back-end.
 pub(crate) fn backends() -> Vec<Backend> {
-    let memory = Backend { name: "memory", store: Arc::new(MemoryStore::new()), folder: None, _keep: None };
-    let mut all = vec![memory];
-    all.extend(sqlite());
-    all
-}
-
-// SQLITE: the one place where its two back-ends are added. They stand below, ready, until the branch is here.
-fn sqlite() -> Vec<Backend> {
-    Vec::new()
+    let folder = tempfile::tempdir().unwrap();
+    let file = SqliteOptions::new(folder.path().join("accounts.db")).durability(Durability::Normal).open().unwrap();
+    vec![
+        Backend { name: "memory", store: Arc::new(MemoryStore::new()), folder: None, _keep: None },
+        Backend {
+            name: "SQLite in memory",
+            store: Arc::new(SqliteStore::in_memory().unwrap()),
+            folder: None,
+            _keep: None,
+        },
+        Backend {
+            name: "SQLite file",
+            store: Arc::new(file),
+            folder: Some(folder.path().to_owned()),
+            _keep: Some(folder),
+        },
+    ]
 }
 
 /// The library on a fresh store, with the clock that it reads.
