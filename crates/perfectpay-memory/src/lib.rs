@@ -10,7 +10,7 @@
 //! assert!(store.is_empty());
 //! ```
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -55,15 +55,25 @@ impl fmt::Debug for MemoryStore {
 /// A place in a collection: whose, which, when created, id.
 type Place = (Incarnation, Collection, Timestamp, String);
 
+/// An entry of the log, with what it is found by.
+struct Logged {
+    entry: LogEntry,
+    entities: Vec<EntityRef>,
+    organization: Option<Incarnation>,
+    merchant: Option<Incarnation>,
+}
+
 #[derive(Default)]
 struct State {
     /// Every living record, with what holds it up.
     records: BTreeMap<EntityRef, (Record, Option<EntityRef>)>,
+    /// What each record holds up.
+    below: BTreeMap<EntityRef, BTreeSet<EntityRef>>,
     holders: HashMap<UniqueKey, EntityRef>,
     /// Every collection in its ascending order.
     places: BTreeMap<Place, EntityRef>,
     claims: HashMap<(Incarnation, IdempotencyKey), IdempotencyClaim>,
-    log: Vec<(LogEntry, Vec<EntityRef>, Option<Incarnation>, Option<Incarnation>)>,
+    log: Vec<Logged>,
     configuration: LogPosition,
 }
 
@@ -81,28 +91,28 @@ impl State {
         for place in places(record) {
             self.places.insert(place, entity.clone());
         }
+        if let Some(parent) = &parent {
+            self.below.entry(parent.clone()).or_default().insert(entity.clone());
+        }
         self.records.insert(entity, (record.clone(), parent));
     }
 
-    fn take(&mut self, entity: &EntityRef) -> Option<(Record, Option<EntityRef>)> {
-        let (record, parent) = self.records.remove(entity)?;
+    fn take(&mut self, entity: &EntityRef) {
+        let Some((record, parent)) = self.records.remove(entity) else { return };
+        if let Some(siblings) = parent.and_then(|parent| self.below.get_mut(&parent)) {
+            siblings.remove(entity);
+        }
         for key in record.unique_keys() {
             self.holders.remove(&key);
         }
         for place in places(&record) {
             self.places.remove(&place);
         }
-        Some((record, parent))
     }
 
     /// Takes an object and everything below it.
     fn close(&mut self, entity: &EntityRef) {
-        let below: Vec<EntityRef> = self
-            .records
-            .iter()
-            .filter(|(_, (_, parent))| parent.as_ref() == Some(entity))
-            .map(|(child, _)| child.clone())
-            .collect();
+        let below = self.below.remove(entity).unwrap_or_default();
         for child in below {
             self.close(&child);
         }
@@ -113,7 +123,7 @@ impl State {
     }
 
     fn apply(&mut self, set: ChangeSet) -> Receipt {
-        let newest = self.log.last().map_or(Timestamp::UNIX_EPOCH, |(entry, ..)| entry.at);
+        let newest = self.log.last().map_or(Timestamp::UNIX_EPOCH, |logged| logged.entry.at);
         let entry = LogEntry {
             position: LogPosition::from_u64(self.log.len() as u64 + 1),
             at: set.at.max(newest),
@@ -130,16 +140,9 @@ impl State {
         let mut entities = Vec::with_capacity(set.changes.len());
         for change in set.changes {
             match change {
-                Change::Create(record) => {
-                    let parent = record.parent(&set.owner);
+                Change::Create(record) | Change::Update(record) => {
                     entities.push(record.entity());
-                    self.put(&record, parent);
-                }
-                Change::Update(record) => {
-                    let entity = record.entity();
-                    let parent = self.records.get(&entity).and_then(|(_, parent)| parent.clone());
-                    entities.push(entity);
-                    self.put(&record, parent);
+                    self.put(&record, record.parent(&set.owner));
                 }
                 Change::Remove { entity, .. } => {
                     // Judged: without a cascade there is nothing below but what goes along in any case.
@@ -152,7 +155,12 @@ impl State {
             self.claims.insert((claim.tenant, claim.key.clone()), claim);
         }
         let incarnation = |tenant: Option<perfectpay::store::TenantRef>| tenant.map(|t| t.incarnation);
-        self.log.push((entry, entities, incarnation(set.owner.organization), incarnation(set.owner.merchant)));
+        self.log.push(Logged {
+            entry,
+            entities,
+            organization: incarnation(set.owner.organization),
+            merchant: incarnation(set.owner.merchant),
+        });
         receipt
     }
 
@@ -223,7 +231,9 @@ impl State {
         let found: Vec<&EntityRef> = match collection.order() {
             Order::Ascending => {
                 let from = cursor.map_or(Bound::Included(first.clone()), Bound::Excluded);
-                self.places.range((from, Bound::Excluded(end.clone()))).take(wanted).map(|(_, e)| e).collect()
+                // A cursor is the caller's text and may lie behind the end, so the end cannot bound the range.
+                let behind = self.places.range((from, Bound::Unbounded)).take_while(|(place, _)| **place < end);
+                behind.take(wanted).map(|(_, e)| e).collect()
             }
             Order::Descending => {
                 let to = Bound::Excluded(cursor.unwrap_or(end.clone()));
@@ -236,23 +246,16 @@ impl State {
     }
 
     fn log(&self, query: &LogQuery) -> Vec<LogEntry> {
-        let within =
-            |entities: &[EntityRef], organization: Option<Incarnation>, merchant: Option<Incarnation>| match &query
-                .scope
-            {
-                LogScope::All => true,
-                LogScope::Organization(incarnation) => organization == Some(*incarnation),
-                LogScope::Merchant(incarnation) => merchant == Some(*incarnation),
-                LogScope::Entity(entity) => entities.contains(entity),
-            };
+        let within = |logged: &&Logged| match &query.scope {
+            LogScope::All => true,
+            LogScope::Organization(incarnation) => logged.organization == Some(*incarnation),
+            LogScope::Merchant(incarnation) => logged.merchant == Some(*incarnation),
+            LogScope::Entity(entity) => logged.entities.contains(entity),
+        };
+        // Positions count from 1 without gaps here, so that a position is how many entries lie before the next one.
         let skip = usize::try_from(query.after.as_u64()).unwrap_or(usize::MAX);
-        self.log
-            .iter()
-            .skip(skip)
-            .filter(|(_, entities, organization, merchant)| within(entities, *organization, *merchant))
-            .take(query.limit.min(MAX_LOG_LIMIT) as usize)
-            .map(|(entry, ..)| entry.clone())
-            .collect()
+        let limit = query.limit.min(MAX_LOG_LIMIT) as usize;
+        self.log.iter().skip(skip).filter(within).take(limit).map(|logged| logged.entry.clone()).collect()
     }
 }
 
@@ -279,9 +282,9 @@ impl Premises for State {
 
     fn children(&mut self, entity: &EntityRef) -> Result<Vec<ChildCount>, Error> {
         let mut counts = BTreeMap::new();
-        for (record, parent) in self.records.values() {
-            if parent.as_ref() == Some(entity) && record.counts_as_child() {
-                *counts.entry(record.kind()).or_default() += 1;
+        for child in self.below.get(entity).into_iter().flatten() {
+            if self.record(child).is_some_and(Record::counts_as_child) {
+                *counts.entry(child.kind).or_default() += 1;
             }
         }
         Ok(counts.into_iter().map(|(kind, count)| ChildCount { kind, count }).collect())
@@ -325,7 +328,7 @@ impl Store for MemoryStore {
 
     async fn head(&self) -> Result<Head, Error> {
         let state = self.state();
-        let newest = state.log.last().map(|(entry, ..)| entry);
+        let newest = state.log.last().map(|logged| &logged.entry);
         Ok(Head {
             position: newest.map_or(LogPosition::START, |entry| entry.position),
             configuration: state.configuration,

@@ -1,7 +1,7 @@
 //! Blocklists: cards that a merchant declines.
 //!
 //! An entry blocks every card with a BIN of six digits or an extended BIN of eight, or one card by its fingerprint. It is
-//! named by what it blocks: `{kind}:{value}`, and `{kind}:{value}@{profile_id}` where it holds for one profile only (no
+//! named by what it blocks: `{kind}:{value}`, and `{kind}@{profile_id}:{value}` where it holds for one profile only (no
 //! operation makes such an entry yet; the stored form has room for it).
 //!
 //! Whether entries decline is the guard's switch, one for each merchant account and off at first. [`Screening`] says
@@ -96,8 +96,10 @@ pub struct BlockRuleId {
 
 impl fmt::Display for BlockRuleId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.kind, self.value)?;
-        self.profile.as_ref().map_or(Ok(()), |profile| write!(f, "@{profile}"))
+        match &self.profile {
+            None => write!(f, "{}:{}", self.kind, self.value),
+            Some(profile) => write!(f, "{}@{profile}:{}", self.kind, self.value),
+        }
     }
 }
 
@@ -106,10 +108,11 @@ impl FromStr for BlockRuleId {
 
     fn from_str(text: &str) -> Result<Self, Fault> {
         let fault = || Fault::new("block_rule.malformed", "is not the name of a blocklist entry");
-        let (kind, rest) = text.split_once(':').ok_or_else(fault)?;
-        let (value, profile) = match rest.rsplit_once('@') {
-            Some((value, profile)) if profile.starts_with("pro_") => (value, Some(profile.parse()?)),
-            _ => (rest, None),
+        // Neither a kind nor a profile's id has a colon in it; a value may have anything.
+        let (front, value) = text.split_once(':').ok_or_else(fault)?;
+        let (kind, profile) = match front.split_once('@') {
+            Some((kind, profile)) => (kind, Some(profile.parse()?)),
+            None => (front, None),
         };
         Ok(Self { kind: kind.parse().map_err(|_| fault())?, value: value.parse()?, profile })
     }
@@ -219,5 +222,40 @@ impl Screening {
     /// Whether the card is to be declined.
     pub fn is_blocked(&self) -> bool {
         self.guard && self.matched.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_an_entry_reads_back_whatever_its_value_is() {
+        let id = |value: &str, profile: Option<&str>| BlockRuleId {
+            kind: BlockKind::Fingerprint,
+            value: value.parse().unwrap(),
+            profile: profile.map(|id| id.parse().unwrap()),
+        };
+        for id in [id("abc", None), id("abc@pro_x", None), id("a:b", None), id("a:b", Some("pro_x")), id("@:", None)] {
+            assert_eq!(id.to_string().parse::<BlockRuleId>().unwrap(), id);
+        }
+        assert_ne!(id("abc@pro_x", None).to_string(), id("abc", Some("pro_x")).to_string());
+    }
+
+    #[test]
+    fn a_bin_is_exactly_its_digits() {
+        let check = |kind, data: &str| BlockRequest { kind, data: data.parse().unwrap() }.id().map(|_| ());
+        assert!(check(BlockKind::CardBin, "411111").is_ok());
+        assert!(check(BlockKind::ExtendedCardBin, "41111111").is_ok());
+        for (kind, data) in [
+            (BlockKind::CardBin, "41111"),
+            (BlockKind::CardBin, "4111111"),
+            (BlockKind::CardBin, "41111a"),
+            (BlockKind::CardBin, "４１１１１１"),
+            (BlockKind::ExtendedCardBin, "411111"),
+        ] {
+            let fault = check(kind, data).unwrap_err();
+            assert_eq!((fault.path(), fault.code()), ("data", "blocklist.bin"));
+        }
     }
 }

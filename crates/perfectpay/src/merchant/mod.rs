@@ -145,9 +145,15 @@ pub struct MerchantUpdate {
 
 /// A publishable key: `pk_{env}_` and 32 hexadecimal digits, of which the last 8 are the CRC-32 of what is before
 /// them. It names a merchant account to a browser and is no secret.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(transparent)]
 pub struct PublishableKey(Box<str>);
+
+impl<'de> Deserialize<'de> for PublishableKey {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        crate::json::parsed(deserializer)
+    }
+}
 
 impl PublishableKey {
     /// Makes a key from 12 random bytes.
@@ -160,6 +166,24 @@ impl PublishableKey {
     /// The key's text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl std::str::FromStr for PublishableKey {
+    type Err = Fault;
+
+    /// Reads a key: `pk_{env}_` and letters or digits, of any length up to 128 characters.
+    ///
+    /// # Errors
+    ///
+    /// `publishable_key.malformed`.
+    fn from_str(text: &str) -> Result<Self, Fault> {
+        let rest = ["pk_dev_", "pk_integ_", "pk_snd_", "pk_prd_"].iter().find_map(|prefix| text.strip_prefix(prefix));
+        let good = |rest: &str| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        if text.len() > 128 || !rest.is_some_and(good) {
+            return Err(Fault::new("publishable_key.malformed", "is not a publishable key"));
+        }
+        Ok(Self(text.into()))
     }
 }
 

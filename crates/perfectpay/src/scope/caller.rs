@@ -1,7 +1,6 @@
 //! A caller: who holds an API key, with a handle on what the key reaches.
 
 use super::merchant::MerchantScope;
-use super::operation::Operation;
 use super::session::Session;
 use crate::api_key::{ApiKey, ApiKeyState, Token};
 use crate::error::{Error, Refusal};
@@ -19,7 +18,7 @@ pub(super) struct Guard {
 
 impl Guard {
     /// Whether the key still lives. Asked by every operation, so that a key revoked meanwhile is refused by the next.
-    pub(super) async fn check(&self, store: &dyn Store, _: Operation, now: Timestamp) -> Result<(), Error> {
+    pub(super) async fn check(&self, store: &dyn Store, now: Timestamp) -> Result<(), Error> {
         let path = Key::ApiKey(MerchantPath::Pinned(self.merchant), self.key.clone());
         let row: Option<Stored<ApiKeyState>> = store.get(&path).await?.map(Stored::try_from).transpose()?;
         match row {

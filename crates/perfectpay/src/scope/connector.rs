@@ -48,7 +48,7 @@ pub(super) async fn create(
         return Ok(first);
     }
     check_business(&new, &loaded.row.state)?;
-    settle!(false, {
+    settle!(None, {
         let profile = match handle.or(new.profile_id.as_ref()) {
             Some(_) => profile::resolve(merchant, handle, new.profile_id.as_ref()).await?,
             None => by_business(merchant, &new).await?,
@@ -167,7 +167,7 @@ impl ConnectorScope {
         Update::new(async move |options: UpdateOptions| {
             let session = &scope.merchant.session;
             let moment = session.begin(Operation::UpdateConnector).await?;
-            settle!(options.expected_version.is_some(), {
+            settle!(options.expected_version, {
                 let row = scope.load().await?;
                 at_expected(&row, options.expected_version)?;
                 let loaded = scope.merchant.load().await?;
@@ -196,12 +196,12 @@ impl ConnectorScope {
         Remove::new(async move |options: RemoveOptions| {
             let session = &scope.merchant.session;
             let moment = session.begin(Operation::RemoveConnector).await?;
-            settle!(options.expected_version.is_some(), {
+            settle!(options.expected_version, {
                 let row = scope.load().await?;
                 at_expected(&row, options.expected_version)?;
                 let loaded = scope.merchant.load().await?;
                 let mut set = session.changes(loaded.owner(), moment, CommitClass::Configuration);
-                set.remove(row.entity(), row.version, options.cascade);
+                set.remove(row.entity(), row.version, false);
                 session.commit(set).await?;
                 let merchant_id = loaded.row.id.clone();
                 Ok(RemovedConnector { merchant_id, merchant_connector_id: row.id, deleted: true })

@@ -102,18 +102,24 @@ pub(super) async fn create(
     if let Some(first) = session.replay(&claimed, &request).await? {
         return Ok(first);
     }
-    let mut owner = super::organization::owner(&organization);
-    let mut set = session.changes(owner.clone(), moment, CommitClass::Configuration);
-    set.expect(organization.entity(), organization.version);
-    expect_parent(session, &mut set, &organization, new.parent_merchant_id.as_ref(), &new.merchant_id).await?;
+    settle!(None, {
+        let mut set = session.changes(Owner::default(), moment, CommitClass::Configuration);
+        expect_parent(session, &mut set, &organization, new.parent_merchant_id.as_ref(), &new.merchant_id).await?;
+        let answer = onboard(session, &organization, new.clone(), &mut set)?;
+        session.commit_claimed(set, &claimed, &request, answer).await
+    })
+}
 
+/// Stages a new account with its data key and its profiles, and answers it.
+fn onboard(
+    session: &Session,
+    organization: &Stored<OrganizationState>,
+    new: NewMerchant,
+    set: &mut ChangeSet,
+) -> Result<Merchant, Error> {
     let entropy = &*session.inner.entropy;
-    let incarnation = Incarnation::make(moment, &session.random());
-    let id = new.merchant_id.clone();
-    owner.merchant = Some(TenantRef { incarnation, id: id.to_string() });
-    set.owner = owner;
-    let (data_key, key) = session.inner.vault.new_data_key(incarnation, moment, entropy)?;
-    let businesses = new.primary_business_details.clone().unwrap_or_default();
+    let incarnation = Incarnation::make(set.at, &session.random());
+    let (data_key, key) = session.inner.vault.new_data_key(incarnation, set.at, entropy)?;
     let mut publishable = [0; 12];
     entropy.fill(&mut publishable);
     let mut fingerprint_secret = Zeroizing::new([0; 32]);
@@ -126,22 +132,22 @@ pub(super) async fn create(
         response_hash_key: SecretString::from(random_text(64, entropy).as_str()),
         fingerprint_secret,
     };
+    let id = new.merchant_id.clone();
     let text = id.to_string();
     let seals = Seals { key: &key, entropy, tenant: incarnation, kind: EntityKind::Merchant, id: &text };
+    let names = profile_names(new.primary_business_details.as_deref().unwrap_or_default())?;
     let state = MerchantState::new(new, given, &seals)?;
-    let loaded = Loaded { row: Stored::new(incarnation, id, moment, state), key: Arc::clone(&key) };
+    let loaded = Loaded { row: Stored::new(incarnation, id, set.at, state), key: Arc::clone(&key) };
+    set.owner = loaded.owner();
     set.create(loaded.row.clone());
     set.create(data_key);
-
-    let names = profile_names(&businesses)?;
     let mut default = None;
     for name in if names.is_empty() { vec!["default".parse()?] } else { names } {
-        let row = profile::draft(session, &loaded, NewProfile::named(name), default.is_none(), moment)?;
+        let row = profile::draft(session, &loaded, NewProfile::named(name), default.is_none(), set.at)?;
         default.get_or_insert(row.id.clone());
         set.create(row);
     }
-    let answer = Merchant::view(loaded.row.clone(), default, &seals)?;
-    session.commit_claimed(set, &claimed, &request, answer).await
+    Merchant::view(loaded.row.clone(), default, &seals)
 }
 
 /// The names of the businesses' profiles, each one once.
@@ -223,19 +229,18 @@ impl MerchantScope {
 
     /// Updates the account and answers it as it is then. An update that changes nothing makes no version.
     ///
-    /// New entries of `primary_business_details` become profiles. `default_profile` must be one of the account's own
-    /// profiles.
+    /// New entries of `primary_business_details` become profiles, but where a profile of that name is there already.
+    /// `default_profile` must be one of the account's own profiles.
     ///
     /// # Errors
     ///
-    /// [`Error::NotFound`] for the account, the profile or the parent account, [`Error::Stale`], [`Error::Invalid`],
-    /// [`Error::Duplicate`] if a new business's profile name is taken.
+    /// [`Error::NotFound`] for the account, the profile or the parent account, [`Error::Stale`], [`Error::Invalid`].
     pub fn update(&self, update: MerchantUpdate) -> Update<Merchant> {
         let scope = self.clone();
         Update::new(async move |options: UpdateOptions| {
             let session = &scope.session;
             let moment = session.begin(Operation::UpdateMerchant).await?;
-            settle!(options.expected_version.is_some(), { scope.updated(update.clone(), options, moment).await })
+            settle!(options.expected_version, { scope.updated(update.clone(), options, moment).await })
         })
     }
 
@@ -313,7 +318,7 @@ impl MerchantScope {
         Remove::new(async move |options: RemoveOptions| {
             let session = &scope.session;
             let moment = session.begin(Operation::RemoveMerchant).await?;
-            settle!(options.expected_version.is_some(), {
+            settle!(options.expected_version, {
                 let row: Stored<MerchantState> =
                     session.require(&Key::Merchant(scope.path.clone()), &scope.name).await?;
                 at_expected(&row, options.expected_version)?;
@@ -341,7 +346,7 @@ impl MerchantScope {
             if let Some(first) = session.replay(&claim, &request).await? {
                 return Ok(first);
             }
-            settle!(false, {
+            settle!(None, {
                 let mut set = session.changes(loaded.owner(), moment, CommitClass::Configuration);
                 let path = MerchantPath::Pinned(loaded.row.tenant);
                 let default: Option<Stored<ProfileState>> = session.get(&Key::DefaultProfile(path)).await?;

@@ -43,7 +43,7 @@ pub(super) async fn create(
         return Ok(first);
     }
     new.check()?;
-    settle!(false, {
+    settle!(None, {
         let profile = profile::resolve(merchant, handle, new.profile_id.as_ref()).await?;
         let id = match &new.payment_id {
             Some(id) => id.clone(),

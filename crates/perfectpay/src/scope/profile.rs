@@ -89,7 +89,7 @@ impl ProfileScope {
         Update::new(async move |options: UpdateOptions| {
             let session = &scope.merchant.session;
             let moment = session.begin(Operation::UpdateProfile).await?;
-            settle!(options.expected_version.is_some(), {
+            settle!(options.expected_version, {
                 let row = scope.load().await?;
                 at_expected(&row, options.expected_version)?;
                 let loaded = scope.merchant.load().await?;
@@ -120,7 +120,7 @@ impl ProfileScope {
         Remove::new(async move |options: RemoveOptions| {
             let session = &scope.merchant.session;
             let moment = session.begin(Operation::RemoveProfile).await?;
-            settle!(options.expected_version.is_some(), {
+            settle!(options.expected_version, {
                 let row = scope.load().await?;
                 at_expected(&row, options.expected_version)?;
                 let loaded = scope.merchant.load().await?;

@@ -83,9 +83,10 @@ impl Session {
     ///
     /// The moment is the later of the clock and the newest one in the log, so that a clock set back revives nothing.
     pub(super) async fn begin(&self, operation: Operation) -> Result<Timestamp, Error> {
+        tracing::trace!(target: "perfectpay", %operation, actor = %self.actor);
         let now = self.now();
         if let Some(guard) = &self.guard {
-            guard.check(self.store(), operation, now).await?;
+            guard.check(self.store(), now).await?;
         }
         Ok(now)
     }
@@ -225,8 +226,8 @@ pub(super) fn canonical(request: &impl Request) -> Result<Zeroizing<Vec<u8>>, Er
     Ok(bytes)
 }
 
-/// Decides and commits again while others come between. `$pinned` is whether the caller named a version, in which case
-/// it is told instead. A macro, since the future of an async closure cannot be promised to be `Send`.
+/// Decides and commits again while others come between. `$pinned` is the version that the caller expects, if any: should
+/// it be gone, the caller is told instead. A macro, since the future of an async closure cannot be promised to be `Send`.
 macro_rules! settle {
     ($pinned:expr, $attempt:block) => {{
         let mut turns = $crate::scope::session::Turns::new($pinned);
@@ -243,19 +244,19 @@ pub(super) use settle;
 
 /// How often a command may still be decided again.
 pub(super) struct Turns {
-    pinned: bool,
+    pinned: Option<u64>,
     left: u32,
 }
 
 impl Turns {
-    pub(super) fn new(pinned: bool) -> Self {
+    pub(super) fn new(pinned: Option<u64>) -> Self {
         Self { pinned, left: ATTEMPTS }
     }
 
     pub(super) fn are_over<T>(&mut self, done: &Result<T, Error>) -> bool {
         self.left = self.left.saturating_sub(1);
         let again = match done {
-            Err(Error::Stale { .. }) => !self.pinned,
+            Err(Error::Stale { expected, .. }) => self.pinned != Some(*expected),
             Err(Error::Moved { .. } | Error::Duplicate { kind: EntityKind::Profile, field: "default_profile" }) => true,
             _ => false,
         };

@@ -48,7 +48,8 @@ pub enum CommitClass {
 pub enum Change {
     /// A new object. Its id and its unique keys must be free, its parent must live.
     Create(Record),
-    /// The object's next version. It replaces the one with the version below its own.
+    /// The object's next version. It replaces the one with the version below its own. Its parent may be another one than
+    /// before, and must live.
     Update(Record),
     /// The object goes.
     Remove {
@@ -86,7 +87,7 @@ pub enum Expectation {
         /// The version that was read.
         version: u64,
     },
-    /// The object has exactly so many children of the kind.
+    /// The object has exactly so many children of the kind. One that does not live has none.
     Children {
         /// The parent.
         of: EntityRef,
@@ -132,7 +133,8 @@ impl<'de> Deserialize<'de> for IdempotencyKey {
     }
 }
 
-/// A claim on an idempotency key: kept with the commit, in the same transaction.
+/// A claim on an idempotency key: kept with the commit, in the same transaction. It goes with its tenant, but for one of
+/// the very set that removes the tenant, which is kept for a repetition.
 #[derive(Debug, Clone, PartialEq)]
 pub struct IdempotencyClaim {
     /// The tenant in which the key is unique: the parent of what the command creates.

@@ -96,7 +96,7 @@ pub fn judge(set: &ChangeSet, premises: &mut dyn Premises) -> Result<Verdict, Er
         }
         match change {
             Change::Create(record) => staged.create(set, record)?,
-            Change::Update(record) => staged.update(record)?,
+            Change::Update(record) => staged.update(set, record)?,
             Change::Remove { entity, version, cascade } => {
                 staged.remove(entity, *version, *cascade)?;
                 closed = *cascade;
@@ -140,8 +140,15 @@ impl Staged<'_> {
     fn version(&mut self, entity: &EntityRef) -> Result<Option<u64>, Error> {
         match self.versions.get(entity) {
             Some(version) => Ok(*version),
+            // It went along: what does not count as a child does not keep its merchant account from going.
+            None if self.is_below_a_removed_merchant(entity) => Ok(None),
             None => self.premises.version(entity),
         }
+    }
+
+    fn is_below_a_removed_merchant(&self, entity: &EntityRef) -> bool {
+        let merchant = EntityRef { kind: EntityKind::Merchant, tenant: entity.tenant, id: String::new() };
+        matches!(self.versions.get(&merchant), Some(None))
     }
 
     /// Who has the key, other than `but`.
@@ -170,23 +177,24 @@ impl Staged<'_> {
         if taken {
             return Err(Error::AlreadyExists(entity.named()));
         }
-        let parent = record.parent(&set.owner);
-        if let Some(parent) = &parent
-            && self.version(parent)?.is_none()
-        {
-            return Err(Error::NotFound(parent.named()));
-        }
+        let parent = self.living_parent(set, record)?;
         self.claim(entity, record, parent)
     }
 
-    fn update(&mut self, record: &Record) -> Result<(), Error> {
+    fn living_parent(&mut self, set: &ChangeSet, record: &Record) -> Result<Option<EntityRef>, Error> {
+        let parent = record.parent(&set.owner);
+        match &parent {
+            Some(parent) if self.version(parent)?.is_none() => Err(Error::NotFound(parent.named())),
+            _ => Ok(parent),
+        }
+    }
+
+    fn update(&mut self, set: &ChangeSet, record: &Record) -> Result<(), Error> {
         let entity = record.entity();
         let found = self.version(&entity)?;
         at_version(&entity, record.meta().version.saturating_sub(1), found)?;
-        let parent = match self.records.get(&entity) {
-            Some((_, parent)) => parent.clone(),
-            None => self.premises.parent(&entity)?,
-        };
+        // It may be another one than before: an update moves what it updates.
+        let parent = self.living_parent(set, record)?;
         self.claim(entity, record, parent)
     }
 
@@ -224,11 +232,12 @@ impl Staged<'_> {
         for (child, lives) in touched {
             let before = self.premises.parent(&child)?;
             let counted = before.as_ref() == Some(entity);
-            let created = self.records.get(&child).filter(|(_, parent)| parent.as_ref() == Some(entity));
-            let counts_now = match created {
-                Some((record, _)) => lives && record.counts_as_child(),
-                None => lives && counted,
-            };
+            let counts_now = lives
+                && match self.records.get(&child) {
+                    // Removed and created again, it may have another parent.
+                    Some((record, parent)) => parent.as_ref() == Some(entity) && record.counts_as_child(),
+                    None => counted,
+                };
             match (counted, counts_now) {
                 (false, true) => *counts.entry(child.kind).or_default() += 1,
                 (true, false) => drop(counts.entry(child.kind).and_modify(|n| *n = n.saturating_sub(1))),

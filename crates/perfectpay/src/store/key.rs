@@ -118,7 +118,7 @@ pub enum Query {
     Organizations(PageRequest),
     /// An organization's merchant accounts.
     Merchants(OrganizationPath, PageRequest),
-    /// A collection of a merchant account: any but organizations and merchant accounts.
+    /// A collection of a merchant account. Of organizations and merchant accounts it has none: an empty listing.
     Within(MerchantPath, Collection, PageRequest),
 }
 

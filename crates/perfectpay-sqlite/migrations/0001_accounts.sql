@@ -1,0 +1,305 @@
+-- The first schema. A shipped step is never edited: what changes later is a step of its own.
+--
+-- Every row belongs to a tenant, named by its incarnation (16 bytes, never used again). What is searched, constrained
+-- or ordered is a column; the rest of a record is JSON in `body`. Times are milliseconds since 1970, UTC.
+-- Tables whose rows are large have a rowid, so that the body does not sit in the tree that is searched.
+
+CREATE TABLE pp_meta (
+    key   TEXT NOT NULL PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE pp_organization (
+    incarnation BLOB    NOT NULL PRIMARY KEY CHECK (octet_length(incarnation) = 16),
+    id          TEXT    NOT NULL UNIQUE      CHECK (octet_length(id) BETWEEN 1 AND 64),
+    version     INTEGER NOT NULL             CHECK (version >= 1),
+    created_at  INTEGER NOT NULL,
+    modified_at INTEGER NOT NULL,
+    body        TEXT    NOT NULL             CHECK (octet_length(body) <= 524288 AND json_valid(body))
+) STRICT;
+CREATE INDEX pp_organization_listed ON pp_organization (created_at, id);
+
+CREATE TABLE pp_merchant (
+    incarnation     BLOB    NOT NULL PRIMARY KEY CHECK (octet_length(incarnation) = 16),
+    organization    BLOB    NOT NULL             REFERENCES pp_organization (incarnation),
+    id              TEXT    NOT NULL UNIQUE      CHECK (octet_length(id) BETWEEN 1 AND 64),
+    version         INTEGER NOT NULL             CHECK (version >= 1),
+    created_at      INTEGER NOT NULL,
+    modified_at     INTEGER NOT NULL,
+    publishable_key TEXT    NOT NULL UNIQUE      CHECK (octet_length(publishable_key) BETWEEN 1 AND 512),
+    body            TEXT    NOT NULL             CHECK (octet_length(body) <= 524288 AND json_valid(body))
+) STRICT;
+CREATE INDEX pp_merchant_listed ON pp_merchant (organization, created_at, id);
+
+CREATE TABLE pp_data_key (
+    merchant    BLOB    NOT NULL REFERENCES pp_merchant (incarnation),
+    id          TEXT    NOT NULL CHECK (octet_length(id) BETWEEN 1 AND 64),
+    version     INTEGER NOT NULL CHECK (version >= 1),
+    created_at  INTEGER NOT NULL,
+    modified_at INTEGER NOT NULL,
+    body        TEXT    NOT NULL CHECK (octet_length(body) <= 524288 AND json_valid(body)),
+    PRIMARY KEY (merchant, id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE pp_profile (
+    merchant    BLOB    NOT NULL REFERENCES pp_merchant (incarnation),
+    id          TEXT    NOT NULL CHECK (octet_length(id) BETWEEN 1 AND 64),
+    version     INTEGER NOT NULL CHECK (version >= 1),
+    created_at  INTEGER NOT NULL,
+    modified_at INTEGER NOT NULL,
+    name        TEXT    NOT NULL CHECK (octet_length(name) BETWEEN 1 AND 256),
+    is_default  INTEGER NOT NULL CHECK (is_default IN (0, 1)),
+    body        TEXT    NOT NULL CHECK (octet_length(body) <= 524288 AND json_valid(body)),
+    PRIMARY KEY (merchant, id),
+    UNIQUE (merchant, name)
+) STRICT;
+CREATE UNIQUE INDEX pp_profile_default ON pp_profile (merchant) WHERE is_default = 1;
+CREATE INDEX pp_profile_listed ON pp_profile (merchant, created_at, id);
+
+CREATE TABLE pp_connector (
+    merchant    BLOB    NOT NULL,
+    id          TEXT    NOT NULL CHECK (octet_length(id) BETWEEN 1 AND 64),
+    version     INTEGER NOT NULL CHECK (version >= 1),
+    created_at  INTEGER NOT NULL,
+    modified_at INTEGER NOT NULL,
+    profile     TEXT    NOT NULL,
+    label       TEXT    NOT NULL CHECK (octet_length(label) BETWEEN 1 AND 1020),
+    body        TEXT    NOT NULL CHECK (octet_length(body) <= 524288 AND json_valid(body)),
+    PRIMARY KEY (merchant, id),
+    UNIQUE (merchant, profile, label),
+    FOREIGN KEY (merchant, profile) REFERENCES pp_profile (merchant, id)
+) STRICT;
+CREATE INDEX pp_connector_listed ON pp_connector (merchant, created_at, id);
+CREATE INDEX pp_connector_of_profile ON pp_connector (merchant, profile, created_at, id);
+
+-- `digest` is empty once the key is revoked; two empty ones are not equal.
+CREATE TABLE pp_api_key (
+    merchant    BLOB    NOT NULL REFERENCES pp_merchant (incarnation),
+    id          TEXT    NOT NULL CHECK (octet_length(id) BETWEEN 1 AND 64),
+    version     INTEGER NOT NULL CHECK (version >= 1),
+    created_at  INTEGER NOT NULL,
+    modified_at INTEGER NOT NULL,
+    digest      BLOB    UNIQUE   CHECK (octet_length(digest) = 32),
+    expires_at  INTEGER,
+    revoked_at  INTEGER,
+    body        TEXT    NOT NULL CHECK (octet_length(body) <= 524288 AND json_valid(body)),
+    PRIMARY KEY (merchant, id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX pp_api_key_listed ON pp_api_key (merchant, created_at, id);
+
+-- `id` is the whole name of the entry, `{kind}:{value}` and `@{profile}` where it holds for one profile only.
+CREATE TABLE pp_block_rule (
+    merchant    BLOB    NOT NULL REFERENCES pp_merchant (incarnation),
+    id          TEXT    NOT NULL CHECK (octet_length(id) BETWEEN 1 AND 512),
+    version     INTEGER NOT NULL CHECK (version >= 1),
+    created_at  INTEGER NOT NULL,
+    modified_at INTEGER NOT NULL,
+    kind        TEXT    NOT NULL CHECK (octet_length(kind) BETWEEN 1 AND 64),
+    action      TEXT    NOT NULL CHECK (action IN ('block', 'allow')),
+    expires_at  INTEGER,
+    body        TEXT    NOT NULL CHECK (octet_length(body) <= 524288 AND json_valid(body)),
+    PRIMARY KEY (merchant, id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX pp_block_rule_listed ON pp_block_rule (merchant, created_at, id);
+CREATE INDEX pp_block_rule_of_kind ON pp_block_rule (merchant, kind, created_at, id);
+
+-- How many entries there are, kept with every commit, so that no listing has to count.
+CREATE TABLE pp_block_count (
+    merchant BLOB    NOT NULL REFERENCES pp_merchant (incarnation),
+    kind     TEXT    NOT NULL,
+    count    INTEGER NOT NULL CHECK (count >= 0),
+    PRIMARY KEY (merchant, kind)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE pp_payment (
+    merchant    BLOB    NOT NULL,
+    id          TEXT    NOT NULL CHECK (octet_length(id) BETWEEN 1 AND 64),
+    version     INTEGER NOT NULL CHECK (version >= 1),
+    created_at  INTEGER NOT NULL,
+    modified_at INTEGER NOT NULL,
+    profile     TEXT    NOT NULL,
+    body        TEXT    NOT NULL CHECK (octet_length(body) <= 524288 AND json_valid(body)),
+    PRIMARY KEY (merchant, id),
+    FOREIGN KEY (merchant, profile) REFERENCES pp_profile (merchant, id)
+) STRICT;
+CREATE INDEX pp_payment_listed ON pp_payment (merchant, created_at, id);
+CREATE INDEX pp_payment_of_profile ON pp_payment (merchant, profile);
+
+CREATE TABLE pp_payment_link (
+    merchant    BLOB    NOT NULL,
+    id          TEXT    NOT NULL CHECK (octet_length(id) BETWEEN 1 AND 64),
+    version     INTEGER NOT NULL CHECK (version >= 1),
+    created_at  INTEGER NOT NULL,
+    modified_at INTEGER NOT NULL,
+    payment     TEXT    NOT NULL,
+    body        TEXT    NOT NULL CHECK (octet_length(body) <= 524288 AND json_valid(body)),
+    PRIMARY KEY (merchant, id),
+    FOREIGN KEY (merchant, payment) REFERENCES pp_payment (merchant, id)
+) STRICT;
+CREATE INDEX pp_payment_link_listed ON pp_payment_link (merchant, created_at, id);
+CREATE INDEX pp_payment_link_of_payment ON pp_payment_link (merchant, payment);
+
+CREATE TABLE pp_idempotency (
+    tenant     BLOB    NOT NULL CHECK (octet_length(tenant) = 16),
+    key        TEXT    NOT NULL CHECK (octet_length(key) BETWEEN 1 AND 255),
+    request    BLOB    NOT NULL CHECK (octet_length(request) = 32),
+    answer     TEXT    NOT NULL CHECK (octet_length(answer) <= 524288),
+    expires_at INTEGER NOT NULL,
+    PRIMARY KEY (tenant, key)
+) STRICT;
+
+-- One row a commit. No foreign key: the entries of removed tenants stay.
+CREATE TABLE pp_log (
+    position        INTEGER PRIMARY KEY AUTOINCREMENT,
+    at              INTEGER NOT NULL,
+    actor           TEXT    NOT NULL CHECK (octet_length(actor) BETWEEN 1 AND 1024),
+    class           TEXT    NOT NULL CHECK (class IN ('configuration', 'operational')),
+    organization    BLOB,
+    merchant        BLOB,
+    organization_id TEXT,
+    merchant_id     TEXT,
+    changes         TEXT    NOT NULL CHECK (json_valid(changes))
+) STRICT;
+CREATE INDEX pp_log_of_organization ON pp_log (organization) WHERE organization IS NOT NULL;
+CREATE INDEX pp_log_of_merchant ON pp_log (merchant) WHERE merchant IS NOT NULL;
+CREATE INDEX pp_log_configuration ON pp_log (position) WHERE class = 'configuration';
+
+-- Which entries speak of an object. The id of an organization or a merchant account is empty here: its incarnation,
+-- the tenant, says it all.
+CREATE TABLE pp_log_entity (
+    tenant   BLOB    NOT NULL,
+    kind     TEXT    NOT NULL,
+    id       TEXT    NOT NULL,
+    position INTEGER NOT NULL,
+    PRIMARY KEY (tenant, kind, id, position)
+) STRICT, WITHOUT ROWID;
+
+-- For people. The library itself never reads a view, and its own connections have them switched off.
+
+CREATE VIEW pp_organization_view AS SELECT
+    id                                                                            AS organization_id,
+    body ->> '$.organization_name'                                                AS organization_name,
+    body -> '$.organization_details'                                              AS organization_details,
+    body -> '$.metadata'                                                          AS metadata,
+    version,
+    strftime('%Y-%m-%dT%H:%M:%fZ', created_at / 1000.0, 'unixepoch')              AS created_at,
+    strftime('%Y-%m-%dT%H:%M:%fZ', modified_at / 1000.0, 'unixepoch')             AS modified_at,
+    lower(hex(incarnation))                                                       AS incarnation,
+    body
+FROM pp_organization;
+
+CREATE VIEW pp_merchant_view AS SELECT
+    pp_merchant.id                                                                AS merchant_id,
+    pp_organization.id                                                            AS organization_id,
+    publishable_key,
+    pp_merchant.body ->> '$.data_key'                                             AS data_key,
+    pp_merchant.version,
+    strftime('%Y-%m-%dT%H:%M:%fZ', pp_merchant.created_at / 1000.0, 'unixepoch')  AS created_at,
+    strftime('%Y-%m-%dT%H:%M:%fZ', pp_merchant.modified_at / 1000.0, 'unixepoch') AS modified_at,
+    lower(hex(pp_merchant.incarnation))                                           AS incarnation,
+    pp_merchant.body
+FROM pp_merchant JOIN pp_organization ON pp_organization.incarnation = pp_merchant.organization;
+
+CREATE VIEW pp_data_key_view AS SELECT
+    pp_merchant.id                                                                AS merchant_id,
+    row.id                                                                        AS data_key_id,
+    row.version,
+    strftime('%Y-%m-%dT%H:%M:%fZ', row.created_at / 1000.0, 'unixepoch')          AS created_at,
+    strftime('%Y-%m-%dT%H:%M:%fZ', row.modified_at / 1000.0, 'unixepoch')         AS modified_at
+FROM pp_data_key AS row JOIN pp_merchant ON pp_merchant.incarnation = row.merchant;
+
+CREATE VIEW pp_profile_view AS SELECT
+    pp_merchant.id                                                                AS merchant_id,
+    row.id                                                                        AS profile_id,
+    row.name                                                                      AS profile_name,
+    row.is_default,
+    row.version,
+    strftime('%Y-%m-%dT%H:%M:%fZ', row.created_at / 1000.0, 'unixepoch')          AS created_at,
+    strftime('%Y-%m-%dT%H:%M:%fZ', row.modified_at / 1000.0, 'unixepoch')         AS modified_at,
+    row.body
+FROM pp_profile AS row JOIN pp_merchant ON pp_merchant.incarnation = row.merchant;
+
+CREATE VIEW pp_connector_view AS SELECT
+    pp_merchant.id                                                                AS merchant_id,
+    row.profile                                                                   AS profile_id,
+    row.id                                                                        AS merchant_connector_id,
+    row.label                                                                     AS connector_label,
+    row.version,
+    strftime('%Y-%m-%dT%H:%M:%fZ', row.created_at / 1000.0, 'unixepoch')          AS created_at,
+    strftime('%Y-%m-%dT%H:%M:%fZ', row.modified_at / 1000.0, 'unixepoch')         AS modified_at,
+    row.body
+FROM pp_connector AS row JOIN pp_merchant ON pp_merchant.incarnation = row.merchant;
+
+CREATE VIEW pp_api_key_view AS SELECT
+    pp_merchant.id                                                                AS merchant_id,
+    row.id                                                                        AS key_id,
+    row.body ->> '$.name'                                                         AS name,
+    row.body ->> '$.description'                                                  AS description,
+    row.body ->> '$.prefix'                                                       AS prefix,
+    strftime('%Y-%m-%dT%H:%M:%fZ', row.expires_at / 1000.0, 'unixepoch')          AS expires_at,
+    strftime('%Y-%m-%dT%H:%M:%fZ', row.revoked_at / 1000.0, 'unixepoch')          AS revoked_at,
+    row.version,
+    strftime('%Y-%m-%dT%H:%M:%fZ', row.created_at / 1000.0, 'unixepoch')          AS created_at,
+    strftime('%Y-%m-%dT%H:%M:%fZ', row.modified_at / 1000.0, 'unixepoch')         AS modified_at
+FROM pp_api_key AS row JOIN pp_merchant ON pp_merchant.incarnation = row.merchant;
+
+CREATE VIEW pp_block_rule_view AS SELECT
+    pp_merchant.id                                                                AS merchant_id,
+    row.id                                                                        AS rule,
+    row.kind,
+    row.action,
+    strftime('%Y-%m-%dT%H:%M:%fZ', row.expires_at / 1000.0, 'unixepoch')          AS expires_at,
+    row.body ->> '$.reason'                                                       AS reason,
+    row.body ->> '$.source'                                                       AS source,
+    row.body ->> '$.author'                                                       AS author,
+    row.body -> '$.metadata'                                                      AS metadata,
+    row.version,
+    strftime('%Y-%m-%dT%H:%M:%fZ', row.created_at / 1000.0, 'unixepoch')          AS created_at,
+    strftime('%Y-%m-%dT%H:%M:%fZ', row.modified_at / 1000.0, 'unixepoch')         AS modified_at
+FROM pp_block_rule AS row JOIN pp_merchant ON pp_merchant.incarnation = row.merchant;
+
+CREATE VIEW pp_block_count_view AS SELECT
+    pp_merchant.id                                                                AS merchant_id,
+    row.kind,
+    row.count
+FROM pp_block_count AS row JOIN pp_merchant ON pp_merchant.incarnation = row.merchant;
+
+CREATE VIEW pp_payment_view AS SELECT
+    pp_merchant.id                                                                AS merchant_id,
+    row.profile                                                                   AS profile_id,
+    row.id                                                                        AS payment_id,
+    row.version,
+    strftime('%Y-%m-%dT%H:%M:%fZ', row.created_at / 1000.0, 'unixepoch')          AS created_at,
+    strftime('%Y-%m-%dT%H:%M:%fZ', row.modified_at / 1000.0, 'unixepoch')         AS modified_at,
+    row.body
+FROM pp_payment AS row JOIN pp_merchant ON pp_merchant.incarnation = row.merchant;
+
+CREATE VIEW pp_payment_link_view AS SELECT
+    pp_merchant.id                                                                AS merchant_id,
+    row.payment                                                                   AS payment_id,
+    row.id                                                                        AS payment_link_id,
+    row.version,
+    strftime('%Y-%m-%dT%H:%M:%fZ', row.created_at / 1000.0, 'unixepoch')          AS created_at,
+    strftime('%Y-%m-%dT%H:%M:%fZ', row.modified_at / 1000.0, 'unixepoch')         AS modified_at,
+    row.body
+FROM pp_payment_link AS row JOIN pp_merchant ON pp_merchant.incarnation = row.merchant;
+
+CREATE VIEW pp_idempotency_view AS SELECT
+    lower(hex(tenant))                                                            AS tenant,
+    key,
+    strftime('%Y-%m-%dT%H:%M:%fZ', expires_at / 1000.0, 'unixepoch')              AS expires_at
+FROM pp_idempotency;
+
+-- One row a change.
+CREATE VIEW pp_log_view AS SELECT
+    position,
+    strftime('%Y-%m-%dT%H:%M:%fZ', at / 1000.0, 'unixepoch')                      AS at,
+    actor,
+    class,
+    organization_id,
+    merchant_id,
+    change.value ->> '$.kind'                                                     AS kind,
+    change.value ->> '$.id'                                                       AS id,
+    change.value ->> '$.verb'                                                     AS verb,
+    change.value ->> '$.version'                                                  AS version
+FROM pp_log, json_each(pp_log.changes) AS change;

@@ -1,0 +1,212 @@
+//! Records as rows: which columns each kind has, and the SQL that goes with them.
+
+use perfectpay::store::{Change, ChangeSet, EntityRef, Record, RowMeta};
+use perfectpay::{EntityKind, Error, Incarnation, Timestamp};
+use rusqlite::ToSql;
+use rusqlite::types::Value;
+
+use crate::error::too_large;
+
+/// The most bytes that a record's body takes, as the schema's `CHECK` says.
+const MAX_BODY: usize = 512 * 1024;
+
+/// The statements of one table. In all of them `?1` is the tenant and `?2` the id; in those that write a row, `?3` is
+/// its version, `?4` and `?5` its times, `?6` its body and the rest the columns of the kind.
+pub(crate) struct Table {
+    /// A new row.
+    pub(crate) insert: &'static str,
+    /// The row's next version, if no column of an index changes: most updates, and the pages of the indexes stay as
+    /// they are.
+    pub(crate) touch: &'static str,
+    /// The row's next version, whatever changes.
+    pub(crate) update: &'static str,
+    /// The row goes, if it has version `?3`.
+    pub(crate) remove: &'static str,
+    /// The row's version.
+    pub(crate) version: &'static str,
+}
+
+/// `fixed` columns are in an index or a foreign key, `free` ones in none.
+macro_rules! table {
+    (@statements $table:literal, $tenant:literal, $place:literal, $set_id:literal,
+     [$($fixed:literal = $fixed_at:literal),*], [$($free:literal = $free_at:literal),*]) => {
+        Table {
+            insert: concat!(
+                "INSERT INTO ", $table, " (", $tenant, ", id, version, created_at, modified_at, body"
+                $(, ", ", $fixed)* $(, ", ", $free)*, ") VALUES (?1, ?2, ?3, ?4, ?5, ?6"
+                $(, ", ", $fixed_at)* $(, ", ", $free_at)*, ")"
+            ),
+            touch: concat!(
+                "UPDATE ", $table, " SET version = ?3, modified_at = ?5, body = ?6"
+                $(, ", ", $free, " = ", $free_at)*,
+                " WHERE ", $tenant, " = ?1 AND id = ?2 AND version = ?3 - 1 AND created_at = ?4"
+                $(, " AND ", $fixed, " IS ", $fixed_at)*
+            ),
+            update: concat!(
+                "UPDATE ", $table, " SET ", $set_id, "version = ?3, created_at = ?4, modified_at = ?5, body = ?6"
+                $(, ", ", $fixed, " = ", $fixed_at)* $(, ", ", $free, " = ", $free_at)*,
+                " WHERE ", $place, " AND version = ?3 - 1"
+            ),
+            remove: concat!("DELETE FROM ", $table, " WHERE ", $place, " AND version = ?3"),
+            version: concat!("SELECT version FROM ", $table, " WHERE ", $place),
+        }
+    };
+    // Of a tenant the incarnation is the key, and the id is only its name.
+    (tenant $table:literal, $fixed:tt, $free:tt) => {
+        table!(@statements $table, "incarnation", "incarnation = ?1 AND ?2 IS NOT NULL", "id = ?2, ", $fixed, $free)
+    };
+    ($table:literal, $fixed:tt, $free:tt) => {
+        table!(@statements $table, "merchant", "merchant = ?1 AND id = ?2", "", $fixed, $free)
+    };
+}
+
+static ORGANIZATION: Table = table!(tenant "pp_organization", [], []);
+static MERCHANT: Table = table!(tenant "pp_merchant", ["organization" = "?7", "publishable_key" = "?8"], []);
+static DATA_KEY: Table = table!("pp_data_key", [], []);
+static PROFILE: Table = table!("pp_profile", ["name" = "?7", "is_default" = "?8"], []);
+static CONNECTOR: Table = table!("pp_connector", ["profile" = "?7", "label" = "?8"], []);
+static API_KEY: Table = table!("pp_api_key", ["digest" = "?7"], ["expires_at" = "?8", "revoked_at" = "?9"]);
+static BLOCK_RULE: Table = table!("pp_block_rule", ["kind" = "?7"], ["action" = "?8", "expires_at" = "?9"]);
+static PAYMENT: Table = table!("pp_payment", ["profile" = "?7"], []);
+static PAYMENT_LINK: Table = table!("pp_payment_link", ["payment" = "?7"], []);
+
+impl Table {
+    /// Where records of the kind are kept.
+    pub(crate) fn of(kind: EntityKind) -> &'static Self {
+        match kind {
+            EntityKind::Organization => &ORGANIZATION,
+            EntityKind::Merchant => &MERCHANT,
+            EntityKind::DataKey => &DATA_KEY,
+            EntityKind::Profile => &PROFILE,
+            EntityKind::Connector => &CONNECTOR,
+            EntityKind::ApiKey => &API_KEY,
+            EntityKind::BlockRule => &BLOCK_RULE,
+            EntityKind::Payment => &PAYMENT,
+            EntityKind::PaymentLink => &PAYMENT_LINK,
+        }
+    }
+}
+
+/// The columns of a kind beyond those that all have, in the order of its [`Table`].
+fn columns(record: &Record) -> Vec<Value> {
+    let text = |text: &dyn std::fmt::Display| Value::Text(text.to_string());
+    let time = |time: Option<Timestamp>| time.map_or(Value::Null, |t| Value::Integer(t.unix_millis()));
+    match record {
+        Record::Organization(_) | Record::DataKey(_) => Vec::new(),
+        Record::Merchant(row) => {
+            vec![Value::Blob(row.state.organization.as_bytes().to_vec()), text(&row.state.publishable_key)]
+        }
+        Record::Profile(row) => vec![text(&row.state.profile_name), Value::Integer(row.state.is_default.into())],
+        Record::Connector(row) => vec![text(&row.state.profile_id), text(&row.state.connector_label)],
+        Record::ApiKey(row) => {
+            let digest = row.state.digest.as_ref().map_or(Value::Null, |d| Value::Blob(d.digest.to_vec()));
+            vec![digest, time(row.state.expires_at), time(row.state.revoked_at)]
+        }
+        Record::BlockRule(row) => vec![text(&row.state.kind), text(&row.state.action), time(row.state.expires_at)],
+        Record::Payment(row) => vec![text(&row.state.profile_id)],
+        Record::PaymentLink(row) => vec![text(&row.state.payment_id)],
+    }
+}
+
+/// A record as it is bound to a statement.
+pub(crate) struct Row {
+    tenant: Incarnation,
+    id: String,
+    version: i64,
+    created_at: i64,
+    modified_at: i64,
+    body: String,
+    columns: Vec<Value>,
+}
+
+impl Row {
+    fn of(record: &Record) -> Result<Self, Error> {
+        let RowMeta { tenant, id, version, created_at, modified_at } = record.meta();
+        let body = record.body()?;
+        if body.len() > MAX_BODY {
+            return Err(too_large());
+        }
+        let version = integer(version)?;
+        let (created_at, modified_at) = (created_at.unix_millis(), modified_at.unix_millis());
+        Ok(Self { tenant, id, version, created_at, modified_at, body, columns: columns(record) })
+    }
+
+    /// What `?1` and so on stand for.
+    pub(crate) fn bound(&self) -> Vec<&dyn ToSql> {
+        let mut bound: Vec<&dyn ToSql> = Vec::with_capacity(6 + self.columns.len());
+        let common: [&dyn ToSql; 6] =
+            [self.tenant.as_bytes(), &self.id, &self.version, &self.created_at, &self.modified_at, &self.body];
+        bound.extend(common);
+        bound.extend(self.columns.iter().map(|column| column as &dyn ToSql));
+        bound
+    }
+}
+
+/// A change set with everything that has to be written out as text already written out, by the thread that asks for
+/// the commit rather than by the one thread that writes.
+pub(crate) struct Prepared {
+    /// The set.
+    pub(crate) set: ChangeSet,
+    /// The rows of its changes; `None` for a removal.
+    pub(crate) rows: Vec<Option<Row>>,
+    /// What the log lists.
+    pub(crate) logged: String,
+    /// The sealed answer of its idempotency claim.
+    pub(crate) answer: Option<String>,
+}
+
+impl Prepared {
+    /// Writes the set's records out.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] for a record that is too large.
+    pub(crate) fn new(set: ChangeSet) -> Result<Self, Error> {
+        let row = |change: &Change| match change {
+            Change::Create(record) | Change::Update(record) => Row::of(record).map(Some),
+            Change::Remove { .. } => Ok(None),
+        };
+        let rows = set.changes.iter().map(row).collect::<Result<_, _>>()?;
+        let json =
+            |e: serde_json::Error| Error::Corrupt { what: "a commit is not JSON".into(), source: Some(e.into()) };
+        let logged = serde_json::to_string(&set.logged()).map_err(json)?;
+        let answer = set.idempotency.as_ref().map(|claim| serde_json::to_string(&claim.answer).map_err(json));
+        Ok(Self { rows, logged, answer: answer.transpose()?, set })
+    }
+}
+
+/// A number of the contract as SQLite keeps it.
+pub(crate) fn integer(number: u64) -> Result<i64, Error> {
+    i64::try_from(number).map_err(|_| Error::corrupt("a version beyond 2^63"))
+}
+
+/// The id under which the log's index knows an object: a tenant's incarnation says it all.
+pub(crate) fn indexed_id(entity: &EntityRef) -> &str {
+    match entity.kind {
+        EntityKind::Organization | EntityKind::Merchant => "",
+        _ => &entity.id,
+    }
+}
+
+/// The record in the columns tenant, id, version, created at, modified at and body.
+pub(crate) fn decode(kind: EntityKind, row: &rusqlite::Row<'_>) -> Result<Record, crate::error::Failure> {
+    let meta = RowMeta {
+        tenant: Incarnation::from_bytes(row.get(0)?),
+        id: row.get(1)?,
+        version: unsigned(row.get(2)?)?,
+        created_at: timestamp(row.get(3)?)?,
+        modified_at: timestamp(row.get(4)?)?,
+    };
+    let body = row.get_ref(5)?.as_str().map_err(rusqlite::Error::from)?;
+    Ok(Record::decode(kind, &meta, body)?)
+}
+
+/// A column that holds no negative number.
+pub(crate) fn unsigned(number: i64) -> Result<u64, Error> {
+    u64::try_from(number).map_err(|_| Error::corrupt("a negative version or position"))
+}
+
+/// A column that holds a time.
+pub(crate) fn timestamp(millis: i64) -> Result<Timestamp, Error> {
+    Timestamp::from_unix_millis(millis).ok_or_else(|| Error::corrupt("a time outside the years 0000 to 9999"))
+}

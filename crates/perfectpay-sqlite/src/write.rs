@@ -1,0 +1,432 @@
+//! Applying a change set, inside a transaction that someone else began.
+//!
+//! A set is applied straight against the schema's constraints, which are the contract's checks a second time. Only when
+//! one of them objects is the set undone and judged, to learn which of the contract's errors it is.
+
+use std::collections::BTreeMap;
+
+use perfectpay::store::{Change, EntityRef, Expectation, LogPosition, Premises, Receipt, Record, UniqueKey};
+use perfectpay::store::{IdempotencyClaim, IdempotencyKey};
+use perfectpay::{ChildCount, EntityKind, Error, Incarnation};
+use rusqlite::{Connection, OptionalExtension as _, ToSql, params};
+
+use crate::error::Failure;
+use crate::read;
+use crate::rows::{Prepared, Row, Table, indexed_id, integer, timestamp, unsigned};
+
+/// Applies the set and appends its entry to the log.
+///
+/// # Errors
+///
+/// An objection, after which the caller undoes what was done and asks `judge`; or the engine's error.
+pub(crate) fn apply(conn: &Connection, prepared: &Prepared) -> Result<Receipt, Failure> {
+    #[cfg(test)]
+    tests::fault_point(conn, prepared)?;
+    let set = &prepared.set;
+    if let Some(claim) = &set.idempotency {
+        let kept = read::claim(conn, claim.tenant, &claim.key)?;
+        ensure(kept.is_none_or(|kept| kept.expires_at <= set.at))?;
+    }
+    ensure(!set.changes.is_empty())?;
+    for expectation in &set.expectations {
+        expect(conn, expectation)?;
+    }
+    let mut counts = BTreeMap::new();
+    let mut closed = false;
+    for (change, row) in set.changes.iter().zip(&prepared.rows) {
+        ensure(!closed)?;
+        match (change, row) {
+            (Change::Create(record), Some(row)) => create(conn, record, row, &mut counts)?,
+            (Change::Update(record), Some(row)) => update(conn, record, row, &mut counts)?,
+            (Change::Remove { entity, version, cascade }, _) => {
+                remove(conn, entity, *version, *cascade, &mut counts)?;
+                closed = *cascade;
+            }
+            (Change::Create(_) | Change::Update(_), None) => return Err(Failure::Objection),
+        }
+    }
+    keep_counts(conn, counts)?;
+    keep_claim(conn, prepared)?;
+    append(conn, prepared)
+}
+
+fn ensure(holds: bool) -> Result<(), Failure> {
+    if holds { Ok(()) } else { Err(Failure::Objection) }
+}
+
+fn execute(conn: &Connection, sql: &'static str, bound: impl rusqlite::Params) -> Result<usize, Failure> {
+    Ok(conn.prepare_cached(sql)?.execute(bound)?)
+}
+
+fn expect(conn: &Connection, expectation: &Expectation) -> Result<(), Failure> {
+    match expectation {
+        Expectation::Version { entity, version: expected } => ensure(version(conn, entity)? == Some(*expected)),
+        Expectation::Children { of, kind, count } => {
+            let children = children(conn, of)?;
+            ensure(children.iter().find(|c| c.kind == *kind).map_or(0, |c| c.count) == *count)
+        }
+    }
+}
+
+/// By how much a set changes the number of blocklist entries of a merchant account and kind.
+type Counts = BTreeMap<(Incarnation, String), i64>;
+
+fn create(conn: &Connection, record: &Record, row: &Row, counts: &mut Counts) -> Result<(), Failure> {
+    execute(conn, Table::of(record.kind()).insert, row.bound().as_slice())?;
+    if let Record::BlockRule(rule) = record {
+        *counts.entry((rule.tenant, rule.state.kind.to_string())).or_default() += 1;
+    }
+    Ok(())
+}
+
+fn update(conn: &Connection, record: &Record, row: &Row, counts: &mut Counts) -> Result<(), Failure> {
+    let table = Table::of(record.kind());
+    if execute(conn, table.touch, row.bound().as_slice())? == 1 {
+        return Ok(());
+    }
+    if let Record::BlockRule(rule) = record {
+        let was = rule_kind(conn, &record.entity())?.ok_or(Failure::Objection)?;
+        *counts.entry((rule.tenant, was)).or_default() -= 1;
+        *counts.entry((rule.tenant, rule.state.kind.to_string())).or_default() += 1;
+    }
+    ensure(execute(conn, table.update, row.bound().as_slice())? == 1)
+}
+
+fn rule_kind(conn: &Connection, rule: &EntityRef) -> Result<Option<String>, Failure> {
+    let mut statement = conn.prepare_cached("SELECT kind FROM pp_block_rule WHERE merchant = ? AND id = ?")?;
+    Ok(statement.query_row(params![rule.tenant.as_bytes(), rule.id], |row| row.get(0)).optional()?)
+}
+
+fn remove(
+    conn: &Connection,
+    entity: &EntityRef,
+    at_version: u64,
+    cascade: bool,
+    counts: &mut Counts,
+) -> Result<(), Failure> {
+    ensure(version(conn, entity)? == Some(at_version))?;
+    match entity.kind {
+        EntityKind::Organization => {
+            if cascade {
+                for merchant in merchants(conn, entity.tenant)? {
+                    close_merchant(conn, merchant)?;
+                    execute(conn, "DELETE FROM pp_merchant WHERE incarnation = ?", [merchant.as_bytes()])?;
+                }
+            }
+            execute(conn, "DELETE FROM pp_idempotency WHERE tenant = ?", [entity.tenant.as_bytes()])?;
+        }
+        EntityKind::Merchant if cascade => close_merchant(conn, entity.tenant)?,
+        EntityKind::Merchant => leave_merchant(conn, entity.tenant)?,
+        EntityKind::Profile if cascade => close_profile(conn, entity)?,
+        EntityKind::Payment if cascade => {
+            let of = params![entity.tenant.as_bytes(), entity.id];
+            execute(conn, "DELETE FROM pp_payment_link WHERE merchant = ? AND payment = ?", of)?;
+        }
+        EntityKind::BlockRule => {
+            let kind = rule_kind(conn, entity)?.ok_or(Failure::Objection)?;
+            *counts.entry((entity.tenant, kind)).or_default() -= 1;
+        }
+        EntityKind::DataKey
+        | EntityKind::Profile
+        | EntityKind::Connector
+        | EntityKind::ApiKey
+        | EntityKind::Payment
+        | EntityKind::PaymentLink => {}
+    }
+    let removed = params![entity.tenant.as_bytes(), entity.id, integer(at_version)?];
+    ensure(execute(conn, Table::of(entity.kind).remove, removed)? == 1)
+}
+
+fn merchants(conn: &Connection, organization: Incarnation) -> Result<Vec<Incarnation>, Failure> {
+    let mut statement = conn.prepare_cached("SELECT incarnation FROM pp_merchant WHERE organization = ?")?;
+    let found = statement.query_map([organization.as_bytes()], |row| row.get(0).map(Incarnation::from_bytes))?;
+    Ok(found.collect::<Result<_, _>>()?)
+}
+
+/// Everything below a merchant account, from the bottom up, and what is kept of its commands.
+fn close_merchant(conn: &Connection, merchant: Incarnation) -> Result<(), Failure> {
+    for sql in [
+        "DELETE FROM pp_payment_link WHERE merchant = ?",
+        "DELETE FROM pp_payment WHERE merchant = ?",
+        "DELETE FROM pp_connector WHERE merchant = ?",
+        "DELETE FROM pp_profile WHERE merchant = ?",
+        "DELETE FROM pp_api_key WHERE merchant = ?",
+        "DELETE FROM pp_block_rule WHERE merchant = ?",
+        "DELETE FROM pp_block_count WHERE merchant = ?",
+        "DELETE FROM pp_data_key WHERE merchant = ?",
+        "DELETE FROM pp_idempotency WHERE tenant = ?",
+    ] {
+        execute(conn, sql, [merchant.as_bytes()])?;
+    }
+    Ok(())
+}
+
+/// What does not hold a merchant account up, and what is kept of its commands.
+fn leave_merchant(conn: &Connection, merchant: Incarnation) -> Result<(), Failure> {
+    for sql in [
+        "DELETE FROM pp_data_key WHERE merchant = ?",
+        "DELETE FROM pp_api_key WHERE merchant = ? AND revoked_at IS NOT NULL",
+        "DELETE FROM pp_block_count WHERE merchant = ?",
+        "DELETE FROM pp_idempotency WHERE tenant = ?",
+    ] {
+        execute(conn, sql, [merchant.as_bytes()])?;
+    }
+    Ok(())
+}
+
+fn close_profile(conn: &Connection, profile: &EntityRef) -> Result<(), Failure> {
+    for sql in [
+        "DELETE FROM pp_payment_link WHERE merchant = ?1
+         AND payment IN (SELECT id FROM pp_payment WHERE merchant = ?1 AND profile = ?2)",
+        "DELETE FROM pp_payment WHERE merchant = ?1 AND profile = ?2",
+        "DELETE FROM pp_connector WHERE merchant = ?1 AND profile = ?2",
+    ] {
+        execute(conn, sql, params![profile.tenant.as_bytes(), profile.id])?;
+    }
+    Ok(())
+}
+
+/// Changes the kept counts, but for merchant accounts that the same set removed.
+fn keep_counts(conn: &Connection, counts: Counts) -> Result<(), Failure> {
+    for ((merchant, kind), by) in counts {
+        if by != 0 {
+            execute(
+                conn,
+                "INSERT INTO pp_block_count (merchant, kind, count)
+                 SELECT incarnation, ?2, max(?3, 0) FROM pp_merchant WHERE incarnation = ?1
+                 ON CONFLICT DO UPDATE SET count = count + ?3",
+                params![merchant.as_bytes(), kind, by],
+            )?;
+        }
+    }
+    Ok(())
+}
+
+fn keep_claim(conn: &Connection, prepared: &Prepared) -> Result<(), Failure> {
+    let (Some(claim), Some(answer)) = (&prepared.set.idempotency, &prepared.answer) else { return Ok(()) };
+    execute(
+        conn,
+        "INSERT INTO pp_idempotency (tenant, key, request, answer, expires_at) VALUES (?, ?, ?, ?, ?)
+         ON CONFLICT DO UPDATE SET request = excluded.request, answer = excluded.answer,
+                                   expires_at = excluded.expires_at",
+        params![claim.tenant.as_bytes(), claim.key.as_str(), claim.request, answer, claim.expires_at.unix_millis()],
+    )?;
+    Ok(())
+}
+
+/// Appends the set's entry, at a time that is not before the newest entry's.
+fn append(conn: &Connection, prepared: &Prepared) -> Result<Receipt, Failure> {
+    let set = &prepared.set;
+    let (organization, merchant) = (set.owner.organization.as_ref(), set.owner.merchant.as_ref());
+    let mut statement = conn.prepare_cached(
+        "INSERT INTO pp_log (at, actor, class, organization, merchant, organization_id, merchant_id, changes)
+         VALUES (max(?, coalesce((SELECT at FROM pp_log ORDER BY position DESC LIMIT 1), 0)), ?, ?, ?, ?, ?, ?, ?)
+         RETURNING position, at",
+    )?;
+    let entry = params![
+        set.at.unix_millis(),
+        set.actor.to_string(),
+        set.class.to_string(),
+        organization.map(|t| *t.incarnation.as_bytes()),
+        merchant.map(|t| *t.incarnation.as_bytes()),
+        organization.map(|t| t.id.as_str()),
+        merchant.map(|t| t.id.as_str()),
+        prepared.logged,
+    ];
+    let (position, at): (i64, i64) = statement.query_row(entry, |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let mut index =
+        conn.prepare_cached("INSERT OR IGNORE INTO pp_log_entity (tenant, kind, id, position) VALUES (?, ?, ?, ?)")?;
+    for change in &set.changes {
+        let entity = match change {
+            Change::Create(record) | Change::Update(record) => &record.entity(),
+            Change::Remove { entity, .. } => entity,
+        };
+        index.execute(params![entity.tenant.as_bytes(), <&str>::from(entity.kind), indexed_id(entity), position])?;
+    }
+    Ok(Receipt { position: LogPosition::from_u64(unsigned(position)?), at: timestamp(at)? })
+}
+
+fn version(conn: &Connection, entity: &EntityRef) -> Result<Option<u64>, Failure> {
+    let mut statement = conn.prepare_cached(Table::of(entity.kind).version)?;
+    let found = statement.query_row(params![entity.tenant.as_bytes(), entity.id], |row| row.get(0)).optional()?;
+    Ok(found.map(unsigned).transpose()?)
+}
+
+fn children(conn: &Connection, entity: &EntityRef) -> Result<Vec<ChildCount>, Failure> {
+    const OF_ORGANIZATION: [(EntityKind, &str); 1] =
+        [(EntityKind::Merchant, "SELECT count(*) FROM pp_merchant WHERE organization = ?1 AND ?2 IS NOT NULL")];
+    const OF_MERCHANT: [(EntityKind, &str); 3] = [
+        (EntityKind::Profile, "SELECT count(*) FROM pp_profile WHERE merchant = ?1 AND ?2 IS NOT NULL"),
+        (
+            EntityKind::ApiKey,
+            "SELECT count(*) FROM pp_api_key WHERE merchant = ?1 AND ?2 IS NOT NULL AND revoked_at IS NULL",
+        ),
+        (
+            EntityKind::BlockRule,
+            "SELECT coalesce(sum(count), 0) FROM pp_block_count WHERE merchant = ?1 AND ?2 IS NOT NULL",
+        ),
+    ];
+    const OF_PROFILE: [(EntityKind, &str); 2] = [
+        (EntityKind::Connector, "SELECT count(*) FROM pp_connector WHERE merchant = ?1 AND profile = ?2"),
+        (EntityKind::Payment, "SELECT count(*) FROM pp_payment WHERE merchant = ?1 AND profile = ?2"),
+    ];
+    const OF_PAYMENT: [(EntityKind, &str); 1] =
+        [(EntityKind::PaymentLink, "SELECT count(*) FROM pp_payment_link WHERE merchant = ?1 AND payment = ?2")];
+    let kinds: &[(EntityKind, &'static str)] = match entity.kind {
+        EntityKind::Organization => &OF_ORGANIZATION,
+        EntityKind::Merchant => &OF_MERCHANT,
+        EntityKind::Profile => &OF_PROFILE,
+        EntityKind::Payment => &OF_PAYMENT,
+        EntityKind::DataKey
+        | EntityKind::Connector
+        | EntityKind::ApiKey
+        | EntityKind::BlockRule
+        | EntityKind::PaymentLink => &[],
+    };
+    let mut found = Vec::new();
+    for (kind, sql) in kinds {
+        let count =
+            conn.prepare_cached(sql)?.query_row(params![entity.tenant.as_bytes(), entity.id], |row| row.get(0))?;
+        if count != 0 {
+            found.push(ChildCount { kind: *kind, count: unsigned(count)? });
+        }
+    }
+    Ok(found)
+}
+
+/// The state that a transaction sees, as `judge` asks for it.
+pub(crate) struct Seen<'a>(pub(crate) &'a Connection);
+
+impl Seen<'_> {
+    fn one<T: rusqlite::types::FromSql>(&self, sql: &'static str, bound: &[&dyn ToSql]) -> Result<Option<T>, Failure> {
+        Ok(self.0.prepare_cached(sql)?.query_row(bound, |row| row.get(0)).optional()?)
+    }
+
+    /// The tenant that a statement finds, as `judge` compares it: by incarnation alone.
+    fn tenant(&self, kind: EntityKind, sql: &'static str, bound: &[&dyn ToSql]) -> Result<Option<EntityRef>, Failure> {
+        let found = self.one(sql, bound)?.map(Incarnation::from_bytes);
+        Ok(found.map(|tenant| EntityRef { kind, tenant, id: tenant.to_string() }))
+    }
+
+    /// The object of this tenant whose id a statement finds.
+    fn within(
+        &self,
+        tenant: Incarnation,
+        kind: EntityKind,
+        sql: &'static str,
+        bound: &[&dyn ToSql],
+    ) -> Result<Option<EntityRef>, Failure> {
+        Ok(self.one(sql, bound)?.map(|id| EntityRef { kind, tenant, id }))
+    }
+
+    fn holder_of(&self, key: &UniqueKey) -> Result<Option<EntityRef>, Failure> {
+        use EntityKind::{ApiKey, Connector, Merchant, Organization, Profile};
+        match key {
+            UniqueKey::OrganizationId(id) => {
+                self.tenant(Organization, "SELECT incarnation FROM pp_organization WHERE id = ?", &[id])
+            }
+            UniqueKey::MerchantId(id) => {
+                self.tenant(Merchant, "SELECT incarnation FROM pp_merchant WHERE id = ?", &[id])
+            }
+            UniqueKey::PublishableKey(text) => {
+                self.tenant(Merchant, "SELECT incarnation FROM pp_merchant WHERE publishable_key = ?", &[text])
+            }
+            UniqueKey::ProfileName(of, name) => {
+                let sql = "SELECT id FROM pp_profile WHERE merchant = ? AND name = ?";
+                self.within(*of, Profile, sql, &[of.as_bytes(), name])
+            }
+            UniqueKey::DefaultProfile(of) => {
+                let sql = "SELECT id FROM pp_profile WHERE merchant = ? AND is_default = 1";
+                self.within(*of, Profile, sql, &[of.as_bytes()])
+            }
+            UniqueKey::ConnectorLabel(of, profile, label) => {
+                let sql = "SELECT id FROM pp_connector WHERE merchant = ? AND profile = ? AND label = ?";
+                self.within(*of, Connector, sql, &[of.as_bytes(), profile, label])
+            }
+            UniqueKey::ApiKeyDigest(digest) => {
+                let mut statement = self.0.prepare_cached("SELECT merchant, id FROM pp_api_key WHERE digest = ?")?;
+                let found = statement.query_row([digest], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+                Ok(found.map(|(of, id)| EntityRef { kind: ApiKey, tenant: Incarnation::from_bytes(of), id }))
+            }
+        }
+    }
+
+    fn parent_of(&self, entity: &EntityRef) -> Result<Option<EntityRef>, Failure> {
+        use EntityKind::{Merchant, Organization, Payment, Profile};
+        let (tenant, bound) = (entity.tenant, &[entity.tenant.as_bytes() as &dyn ToSql, &entity.id]);
+        let merchant_of = |sql| self.tenant(Merchant, sql, bound);
+        match entity.kind {
+            EntityKind::Organization | EntityKind::DataKey => Ok(None),
+            EntityKind::Merchant => {
+                let sql = "SELECT organization FROM pp_merchant WHERE incarnation = ?1 AND ?2 IS NOT NULL";
+                self.tenant(Organization, sql, bound)
+            }
+            EntityKind::Profile => merchant_of("SELECT merchant FROM pp_profile WHERE merchant = ? AND id = ?"),
+            EntityKind::ApiKey => {
+                merchant_of("SELECT merchant FROM pp_api_key WHERE merchant = ? AND id = ? AND revoked_at IS NULL")
+            }
+            EntityKind::BlockRule => merchant_of("SELECT merchant FROM pp_block_rule WHERE merchant = ? AND id = ?"),
+            EntityKind::Connector => {
+                self.within(tenant, Profile, "SELECT profile FROM pp_connector WHERE merchant = ? AND id = ?", bound)
+            }
+            EntityKind::Payment => {
+                self.within(tenant, Profile, "SELECT profile FROM pp_payment WHERE merchant = ? AND id = ?", bound)
+            }
+            EntityKind::PaymentLink => {
+                self.within(tenant, Payment, "SELECT payment FROM pp_payment_link WHERE merchant = ? AND id = ?", bound)
+            }
+        }
+    }
+}
+
+impl Premises for Seen<'_> {
+    fn version(&mut self, entity: &EntityRef) -> Result<Option<u64>, Error> {
+        Ok(version(self.0, entity)?)
+    }
+
+    fn holder(&mut self, key: &UniqueKey) -> Result<Option<EntityRef>, Error> {
+        Ok(self.holder_of(key)?)
+    }
+
+    fn children(&mut self, entity: &EntityRef) -> Result<Vec<ChildCount>, Error> {
+        Ok(children(self.0, entity)?)
+    }
+
+    fn parent(&mut self, entity: &EntityRef) -> Result<Option<EntityRef>, Error> {
+        Ok(self.parent_of(entity)?)
+    }
+
+    fn idempotency(&mut self, tenant: Incarnation, key: &IdempotencyKey) -> Result<Option<IdempotencyClaim>, Error> {
+        Ok(read::claim(self.0, tenant, key)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use perfectpay::store::Actor;
+    use rusqlite::ffi;
+
+    use super::{Connection, Failure, Prepared};
+
+    /// What goes wrong if the operator of a commit is called so.
+    pub(super) fn fault_point(conn: &Connection, prepared: &Prepared) -> Result<(), Failure> {
+        let Actor::Operator(name) = &prepared.set.actor else { return Ok(()) };
+        match name.as_str() {
+            "panic" => panic!("a fault that a test asked for"),
+            // A constraint that only COMMIT checks.
+            "uncommittable" => conn.execute_batch(
+                "PRAGMA defer_foreign_keys = ON;
+                 INSERT INTO pp_data_key VALUES (zeroblob(16), 'dk_orphan', 1, 0, 0, '{}')",
+            )?,
+            // What SQLite does by itself when a disk is full in the middle of a statement.
+            "rolled back" => {
+                conn.execute_batch("ROLLBACK")?;
+                let full = ffi::Error::new(ffi::SQLITE_FULL);
+                return Err(rusqlite::Error::SqliteFailure(full, None).into());
+            }
+            "contradicted" => conn.execute_batch("INSERT INTO pp_block_count VALUES (zeroblob(16), 'none', 1)")?,
+            _ => {}
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,1033 @@
+//! Stores that each break one sentence of the contract, to show that a suite notices.
+//!
+//! Every one is a [`Layer`] over a store that is right. [`all`] lists them with the cases of this suite that must fail
+//! on each; a host's own suite can be held to the same list.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_lite::future::yield_now;
+use perfectpay::store::{
+    Change, ChangeSet, Committed, Head, IdempotencyClaim, IdempotencyKey, Key, Listing, LogEntry, LogPosition,
+    LogQuery, LogScope, MAX_LOG_LIMIT, MerchantPath, Order, Query, Receipt, Record, Store, Verb,
+};
+use perfectpay::{Cursor, EntityKind, Error, Incarnation, PageRequest, Timestamp};
+
+use crate::layer::{Layer, Layered};
+use crate::records::{key_of, text, with_version};
+
+/// A way to break a store.
+#[derive(Clone, Copy)]
+pub struct Broken {
+    /// What is broken.
+    pub name: &'static str,
+    /// Cases of this suite that must fail on it; others may.
+    pub caught_by: &'static [&'static str],
+    over: fn(Arc<dyn Store>) -> Arc<dyn Store>,
+}
+
+impl Broken {
+    /// Breaks this store.
+    pub fn over(&self, store: Arc<dyn Store>) -> Arc<dyn Store> {
+        (self.over)(store)
+    }
+}
+
+impl std::fmt::Debug for Broken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The same page request behind another cursor.
+fn behind(query: &Query, cursor: Option<Cursor>) -> Query {
+    let page = PageRequest::of(query.page().limit()).expect("it was one").after(cursor);
+    match query {
+        Query::Organizations(_) => Query::Organizations(page),
+        Query::Merchants(path, _) => Query::Merchants(path.clone(), page),
+        Query::Within(path, collection, _) => Query::Within(path.clone(), collection.clone(), page),
+    }
+}
+
+/// The key with its merchant account's path replaced.
+fn through(key: &Key, turn: impl Fn(&MerchantPath) -> MerchantPath) -> Key {
+    match key.clone() {
+        Key::Organization(path) => Key::Organization(path),
+        Key::Merchant(path) => Key::Merchant(turn(&path)),
+        Key::DataKey(path, id) => Key::DataKey(turn(&path), id),
+        Key::Profile(path, id) => Key::Profile(turn(&path), id),
+        Key::ProfileByName(path, name) => Key::ProfileByName(turn(&path), name),
+        Key::DefaultProfile(path) => Key::DefaultProfile(turn(&path)),
+        Key::Connector(path, id) => Key::Connector(turn(&path), id),
+        Key::ApiKey(path, id) => Key::ApiKey(turn(&path), id),
+        Key::ApiKeyByDigest(digest) => Key::ApiKeyByDigest(digest),
+        Key::BlockRule(path, id) => Key::BlockRule(turn(&path), id),
+        Key::Payment(path, id) => Key::Payment(turn(&path), id),
+        Key::PaymentLink(path, id) => Key::PaymentLink(turn(&path), id),
+    }
+}
+
+/// The set with these changes only, and without expectations and claim.
+fn part(set: &ChangeSet, changes: &[Change]) -> ChangeSet {
+    ChangeSet { changes: changes.to_vec(), expectations: Vec::new(), idempotency: None, ..set.clone() }
+}
+
+/// The error that a set without expectations and claim fails with, if it does; nothing is applied in any case.
+async fn trial(next: &dyn Store, mut set: ChangeSet) -> Option<Error> {
+    // A change that always fails, at the end.
+    let poison =
+        perfectpay::store::EntityRef { kind: EntityKind::Payment, tenant: Incarnation::PLATFORM, id: "poison".into() };
+    set.remove(poison.clone(), 1, false);
+    match next.commit(set).await {
+        Err(Error::NotFound(entity)) if entity == poison.named() => None,
+        // Of a cascade that is no longer the last change.
+        Err(Error::Invalid(_)) | Ok(_) => None,
+        Err(error) => Some(error),
+    }
+}
+
+/// Shows one record as another.
+fn turned(listing: Option<Listing>, turn: impl Fn(Record) -> Record) -> Option<Listing> {
+    listing.map(|l| Listing { records: l.records.into_iter().map(turn).collect(), total: l.total })
+}
+
+macro_rules! broken {
+    ($(
+        $(#[doc = $doc:literal])+
+        $name:ident { $($field:ident: $type:ty),* } [$($case:literal),+ $(,)?] { $($method:item)* }
+    )+) => {
+        $(
+            $(#[doc = $doc])+
+            #[derive(Debug, Default)]
+            pub struct $name { $($field: $type),* }
+
+            #[async_trait]
+            impl Layer for $name { $($method)* }
+        )+
+
+        /// All of them.
+        pub const fn all() -> &'static [Broken] {
+            &[$(Broken {
+                name: stringify!($name),
+                caught_by: &[$($case),+],
+                over: |store| Arc::new(Layered::over(store, $name::default())),
+            }),+]
+        }
+    };
+}
+
+broken! {
+    /// The last writer wins: versions are not compared.
+    LostUpdate {} [
+        "racing_updates_are_applied_or_stale_and_none_is_lost",
+        "an_update_replaces_the_version_below_its_own",
+        "a_removal_names_the_version_that_it_removes",
+    ] {
+        async fn commit(&self, next: &dyn Store, set: ChangeSet) -> Result<Committed, Error> {
+            loop {
+                let mut set = set.clone();
+                for change in &mut set.changes {
+                    let entity = match change {
+                        Change::Update(record) => record.entity(),
+                        Change::Remove { entity, .. } => entity.clone(),
+                        Change::Create(_) => continue,
+                    };
+                    let Some(found) = next.get(&key_of(&entity)).await? else { continue };
+                    match change {
+                        Change::Update(record) => *record = with_version(record, found.meta().version + 1),
+                        Change::Remove { version, .. } => *version = found.meta().version,
+                        Change::Create(_) => {}
+                    }
+                }
+                match next.commit(set.clone()).await {
+                    // Another came between; a set that is wrong by itself is answered.
+                    Err(Error::Stale { .. }) if set.changes.len() == 1 && set.expectations.is_empty() => {}
+                    answer => return answer,
+                }
+            }
+        }
+    }
+
+    /// What a decision stood on is not checked.
+    ExpectationsIgnored {} [
+        "an_expectation_is_judged_before_every_change",
+        "an_expected_version_guards_what_is_only_read",
+        "an_expected_count_is_of_children_that_count",
+        "racing_sets_hold_their_expectations",
+    ] {
+        async fn commit(&self, next: &dyn Store, mut set: ChangeSet) -> Result<Committed, Error> {
+            set.expectations.clear();
+            next.commit(set).await
+        }
+    }
+
+    /// Expectations of versions are checked, those of children are not.
+    ChildCountsIgnored {} ["an_expected_count_is_of_children_that_count"] {
+        async fn commit(&self, next: &dyn Store, mut set: ChangeSet) -> Result<Committed, Error> {
+            set.expectations.retain(|e| !matches!(e, perfectpay::store::Expectation::Children { .. }));
+            next.commit(set).await
+        }
+    }
+
+    /// Of a set that is refused, the changes before the one that fails stay.
+    HalfApplied {} [
+        "a_set_whose_last_change_fails_changes_nothing",
+        "a_set_whose_middle_change_fails_changes_nothing",
+    ] {
+        async fn commit(&self, next: &dyn Store, set: ChangeSet) -> Result<Committed, Error> {
+            let answer = next.commit(set.clone()).await;
+            if let Err(Error::AlreadyExists(_) | Error::NotFound(_) | Error::HasChildren { .. }) = &answer
+                && set.changes.len() > 1
+            {
+                for change in &set.changes {
+                    if next.commit(part(&set, std::slice::from_ref(change))).await.is_err() {
+                        break;
+                    }
+                }
+            }
+            answer
+        }
+    }
+
+    /// A future that is dropped leaves the first change of its set behind.
+    HalfOnDrop {} ["a_commit_that_is_dropped_on_its_way_is_whole_or_absent"] {
+        async fn commit(&self, next: &dyn Store, set: ChangeSet) -> Result<Committed, Error> {
+            if set.changes.len() != 6 || set.idempotency.is_some() {
+                return next.commit(set).await;
+            }
+            let (first, rest) = set.changes.split_at(1);
+            next.commit(part(&set, first)).await?;
+            yield_now().await;
+            next.commit(part(&set, rest)).await
+        }
+    }
+
+    /// An empty set is a commit: of the organization's next version.
+    EmptySetsApplied {} ["an_empty_set_is_refused"] {
+        async fn commit(&self, next: &dyn Store, set: ChangeSet) -> Result<Committed, Error> {
+            let head = next.head().await?;
+            if set.changes.is_empty() && set.idempotency.is_none() {
+                return Ok(Committed::Applied(Receipt { position: head.position, at: head.at }));
+            }
+            next.commit(set).await
+        }
+    }
+
+    /// A change behind a cascade is carried out before it.
+    CascadeAnywhere {} ["a_change_behind_a_cascade_is_refused"] {
+        async fn commit(&self, next: &dyn Store, mut set: ChangeSet) -> Result<Committed, Error> {
+            set.changes.sort_by_key(|change| matches!(change, Change::Remove { cascade: true, .. }));
+            next.commit(set).await
+        }
+    }
+
+    /// The changes of a set are sorted: what frees a key comes first, whatever the order said.
+    ChangesSorted {} ["a_parent_comes_before_its_child_in_a_set", "a_child_goes_before_its_parent_in_a_set"] {
+        async fn commit(&self, next: &dyn Store, mut set: ChangeSet) -> Result<Committed, Error> {
+            set.changes.sort_by_key(|change| match change {
+                Change::Remove { entity, .. } => (0, std::cmp::Reverse(Some(entity.kind)), None),
+                Change::Update(record) => (1, std::cmp::Reverse(None), Some(record.kind())),
+                Change::Create(record) => (2, std::cmp::Reverse(None), Some(record.kind())),
+            });
+            next.commit(set).await
+        }
+    }
+
+    /// A cascade stops at the default profile of the merchant account, which stays in sight.
+    CascadeLeavesProfile { profiles: Mutex<HashMap<Key, Record>> } [
+        "a_merchant_account_takes_everything_below_it_along_and_nothing_else",
+        "an_organization_takes_its_merchant_accounts_along_and_no_other",
+    ] {
+        async fn get(&self, next: &dyn Store, key: &Key) -> Result<Option<Record>, Error> {
+            let found = next.get(key).await?;
+            let Key::Profile(MerchantPath::Pinned(_), _) = key else { return Ok(found) };
+            Ok(found.or_else(|| locked(&self.profiles).get(key).cloned()))
+        }
+
+        async fn commit(&self, next: &dyn Store, set: ChangeSet) -> Result<Committed, Error> {
+            let answer = next.commit(set.clone()).await?;
+            for change in &set.changes {
+                if let Change::Create(record @ Record::Profile(_)) = change {
+                    locked(&self.profiles).insert(key_of(&record.entity()), record.clone());
+                }
+            }
+            Ok(answer)
+        }
+    }
+
+    /// A parent goes and its children stay.
+    OrphanAllowed { gone: Mutex<BTreeSet<perfectpay::store::EntityRef>> } [
+        "a_removal_is_refused_with_the_exact_counts_of_children",
+        "a_child_goes_before_its_parent_in_a_set",
+        "no_child_outlives_a_parent_that_is_removed_beside_its_creation",
+    ] {
+        async fn commit(&self, next: &dyn Store, set: ChangeSet) -> Result<Committed, Error> {
+            let removed = set.changes.iter().find_map(|change| match change {
+                Change::Remove { entity, .. } => Some(entity.clone()),
+                _ => None,
+            });
+            match (next.commit(set).await, removed) {
+                (Err(Error::HasChildren { .. }), Some(entity)) => {
+                    let head = next.head().await?;
+                    locked(&self.gone).insert(entity);
+                    Ok(Committed::Applied(Receipt { position: head.position, at: head.at }))
+                }
+                (answer, _) => answer,
+            }
+        }
+
+        async fn get(&self, next: &dyn Store, key: &Key) -> Result<Option<Record>, Error> {
+            let found = next.get(key).await?;
+            Ok(found.filter(|record| !locked(&self.gone).contains(&record.entity())))
+        }
+    }
+
+    /// Every removal takes along what is below.
+    CascadesSilently {} ["a_removal_is_refused_with_the_exact_counts_of_children"] {
+        async fn commit(&self, next: &dyn Store, mut set: ChangeSet) -> Result<Committed, Error> {
+            if let Some(Change::Remove { cascade, .. }) = set.changes.last_mut() {
+                *cascade = true;
+            }
+            next.commit(set).await
+        }
+    }
+
+    /// A removal is refused without saying by what.
+    ChildrenNotCounted {} ["a_removal_is_refused_with_the_exact_counts_of_children"] {
+        async fn commit(&self, next: &dyn Store, set: ChangeSet) -> Result<Committed, Error> {
+            next.commit(set).await.map_err(|error| match error {
+                Error::HasChildren { entity, mut children } => {
+                    children.truncate(1);
+                    Error::HasChildren { entity, children }
+                }
+                other => other,
+            })
+        }
+    }
+
+    /// The organization in a path is not looked at.
+    LeakAcrossTenants {} ["a_path_through_another_organization_leads_nowhere"] {
+        async fn get(&self, next: &dyn Store, key: &Key) -> Result<Option<Record>, Error> {
+            next.get(&through(key, without_organization)).await
+        }
+
+        async fn list(&self, next: &dyn Store, query: &Query) -> Result<Option<Listing>, Error> {
+            match query {
+                Query::Within(path, collection, page) => {
+                    let path = without_organization(path);
+                    next.list(&Query::Within(path, collection.clone(), page.clone())).await
+                }
+                other => next.list(other).await,
+            }
+        }
+    }
+
+    /// Only lists forget to look at the organization.
+    LeakInLists {} ["a_path_through_another_organization_leads_nowhere"] {
+        async fn list(&self, next: &dyn Store, query: &Query) -> Result<Option<Listing>, Error> {
+            match query {
+                Query::Within(path, collection, page) => {
+                    let path = without_organization(path);
+                    next.list(&Query::Within(path, collection.clone(), page.clone())).await
+                }
+                other => next.list(other).await,
+            }
+        }
+    }
+
+    /// A pinned path leads to whoever has the id now.
+    PinnedFollowsId { ids: Mutex<HashMap<Incarnation, String>> } [
+        "a_merchant_id_used_again_sees_nothing_of_its_former_owner",
+    ] {
+        async fn commit(&self, next: &dyn Store, set: ChangeSet) -> Result<Committed, Error> {
+            for change in &set.changes {
+                if let Change::Create(Record::Merchant(row)) = change {
+                    locked(&self.ids).insert(row.tenant, row.id.to_string());
+                }
+            }
+            next.commit(set).await
+        }
+
+        async fn get(&self, next: &dyn Store, key: &Key) -> Result<Option<Record>, Error> {
+            let key = through(key, |path| match path {
+                MerchantPath::Pinned(tenant) => match locked(&self.ids).get(tenant) {
+                    Some(id) => MerchantPath::Id(text(id)),
+                    None => path.clone(),
+                },
+                other => other.clone(),
+            });
+            next.get(&key).await
+        }
+    }
+
+    /// What is gone is answered from a cache.
+    StaleReads { seen: Mutex<HashMap<Key, Record>> } [
+        "a_digest_is_unique_over_the_whole_store_and_free_after_revocation",
+        "an_update_replaces_the_version_below_its_own",
+    ] {
+        async fn get(&self, next: &dyn Store, key: &Key) -> Result<Option<Record>, Error> {
+            if let Some(record) = locked(&self.seen).get(key) {
+                return Ok(Some(record.clone()));
+            }
+            let found = next.get(key).await?;
+            if let Some(record) = &found {
+                locked(&self.seen).insert(key.clone(), record.clone());
+            }
+            Ok(found)
+        }
+    }
+
+    /// A digest still leads to its key after the key's tenant was removed.
+    GhostKeys { keys: Mutex<HashMap<[u8; 32], Record>> } [
+        "a_merchant_account_takes_everything_below_it_along_and_nothing_else",
+        "a_digest_is_unique_over_the_whole_store_and_free_after_revocation",
+    ] {
+        async fn get(&self, next: &dyn Store, key: &Key) -> Result<Option<Record>, Error> {
+            let found = next.get(key).await?;
+            let Key::ApiKeyByDigest(digest) = key else { return Ok(found) };
+            Ok(found.or_else(|| locked(&self.keys).get(digest).cloned()))
+        }
+
+        async fn commit(&self, next: &dyn Store, set: ChangeSet) -> Result<Committed, Error> {
+            let answer = next.commit(set.clone()).await?;
+            for change in &set.changes {
+                if let Change::Create(Record::ApiKey(row)) = change
+                    && let Some(digest) = &row.state.digest
+                {
+                    locked(&self.keys).insert(digest.digest, Record::ApiKey(row.clone()));
+                }
+            }
+            Ok(answer)
+        }
+    }
+
+    /// Absence is an error.
+    AbsentIsError {} ["a_path_through_another_organization_leads_nowhere"] {
+        async fn get(&self, next: &dyn Store, key: &Key) -> Result<Option<Record>, Error> {
+            match next.get(key).await? {
+                None => Err(Error::not_found(EntityKind::Profile, "absent")),
+                found => Ok(found),
+            }
+        }
+    }
+
+    /// An empty collection is answered as an absent one.
+    EmptyIsNone {} ["an_empty_collection_is_not_an_absent_one"] {
+        async fn list(&self, next: &dyn Store, query: &Query) -> Result<Option<Listing>, Error> {
+            Ok(next.list(query).await?.filter(|listing| !listing.records.is_empty()))
+        }
+    }
+
+    /// The list of a parent that does not live is empty.
+    NoneIsEmpty {} ["a_path_through_another_organization_leads_nowhere"] {
+        async fn list(&self, next: &dyn Store, query: &Query) -> Result<Option<Listing>, Error> {
+            Ok(Some(next.list(query).await?.unwrap_or_default()))
+        }
+    }
+
+    /// A page behind a cursor begins one too late.
+    SkipsAtTheCursor {} [
+        "a_list_has_the_order_of_its_collection",
+        "a_cursor_is_exclusive_and_need_not_live",
+        "records_that_come_and_go_between_pages_skip_and_repeat_no_other",
+    ] {
+        async fn list(&self, next: &dyn Store, query: &Query) -> Result<Option<Listing>, Error> {
+            let mut listing = next.list(query).await?;
+            if let (Some(_), Some(listing)) = (query.page().cursor(), &mut listing) {
+                listing.records = listing.records.split_off(listing.records.len().min(1));
+            }
+            Ok(listing)
+        }
+    }
+
+    /// A page behind a cursor begins with the cursor's own record.
+    RepeatsAtTheCursor {} [
+        "a_cursor_is_exclusive_and_need_not_live",
+        "records_that_come_and_go_between_pages_skip_and_repeat_no_other",
+    ] {
+        async fn list(&self, next: &dyn Store, query: &Query) -> Result<Option<Listing>, Error> {
+            let Some(cursor) = query.page().cursor() else { return next.list(query).await };
+            let mut cursor = cursor.clone();
+            match query.collection().order() {
+                Order::Ascending => drop(cursor.id.pop()),
+                Order::Descending => cursor.id.push('!'),
+            }
+            next.list(&behind(query, Some(cursor))).await
+        }
+    }
+
+    /// Pages are counted off, not cut at a cursor.
+    PagesByOffset { offsets: Mutex<BTreeMap<Cursor, usize>> } [
+        "records_that_come_and_go_between_pages_skip_and_repeat_no_other",
+    ] {
+        async fn list(&self, next: &dyn Store, query: &Query) -> Result<Option<Listing>, Error> {
+            let mut all: Vec<Record> = Vec::new();
+            let Some(listing) = next.list(&behind(query, None)).await? else { return Ok(None) };
+            let total = listing.total;
+            let mut page = listing.records;
+            let limit = query.page().limit() as usize;
+            while page.len() > limit {
+                page.truncate(limit);
+                let last = page.last().map(crate::probe::cursor_at);
+                all.append(&mut page);
+                page = next.list(&behind(query, last)).await?.unwrap_or_default().records;
+            }
+            all.append(&mut page);
+            let known = query.page().cursor().and_then(|cursor| locked(&self.offsets).get(cursor).copied());
+            let start = match (query.page().cursor(), known) {
+                (None, _) => 0,
+                (Some(_), Some(offset)) => offset,
+                (Some(_), None) => return next.list(query).await,
+            };
+            let records: Vec<Record> = all.into_iter().skip(start).take(limit + 1).collect();
+            if let Some(last) = records.get(limit - 1) {
+                locked(&self.offsets).insert(crate::probe::cursor_at(last), start + limit);
+            }
+            Ok(Some(Listing { records, total }))
+        }
+    }
+
+    /// A page has no more records than its limit, so nobody knows whether there is a next one.
+    NoRecordMore {} ["a_page_has_one_record_more_than_its_limit_where_there_is_one"] {
+        async fn list(&self, next: &dyn Store, query: &Query) -> Result<Option<Listing>, Error> {
+            let mut listing = next.list(query).await?;
+            if let Some(listing) = &mut listing {
+                listing.records.truncate(query.page().limit() as usize);
+            }
+            Ok(listing)
+        }
+    }
+
+    /// Ties are in no order.
+    TiesReversed {} ["ties_are_broken_by_the_bytes_of_the_id"] {
+        async fn list(&self, next: &dyn Store, query: &Query) -> Result<Option<Listing>, Error> {
+            let mut listing = next.list(query).await?;
+            if let Some(listing) = &mut listing {
+                for tied in listing.records.chunk_by_mut(|a, b| a.meta().created_at == b.meta().created_at) {
+                    tied.reverse();
+                }
+            }
+            Ok(listing)
+        }
+    }
+
+    /// Ties are in the order of a dictionary, not of bytes.
+    TiesByDictionary {} ["ties_are_broken_by_the_bytes_of_the_id"] {
+        async fn list(&self, next: &dyn Store, query: &Query) -> Result<Option<Listing>, Error> {
+            let mut listing = next.list(query).await?;
+            if let Some(listing) = &mut listing {
+                for tied in listing.records.chunk_by_mut(|a, b| a.meta().created_at == b.meta().created_at) {
+                    tied.sort_by_key(|record| record.meta().id.to_lowercase());
+                }
+            }
+            Ok(listing)
+        }
+    }
+
+    /// The newest collections are listed oldest first.
+    DescendingAscends {} ["a_list_has_the_order_of_its_collection"] {
+        async fn list(&self, next: &dyn Store, query: &Query) -> Result<Option<Listing>, Error> {
+            let mut listing = next.list(query).await?;
+            if let (Order::Descending, Some(listing)) = (query.collection().order(), &mut listing) {
+                listing.records.reverse();
+            }
+            Ok(listing)
+        }
+    }
+
+    /// The count is of the page.
+    CountsThePage {} ["a_blocklist_counts_all_of_its_entries_on_every_page"] {
+        async fn list(&self, next: &dyn Store, query: &Query) -> Result<Option<Listing>, Error> {
+            let mut listing = next.list(query).await?;
+            if let Some(Listing { records, total: Some(total) }) = &mut listing {
+                *total = records.len() as u64;
+            }
+            Ok(listing)
+        }
+    }
+
+    /// Every collection is counted.
+    CountsEverything {} ["no_other_collection_is_counted"] {
+        async fn list(&self, next: &dyn Store, query: &Query) -> Result<Option<Listing>, Error> {
+            let mut listing = next.list(query).await?;
+            if let Some(listing) = &mut listing {
+                listing.total.get_or_insert(listing.records.len() as u64);
+            }
+            Ok(listing)
+        }
+    }
+
+    /// Every sixth entry of the log is missing.
+    MissedLogEntry {} [
+        "every_commit_stands_in_the_log_once_with_all_that_it_says",
+        "a_follower_beside_many_writers_misses_no_commit_and_sees_none_twice",
+    ] {
+        async fn log(&self, next: &dyn Store, query: &LogQuery) -> Result<Vec<LogEntry>, Error> {
+            let mut entries = next.log(query).await?;
+            entries.retain(|entry| entry.position.as_u64() % 6 != 0);
+            Ok(entries)
+        }
+    }
+
+    /// A position is visible before the ones below it: one entry in five comes late.
+    PositionsBeforeVisibility { hidden: Mutex<BTreeSet<LogPosition>>, commits: AtomicU64 } [
+        "a_follower_beside_many_writers_misses_no_commit_and_sees_none_twice",
+    ] {
+        async fn commit(&self, next: &dyn Store, set: ChangeSet) -> Result<Committed, Error> {
+            if self.commits.fetch_add(1, Ordering::SeqCst) % 5 != 4 {
+                return next.commit(set).await;
+            }
+            // Nobody reads the log while it is decided which position is hidden.
+            let receipt = {
+                let mut hidden = locked(&self.hidden);
+                let answer = futures_lite::future::block_on(next.commit(set))?;
+                let Committed::Applied(receipt) = answer else { return Ok(answer) };
+                hidden.insert(receipt.position);
+                receipt
+            };
+            std::thread::sleep(Duration::from_millis(3));
+            locked(&self.hidden).remove(&receipt.position);
+            Ok(Committed::Applied(receipt))
+        }
+
+        async fn log(&self, next: &dyn Store, query: &LogQuery) -> Result<Vec<LogEntry>, Error> {
+            let hidden = locked(&self.hidden);
+            let mut entries = futures_lite::future::block_on(next.log(query))?;
+            entries.retain(|entry| !hidden.contains(&entry.position));
+            Ok(entries)
+        }
+    }
+
+    /// A follower is given the entry that it saw last once more.
+    LogRepeats {} [
+        "the_log_is_read_behind_a_position_and_up_to_a_limit",
+        "a_follower_beside_many_writers_misses_no_commit_and_sees_none_twice",
+    ] {
+        async fn log(&self, next: &dyn Store, query: &LogQuery) -> Result<Vec<LogEntry>, Error> {
+            let after = LogPosition::from_u64(query.after.as_u64().saturating_sub(1));
+            next.log(&LogQuery { after, ..query.clone() }).await
+        }
+    }
+
+    /// The newest entries come first.
+    LogReversed {} ["positions_rise_and_times_never_step_back"] {
+        async fn log(&self, next: &dyn Store, query: &LogQuery) -> Result<Vec<LogEntry>, Error> {
+            let mut entries = next.log(query).await?;
+            entries.reverse();
+            Ok(entries)
+        }
+    }
+
+    /// Entries have the time of their set, whatever stands in front of them.
+    LogTimeSteps { times: Mutex<BTreeMap<LogPosition, Timestamp>> } ["positions_rise_and_times_never_step_back"] {
+        async fn commit(&self, next: &dyn Store, set: ChangeSet) -> Result<Committed, Error> {
+            let at = set.at;
+            let answer = next.commit(set).await?;
+            let Committed::Applied(receipt) = answer else { return Ok(answer) };
+            locked(&self.times).insert(receipt.position, at);
+            Ok(Committed::Applied(Receipt { at, ..receipt }))
+        }
+
+        async fn log(&self, next: &dyn Store, query: &LogQuery) -> Result<Vec<LogEntry>, Error> {
+            let mut entries = next.log(query).await?;
+            for entry in &mut entries {
+                entry.at = locked(&self.times).get(&entry.position).copied().unwrap_or(entry.at);
+            }
+            Ok(entries)
+        }
+
+        async fn head(&self, next: &dyn Store) -> Result<Head, Error> {
+            let head = next.head().await?;
+            Ok(Head { at: locked(&self.times).get(&head.position).copied().unwrap_or(head.at), ..head })
+        }
+    }
+
+    /// The log of a tenant or of an object is everybody's.
+    LogUnscoped {} ["the_log_is_read_by_tenant_and_by_object"] {
+        async fn log(&self, next: &dyn Store, query: &LogQuery) -> Result<Vec<LogEntry>, Error> {
+            next.log(&LogQuery { scope: LogScope::All, ..query.clone() }).await
+        }
+    }
+
+    /// As many entries come as are asked for.
+    LogUnlimited {} ["no_more_than_a_thousand_entries_come_at_once"] {
+        async fn log(&self, next: &dyn Store, query: &LogQuery) -> Result<Vec<LogEntry>, Error> {
+            let mut entries = next.log(query).await?;
+            if query.limit > MAX_LOG_LIMIT && entries.len() == MAX_LOG_LIMIT as usize {
+                let after = entries.last().map_or(query.after, |entry| entry.position);
+                let limit = query.limit - MAX_LOG_LIMIT;
+                entries.extend(next.log(&LogQuery { after, limit, ..query.clone() }).await?);
+            }
+            Ok(entries)
+        }
+    }
+
+    /// A revocation is logged as any update.
+    RevocationIsUpdate {} ["a_revocation_is_logged_as_one"] {
+        async fn log(&self, next: &dyn Store, query: &LogQuery) -> Result<Vec<LogEntry>, Error> {
+            let mut entries = next.log(query).await?;
+            for change in entries.iter_mut().flat_map(|entry| &mut entry.changes) {
+                if change.verb == Verb::Revoked {
+                    change.verb = Verb::Updated;
+                }
+            }
+            Ok(entries)
+        }
+    }
+
+    /// The log of a tenant ends with the tenant.
+    LogDiesWithTenant {} ["the_entries_of_removed_tenants_stay"] {
+        async fn log(&self, next: &dyn Store, query: &LogQuery) -> Result<Vec<LogEntry>, Error> {
+            if let LogScope::Merchant(tenant) = query.scope
+                && next.get(&Key::Merchant(MerchantPath::Pinned(tenant))).await?.is_none()
+            {
+                return Ok(Vec::new());
+            }
+            next.log(query).await
+        }
+    }
+
+    /// Refused sets are logged, too.
+    RefusalsLogged {} ["an_id_that_lives_is_not_created_again"] {
+        async fn commit(&self, next: &dyn Store, set: ChangeSet) -> Result<Committed, Error> {
+            let answer = next.commit(set.clone()).await;
+            if answer.is_err()
+                && let Some(tenant) = &set.owner.organization
+            {
+                let key = Key::Organization(perfectpay::store::OrganizationPath::Pinned(tenant.incarnation));
+                if let Some(record) = next.get(&key).await? {
+                    let version = record.meta().version + 1;
+                    next.commit(part(&set, &[Change::Update(with_version(&record, version))])).await?;
+                }
+            }
+            answer
+        }
+    }
+
+    /// Every commit moves the head of the configuration.
+    OneHeadForBothClasses {} ["each_class_has_a_head_of_its_own"] {
+        async fn head(&self, next: &dyn Store) -> Result<Head, Error> {
+            let head = next.head().await?;
+            Ok(Head { configuration: head.position, ..head })
+        }
+    }
+
+    /// Idempotency keys are not kept.
+    ForgetsClaims {} [
+        "an_equal_request_is_answered_with_the_first_answer",
+        "of_racing_equal_requests_exactly_one_is_carried_out",
+        "a_claim_reads_back_exactly",
+    ] {
+        async fn commit(&self, next: &dyn Store, mut set: ChangeSet) -> Result<Committed, Error> {
+            set.idempotency = None;
+            next.commit(set).await
+        }
+    }
+
+    /// A claim never expires.
+    ClaimsForEver {} ["an_expired_claim_is_as_good_as_none_and_is_replaced"] {
+        async fn commit(&self, next: &dyn Store, mut set: ChangeSet) -> Result<Committed, Error> {
+            if let Some(claim) = &mut set.idempotency {
+                claim.expires_at = Timestamp::MAX;
+            }
+            next.commit(set).await
+        }
+    }
+
+    /// One key is one key, whichever tenant used it.
+    ClaimsShared { owner: Mutex<HashMap<IdempotencyKey, Incarnation>> } [
+        "equal_keys_of_two_tenants_are_two_keys",
+    ] {
+        async fn commit(&self, next: &dyn Store, set: ChangeSet) -> Result<Committed, Error> {
+            if let Some(claim) = &set.idempotency {
+                let first = *locked(&self.owner).entry(claim.key.clone()).or_insert(claim.tenant);
+                let other = next.claim(first, &claim.key).await?;
+                if first != claim.tenant && let Some(kept) = other {
+                    return if kept.request == claim.request {
+                        Ok(Committed::Replayed(kept.answer))
+                    } else {
+                        Err(Error::IdempotencyMismatch)
+                    };
+                }
+            }
+            next.commit(set).await
+        }
+    }
+
+    /// Another request under a used key is answered with the first one's answer.
+    MismatchIsReplayed {} ["another_request_under_a_used_key_is_refused"] {
+        async fn commit(&self, next: &dyn Store, set: ChangeSet) -> Result<Committed, Error> {
+            let kept = match &set.idempotency {
+                Some(claim) => next.claim(claim.tenant, &claim.key).await?,
+                None => None,
+            };
+            match (next.commit(set).await, kept) {
+                (Err(Error::IdempotencyMismatch), Some(kept)) => Ok(Committed::Replayed(kept.answer)),
+                (answer, _) => answer,
+            }
+        }
+    }
+
+    /// A replay is carried out once more.
+    ReplayIsApplied {} ["an_equal_request_is_answered_with_the_first_answer"] {
+        async fn commit(&self, next: &dyn Store, mut set: ChangeSet) -> Result<Committed, Error> {
+            let answer = next.commit(set.clone()).await?;
+            if let Committed::Replayed(_) = answer {
+                set.idempotency = None;
+                let _ = next.commit(set).await;
+            }
+            Ok(answer)
+        }
+    }
+
+    /// The claims of a removed tenant stay.
+    ClaimsOutlive { kept: Mutex<HashMap<(Incarnation, IdempotencyKey), IdempotencyClaim>> } [
+        "a_merchant_account_takes_everything_below_it_along_and_nothing_else",
+    ] {
+        async fn claim(
+            &self,
+            next: &dyn Store,
+            tenant: Incarnation,
+            key: &IdempotencyKey,
+        ) -> Result<Option<IdempotencyClaim>, Error> {
+            let found = next.claim(tenant, key).await?;
+            Ok(found.or_else(|| locked(&self.kept).get(&(tenant, key.clone())).cloned()))
+        }
+
+        async fn commit(&self, next: &dyn Store, set: ChangeSet) -> Result<Committed, Error> {
+            let answer = next.commit(set.clone()).await?;
+            if let Some(claim) = set.idempotency {
+                locked(&self.kept).insert((claim.tenant, claim.key.clone()), claim);
+            }
+            Ok(answer)
+        }
+    }
+
+    /// The changes are judged before the idempotency key and the expectations.
+    ChangesJudgedFirst {} [
+        "an_expectation_is_judged_before_every_change",
+        "an_idempotency_key_is_judged_before_everything_else",
+    ] {
+        async fn commit(&self, next: &dyn Store, set: ChangeSet) -> Result<Committed, Error> {
+            match trial(next, part(&set, &set.changes)).await {
+                Some(error) if !set.changes.is_empty() => return Err(error),
+                _ => {}
+            }
+            next.commit(set).await
+        }
+    }
+
+    /// Of several changes that fail the last is answered.
+    LastErrorWins {} ["of_several_changes_the_first_that_fails_wins"] {
+        async fn commit(&self, next: &dyn Store, set: ChangeSet) -> Result<Committed, Error> {
+            let answer = next.commit(set.clone()).await;
+            let of_changes = trial(next, part(&set, &set.changes)).await;
+            if answer.is_ok() || of_changes.is_none() {
+                return answer;
+            }
+            let mut reversed = part(&set, &set.changes);
+            reversed.changes.reverse();
+            trial(next, reversed).await.map_or(answer, Err)
+        }
+    }
+
+    /// Two profiles of one merchant account may have one name.
+    NamesNotUnique { count: AtomicU64 } [
+        "a_profile_name_is_unique_within_its_merchant_account",
+        "of_racing_creations_of_one_unique_key_exactly_one_wins",
+    ] {
+        async fn commit(&self, next: &dyn Store, mut set: ChangeSet) -> Result<Committed, Error> {
+            loop {
+                match next.commit(set.clone()).await {
+                    Err(Error::Duplicate { field: "profile_name", .. }) => {}
+                    answer => return answer,
+                }
+                for change in &mut set.changes {
+                    if let Change::Create(Record::Profile(row)) | Change::Update(Record::Profile(row)) = change {
+                        let number = self.count.fetch_add(1, Ordering::SeqCst);
+                        let name = row.state.profile_name.split('⁂').next().unwrap_or_default();
+                        row.state.profile_name = text(format!("{name}⁂{number}"));
+                    }
+                }
+            }
+        }
+
+        async fn get(&self, next: &dyn Store, key: &Key) -> Result<Option<Record>, Error> {
+            Ok(next.get(key).await?.map(unmarked))
+        }
+
+        async fn list(&self, next: &dyn Store, query: &Query) -> Result<Option<Listing>, Error> {
+            Ok(turned(next.list(query).await?, unmarked))
+        }
+    }
+
+    /// Names differ only by more than their case.
+    NamesIgnoreCase {} ["names_are_compared_character_by_character"] {
+        async fn get(&self, next: &dyn Store, key: &Key) -> Result<Option<Record>, Error> {
+            let Key::ProfileByName(path, name) = key else { return next.get(key).await };
+            let all = Query::Within(path.clone(), perfectpay::store::Collection::Profiles, PageRequest::of(100)?);
+            let same = |record: &Record| match record {
+                Record::Profile(row) => row.state.profile_name.to_lowercase() == name.to_lowercase(),
+                _ => false,
+            };
+            Ok(next.list(&all).await?.and_then(|listing| listing.records.into_iter().find(same)))
+        }
+    }
+
+    /// Texts come back in lower case.
+    TextsLowered {} ["texts_keep_their_case_and_their_characters"] {
+        async fn get(&self, next: &dyn Store, key: &Key) -> Result<Option<Record>, Error> {
+            Ok(next.get(key).await?.map(lowered))
+        }
+
+        async fn list(&self, next: &dyn Store, query: &Query) -> Result<Option<Listing>, Error> {
+            Ok(turned(next.list(query).await?, lowered))
+        }
+    }
+
+    /// Times are kept to the second.
+    WholeSeconds {} ["times_keep_their_milliseconds_from_the_first_to_the_last"] {
+        async fn get(&self, next: &dyn Store, key: &Key) -> Result<Option<Record>, Error> {
+            Ok(next.get(key).await?.as_ref().map(to_the_second))
+        }
+
+        async fn list(&self, next: &dyn Store, query: &Query) -> Result<Option<Listing>, Error> {
+            Ok(turned(next.list(query).await?, |record| to_the_second(&record)))
+        }
+    }
+
+    /// Every change is a commit of its own.
+    InPieces {} ["a_reader_beside_a_writer_sees_whole_sets_only", "a_set_is_applied_whole_and_seen_at_once"] {
+        async fn commit(&self, next: &dyn Store, set: ChangeSet) -> Result<Committed, Error> {
+            let wrong = trial(next, part(&set, &set.changes)).await.is_some();
+            if wrong || set.changes.len() < 2 || set.idempotency.is_some() || !set.expectations.is_empty() {
+                return next.commit(set).await;
+            }
+            let mut answer = None;
+            for change in &set.changes {
+                answer = Some(next.commit(part(&set, std::slice::from_ref(change))).await?);
+                std::thread::yield_now();
+            }
+            answer.ok_or_else(|| Error::corrupt("a set has changes"))
+        }
+    }
+
+    /// What is missing is said to be the child, not its parent.
+    ChildIsMissing {} ["nothing_is_created_without_its_parent"] {
+        async fn commit(&self, next: &dyn Store, set: ChangeSet) -> Result<Committed, Error> {
+            let created = set.changes.iter().find_map(|change| match change {
+                Change::Create(record) => Some(record.entity().named()),
+                _ => None,
+            });
+            match (next.commit(set).await, created) {
+                (Err(Error::NotFound(_)), Some(created)) => Err(Error::NotFound(created)),
+                (answer, _) => answer,
+            }
+        }
+    }
+
+    /// The claim of a set that was refused is kept.
+    RefusedKeepsClaim { kept: Mutex<HashMap<(Incarnation, IdempotencyKey), IdempotencyClaim>> } [
+        "a_refused_set_keeps_no_claim",
+    ] {
+        async fn commit(&self, next: &dyn Store, set: ChangeSet) -> Result<Committed, Error> {
+            let answer = next.commit(set.clone()).await;
+            if let (Err(_), Some(claim)) = (&answer, set.idempotency) {
+                locked(&self.kept).insert((claim.tenant, claim.key.clone()), claim);
+            }
+            answer
+        }
+
+        async fn claim(
+            &self,
+            next: &dyn Store,
+            tenant: Incarnation,
+            key: &IdempotencyKey,
+        ) -> Result<Option<IdempotencyClaim>, Error> {
+            let found = next.claim(tenant, key).await?;
+            Ok(found.or_else(|| locked(&self.kept).get(&(tenant, key.clone())).cloned()))
+        }
+    }
+
+    /// The connector accounts of a profile are the merchant account's.
+    FilterIgnored {} ["connectors_are_listed_by_profile_within_their_tenant"] {
+        async fn list(&self, next: &dyn Store, query: &Query) -> Result<Option<Listing>, Error> {
+            let Query::Within(path, perfectpay::store::Collection::Connectors { .. }, page) = query else {
+                return next.list(query).await;
+            };
+            let all = perfectpay::store::Collection::Connectors { profile: None };
+            next.list(&Query::Within(path.clone(), all, page.clone())).await
+        }
+    }
+
+    /// Long texts are cut.
+    TextsCut {} ["the_longest_texts_are_kept"] {
+        async fn get(&self, next: &dyn Store, key: &Key) -> Result<Option<Record>, Error> {
+            Ok(next.get(key).await?.map(|mut record| {
+                if let Record::Connector(row) = &mut record {
+                    row.state.connector_label = text(row.state.connector_label.chars().take(191).collect::<String>());
+                }
+                record
+            }))
+        }
+    }
+
+    /// What was updated last is listed as the newest.
+    ListedByUpdate {} ["an_update_moves_nothing_in_a_list"] {
+        async fn list(&self, next: &dyn Store, query: &Query) -> Result<Option<Listing>, Error> {
+            let mut listing = next.list(query).await?;
+            if let (Order::Ascending, None, Some(listing)) = (query.collection().order(), query.page().cursor(), &mut listing) {
+                listing.records.sort_by_key(|record| record.meta().modified_at);
+            }
+            Ok(listing)
+        }
+    }
+
+    /// A version is a double.
+    VersionsAreDoubles {} ["versions_are_exact_up_to_the_largest"] {
+        async fn get(&self, next: &dyn Store, key: &Key) -> Result<Option<Record>, Error> {
+            #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "that is what is broken")]
+            let turn = |record: Record| with_version(&record, record.meta().version as f64 as u64);
+            Ok(next.get(key).await?.map(turn))
+        }
+    }
+}
+
+fn without_organization(path: &MerchantPath) -> MerchantPath {
+    match path {
+        MerchantPath::Within(_, id) => MerchantPath::Id(id.clone()),
+        other => other.clone(),
+    }
+}
+
+fn unmarked(mut record: Record) -> Record {
+    if let Record::Profile(row) = &mut record {
+        row.state.profile_name = text(row.state.profile_name.split('⁂').next().unwrap_or_default());
+    }
+    record
+}
+
+fn lowered(mut record: Record) -> Record {
+    if let Record::Profile(row) = &mut record {
+        row.state.profile_name = text(row.state.profile_name.to_lowercase());
+    }
+    record
+}
+
+fn to_the_second(record: &Record) -> Record {
+    let mut meta = record.meta();
+    let second = |at: Timestamp| {
+        let millis = at.unix_millis();
+        Timestamp::from_unix_millis(millis - millis % 1000).unwrap_or(at)
+    };
+    (meta.created_at, meta.modified_at) = (second(meta.created_at), second(meta.modified_at));
+    let body = record.body().expect("a state is JSON");
+    Record::decode(record.kind(), &meta, &body).expect("its own columns are a record's")
+}

@@ -1,0 +1,211 @@
+//! Stores that fail, are slow, or count what they are asked, for the tests of hosts.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use perfectpay::{Error, Unavailability};
+//! use perfectpay_memory::MemoryStore;
+//! use perfectpay_testkit::faulty::{FailNth, On, When};
+//! use perfectpay_testkit::layer::Layered;
+//! use perfectpay_testkit::probe::Probe;
+//! use perfectpay_testkit::records::{organization, organization_set};
+//!
+//! let full = || Error::unavailable(Unavailability::Full, "the disk is full");
+//! let fault = FailNth::new(On::Commit, 1, When::Before, full);
+//! let store = Probe::new(Arc::new(Layered::over(Arc::new(MemoryStore::new()), fault)));
+//!
+//! let row = organization(1);
+//! let mut set = organization_set(&row);
+//! set.create(row);
+//! assert_eq!(store.commit(set.clone()).unwrap_err().code(), "unavailable");
+//! store.apply(set);
+//! ```
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_lite::future::yield_now;
+use perfectpay::store::{
+    ChangeSet, Committed, Head, IdempotencyClaim, IdempotencyKey, Key, Listing, LogEntry, LogQuery, Query, Record,
+    Store,
+};
+use perfectpay::{Error, Incarnation};
+
+use crate::layer::Layer;
+
+/// Which calls a [`FailNth`] counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum On {
+    /// [`Store::commit`].
+    Commit,
+    /// Every other call.
+    Read,
+}
+
+/// On which side of the call a [`FailNth`] fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// Nothing is done.
+    Before,
+    /// Everything is done, and the answer is lost: the honest error for a commit is
+    /// [`Error::OutcomeUnknown`].
+    After,
+}
+
+/// Lets one call fail, and every other pass.
+pub struct FailNth {
+    on: On,
+    nth: u64,
+    when: When,
+    error: Box<dyn Fn() -> Error + Send + Sync>,
+    seen: AtomicU64,
+}
+
+impl FailNth {
+    /// Fails the `nth` call, counted from 1, with this error.
+    pub fn new(on: On, nth: u64, when: When, error: impl Fn() -> Error + Send + Sync + 'static) -> Self {
+        Self { on, nth, when, error: Box::new(error), seen: AtomicU64::new(0) }
+    }
+
+    /// Whether the call that was to fail has come.
+    pub fn has_failed(&self) -> bool {
+        self.seen.load(Ordering::SeqCst) >= self.nth
+    }
+
+    async fn pass<T>(&self, on: On, call: impl Future<Output = Result<T, Error>> + Send) -> Result<T, Error> {
+        let is_it = on == self.on && self.seen.fetch_add(1, Ordering::SeqCst) + 1 == self.nth;
+        if is_it && self.when == When::Before {
+            return Err((self.error)());
+        }
+        let answer = call.await?;
+        if is_it { Err((self.error)()) } else { Ok(answer) }
+    }
+}
+
+impl fmt::Debug for FailNth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { on, nth, when, .. } = self;
+        f.debug_struct("FailNth").field("on", on).field("nth", nth).field("when", when).finish_non_exhaustive()
+    }
+}
+
+/// Makes every call wait: a store that is never ready at the first poll.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Slow {
+    /// How often a call gives way before it is carried out, and again before it answers.
+    pub yields: u32,
+    /// How long the thread sleeps each time.
+    pub sleep: Duration,
+}
+
+impl Slow {
+    async fn wait(&self) {
+        for _ in 0..self.yields {
+            if !self.sleep.is_zero() {
+                std::thread::sleep(self.sleep);
+            }
+            yield_now().await;
+        }
+    }
+
+    async fn pass<T>(&self, call: impl Future<Output = T> + Send) -> T {
+        self.wait().await;
+        let answer = call.await;
+        self.wait().await;
+        answer
+    }
+}
+
+/// Counts the calls.
+#[derive(Debug, Default)]
+pub struct Counting {
+    commits: AtomicU64,
+    gets: AtomicU64,
+    lists: AtomicU64,
+    claims: AtomicU64,
+    logs: AtomicU64,
+    heads: AtomicU64,
+}
+
+/// How often each method was called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[allow(missing_docs, reason = "each is the method's name")]
+pub struct Counts {
+    pub commits: u64,
+    pub gets: u64,
+    pub lists: u64,
+    pub claims: u64,
+    pub logs: u64,
+    pub heads: u64,
+}
+
+impl Counts {
+    /// All but commits.
+    pub fn reads(&self) -> u64 {
+        self.gets + self.lists + self.claims + self.logs + self.heads
+    }
+}
+
+impl Counting {
+    /// The counts since the last time that this was called.
+    pub fn take(&self) -> Counts {
+        let take = |counter: &AtomicU64| counter.swap(0, Ordering::SeqCst);
+        Counts {
+            commits: take(&self.commits),
+            gets: take(&self.gets),
+            lists: take(&self.lists),
+            claims: take(&self.claims),
+            logs: take(&self.logs),
+            heads: take(&self.heads),
+        }
+    }
+
+    async fn pass<T>(&self, counter: &AtomicU64, call: impl Future<Output = T> + Send) -> T {
+        counter.fetch_add(1, Ordering::SeqCst);
+        call.await
+    }
+}
+
+/// Writes a layer whose methods all go through its `pass`, each with its own argument in front.
+macro_rules! passing {
+    ($layer:ident: $this:ident $(, $commit:expr, $get:expr, $list:expr, $claim:expr, $log:expr, $head:expr)?) => {
+        #[async_trait]
+        impl Layer for $layer {
+            async fn commit(&self, next: &dyn Store, set: ChangeSet) -> Result<Committed, Error> {
+                let $this = self;
+                $this.pass($($commit, )? next.commit(set)).await
+            }
+
+            async fn get(&self, next: &dyn Store, key: &Key) -> Result<Option<Record>, Error> {
+                let $this = self;
+                $this.pass($($get, )? next.get(key)).await
+            }
+
+            async fn list(&self, next: &dyn Store, query: &Query) -> Result<Option<Listing>, Error> {
+                let $this = self;
+                $this.pass($($list, )? next.list(query)).await
+            }
+
+            async fn claim(&self, next: &dyn Store, tenant: Incarnation, key: &IdempotencyKey) -> Result<Option<IdempotencyClaim>, Error> {
+                let $this = self;
+                $this.pass($($claim, )? next.claim(tenant, key)).await
+            }
+
+            async fn log(&self, next: &dyn Store, query: &LogQuery) -> Result<Vec<LogEntry>, Error> {
+                let $this = self;
+                $this.pass($($log, )? next.log(query)).await
+            }
+
+            async fn head(&self, next: &dyn Store) -> Result<Head, Error> {
+                let $this = self;
+                $this.pass($($head, )? next.head()).await
+            }
+        }
+    };
+}
+
+passing!(FailNth: this, On::Commit, On::Read, On::Read, On::Read, On::Read, On::Read);
+passing!(Slow: this);
+passing!(Counting: this, &this.commits, &this.gets, &this.lists, &this.claims, &this.logs, &this.heads);

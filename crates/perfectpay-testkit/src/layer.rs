@@ -1,0 +1,92 @@
+//! Wrapper stores: a [`Layer`] over a store changes some of its six methods and passes the others on.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use perfectpay::store::{
+    ChangeSet, Committed, Head, IdempotencyClaim, IdempotencyKey, Key, Listing, LogEntry, LogQuery, Query, Record,
+    Store,
+};
+use perfectpay::{Error, Incarnation};
+
+/// What stands between a caller and a store. Every method passes on unless it is written anew.
+#[async_trait]
+#[allow(clippy::missing_errors_doc, reason = "they are those of `Store`")]
+pub trait Layer: std::fmt::Debug + Send + Sync + 'static {
+    /// [`Store::commit`].
+    async fn commit(&self, next: &dyn Store, set: ChangeSet) -> Result<Committed, Error> {
+        next.commit(set).await
+    }
+
+    /// [`Store::get`].
+    async fn get(&self, next: &dyn Store, key: &Key) -> Result<Option<Record>, Error> {
+        next.get(key).await
+    }
+
+    /// [`Store::list`].
+    async fn list(&self, next: &dyn Store, query: &Query) -> Result<Option<Listing>, Error> {
+        next.list(query).await
+    }
+
+    /// [`Store::claim`].
+    async fn claim(
+        &self,
+        next: &dyn Store,
+        tenant: Incarnation,
+        key: &IdempotencyKey,
+    ) -> Result<Option<IdempotencyClaim>, Error> {
+        next.claim(tenant, key).await
+    }
+
+    /// [`Store::log`].
+    async fn log(&self, next: &dyn Store, query: &LogQuery) -> Result<Vec<LogEntry>, Error> {
+        next.log(query).await
+    }
+
+    /// [`Store::head`].
+    async fn head(&self, next: &dyn Store) -> Result<Head, Error> {
+        next.head().await
+    }
+}
+
+/// A layer over a store.
+#[derive(Debug, Clone)]
+pub struct Layered<L> {
+    /// The layer, to be asked what it saw.
+    pub layer: Arc<L>,
+    next: Arc<dyn Store>,
+}
+
+impl<L: Layer> Layered<L> {
+    /// Puts the layer over the store.
+    pub fn over(next: Arc<dyn Store>, layer: L) -> Self {
+        Self { layer: Arc::new(layer), next }
+    }
+}
+
+#[async_trait]
+impl<L: Layer> Store for Layered<L> {
+    async fn commit(&self, set: ChangeSet) -> Result<Committed, Error> {
+        self.layer.commit(&*self.next, set).await
+    }
+
+    async fn get(&self, key: &Key) -> Result<Option<Record>, Error> {
+        self.layer.get(&*self.next, key).await
+    }
+
+    async fn list(&self, query: &Query) -> Result<Option<Listing>, Error> {
+        self.layer.list(&*self.next, query).await
+    }
+
+    async fn claim(&self, tenant: Incarnation, key: &IdempotencyKey) -> Result<Option<IdempotencyClaim>, Error> {
+        self.layer.claim(&*self.next, tenant, key).await
+    }
+
+    async fn log(&self, query: &LogQuery) -> Result<Vec<LogEntry>, Error> {
+        self.layer.log(&*self.next, query).await
+    }
+
+    async fn head(&self) -> Result<Head, Error> {
+        self.layer.head(&*self.next).await
+    }
+}

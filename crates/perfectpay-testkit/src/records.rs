@@ -1,0 +1,449 @@
+//! Builders of every kind of record, and a small world of tenants, the same in every run.
+//!
+//! This is the one place of the testkit that spells out states. A builder takes a number: it is in the id, in the name
+//! and, as seconds, in the time of creation. What a case is about it sets itself; every field is public.
+
+use std::fmt::Debug;
+use std::ops::Deref;
+use std::str::FromStr;
+
+use perfectpay::api_key::{ApiKeyState, TokenDigest};
+use perfectpay::blocklist::{BlockAction, BlockKind, BlockRuleId, BlockRuleState};
+use perfectpay::connector::{AuthType, ConnectorState, ConnectorStatus, ConnectorType};
+use perfectpay::merchant::{DataKeyState, FingerprintSecret, MerchantState, PrimaryBusinesses};
+use perfectpay::payment::{AuthenticationType, CaptureMethod, PaymentLinkState, PaymentState};
+use perfectpay::profile::{Branding, IntentStatus, ProfileSettings, ProfileState};
+use perfectpay::store::{
+    Actor, ChangeSet, Collection, CommitClass, EntityRef, IdempotencyClaim, IdempotencyKey, Key, MerchantPath,
+    OrganizationPath, Owner, Query, Record, State, Stored, TenantRef,
+};
+use perfectpay::{EntityKind, Incarnation, OrganizationState, PageRequest, Sealed, Timestamp};
+
+use crate::Fixture;
+use crate::probe::Probe;
+
+/// Parses an id or a text that is known to be one.
+#[track_caller]
+pub fn text<T: FromStr<Err: Debug>>(text: impl AsRef<str>) -> T {
+    text.as_ref().parse().expect("the testkit's own texts are well-formed")
+}
+
+/// So many seconds after the beginning of 2026.
+pub fn moment(seconds: u32) -> Timestamp {
+    Timestamp::from_unix_millis(1_767_225_600_000 + i64::from(seconds) * 1000).expect("is in the range")
+}
+
+/// When the sets of a [`World`] are committed: later than all that its builders make.
+pub fn now() -> Timestamp {
+    moment(1_000_000)
+}
+
+/// An incarnation that this number alone has.
+pub fn incarnation(number: u64) -> Incarnation {
+    let mut bytes = [0x5a; 16];
+    bytes[8..].copy_from_slice(&number.to_be_bytes());
+    Incarnation::from_bytes(bytes)
+}
+
+/// An envelope as a store sees one: bytes that it cannot read.
+pub fn sealed(number: u32) -> Sealed {
+    text(format!("AAAA{number:08}"))
+}
+
+/// An organization, `org_{number}`.
+pub fn organization(number: u32) -> Stored<OrganizationState> {
+    let state = OrganizationState {
+        organization_name: text(format!("Organization {number}")),
+        organization_details: None,
+        metadata: None,
+    };
+    Stored::new(incarnation(u64::from(number)), text(format!("org_{number}")), moment(number), state)
+}
+
+/// A merchant account, `merchant_{number}`, whose incarnation is of the number, too.
+pub fn merchant(of: &Stored<OrganizationState>, number: u32) -> Stored<MerchantState> {
+    let tenant = incarnation(1_000_000 + u64::from(number));
+    let state = MerchantState {
+        organization: of.tenant,
+        organization_id: of.id.clone(),
+        publishable_key: text(format!("pk_dev_{number}")),
+        data_key: text(format!("dk_{number}")),
+        merchant_name: Some(sealed(1)),
+        merchant_details: None,
+        return_url: None,
+        webhook_details: None,
+        webhook_password: None,
+        enable_payment_response_hash: true,
+        payment_response_hash_key: sealed(2),
+        redirect_to_merchant_with_http_post: false,
+        sub_merchants_enabled: false,
+        parent_merchant_id: None,
+        metadata: None,
+        primary_business_details: PrimaryBusinesses::default(),
+        fingerprint_secrets: vec![FingerprintSecret { version: 1, secret: sealed(3) }],
+        blocklist_guard: false,
+    };
+    Stored::new(tenant, text(format!("merchant_{number}")), moment(number), state)
+}
+
+/// The data key that a merchant account names.
+pub fn data_key(of: &Stored<MerchantState>) -> Stored<DataKeyState> {
+    Stored::new(of.tenant, of.state.data_key.clone(), of.created_at, DataKeyState { wrapped: sealed(7) })
+}
+
+/// A profile, `pro_{number}`, which is not the default.
+pub fn profile(of: &Stored<MerchantState>, number: u32) -> Stored<ProfileState> {
+    let state = ProfileState {
+        profile_name: text(format!("Profile {number}")),
+        is_default: false,
+        settings: ProfileSettings::inherited(&of.state),
+        webhook_details: None,
+        webhook_password: None,
+        payment_response_hash_key: sealed(4),
+        outgoing_webhook_custom_http_headers: None,
+        card_testing_secret: sealed(5),
+    };
+    Stored::new(of.tenant, text(format!("pro_{number}")), moment(number), state)
+}
+
+/// A connector account, `mca_{number}`.
+pub fn connector(of: &Stored<ProfileState>, number: u32) -> Stored<ConnectorState> {
+    let state = ConnectorState {
+        profile_id: of.id.clone(),
+        connector_label: text(format!("connector {number}")),
+        connector_type: ConnectorType::PaymentProcessor,
+        connector_name: text("stripe"),
+        auth_type: AuthType::HeaderKey,
+        connector_account_details: sealed(6),
+        payment_methods_enabled: None,
+        connector_webhook_details: None,
+        metadata: None,
+        test_mode: None,
+        disabled: false,
+        status: ConnectorStatus::Active,
+        business_country: None,
+        business_label: None,
+        business_sub_label: None,
+        additional_merchant_data: None,
+        connector_wallets_details: None,
+    };
+    Stored::new(of.tenant, text(format!("mca_{number}")), moment(number), state)
+}
+
+/// An API key, `dev_{number}`, whose digest is the number's alone, over all tenants.
+pub fn api_key(of: &Stored<MerchantState>, number: u32) -> Stored<ApiKeyState> {
+    let state = ApiKeyState {
+        name: text(format!("Key {number}")),
+        description: None,
+        digest: Some(TokenDigest { pepper: text("master-1"), digest: digest(number) }),
+        prefix: format!("dev_{number}"),
+        expires_at: None,
+        revoked_at: None,
+    };
+    Stored::new(of.tenant, text(format!("dev_{number}")), moment(number), state)
+}
+
+/// The digest of [`api_key`] of this number.
+pub fn digest(number: u32) -> [u8; 32] {
+    let mut digest = [0xd1; 32];
+    digest[..4].copy_from_slice(&number.to_be_bytes());
+    digest
+}
+
+/// The next version of a key, revoked: its digest is gone.
+pub fn revoked(key: &Stored<ApiKeyState>) -> Stored<ApiKeyState> {
+    let mut next = key.next(now(), key.state.clone());
+    next.state.digest = None;
+    next.state.revoked_at = Some(now());
+    next
+}
+
+/// An entry of a blocklist that blocks a BIN: the number, in six digits.
+pub fn block_rule(of: &Stored<MerchantState>, number: u32) -> Stored<BlockRuleState> {
+    block_rule_of(of, BlockKind::CardBin, &format!("{number:06}"), number)
+}
+
+/// An entry of a blocklist of this kind and value, created when [`block_rule`] of this number is.
+pub fn block_rule_of(of: &Stored<MerchantState>, kind: BlockKind, value: &str, number: u32) -> Stored<BlockRuleState> {
+    let state = BlockRuleState {
+        kind,
+        action: BlockAction::Block,
+        expires_at: None,
+        reason: None,
+        source: None,
+        author: Actor::Host,
+        metadata: None,
+    };
+    Stored::new(of.tenant, BlockRuleId { kind, value: text(value), profile: None }, moment(number), state)
+}
+
+/// A payment, `pay_{number}`.
+pub fn payment(of: &Stored<ProfileState>, number: u32) -> Stored<PaymentState> {
+    let state = PaymentState {
+        profile_id: of.id.clone(),
+        status: IntentStatus::RequiresPaymentMethod,
+        amount: 4999.try_into().expect("is in the range"),
+        currency: text("USD"),
+        client_secret: sealed(8),
+        expires_at: moment(number + 900),
+        customer_id: None,
+        capture_method: CaptureMethod::Automatic,
+        authentication_type: AuthenticationType::NoThreeDs,
+        return_url: None,
+        description: None,
+        metadata: None,
+        payment_link: None,
+    };
+    Stored::new(of.tenant, text(format!("pay_{number}")), moment(number), state)
+}
+
+/// A payment link, `plink_{number}`.
+pub fn payment_link(of: &Stored<PaymentState>, number: u32) -> Stored<PaymentLinkState> {
+    let state = PaymentLinkState {
+        payment_id: of.id.clone(),
+        profile_id: of.state.profile_id.clone(),
+        link_to_pay: format!("https://pay.example.com/payment_link/merchant/{}", of.id),
+        secure_link: None,
+        amount: of.state.amount,
+        currency: of.state.currency,
+        expires_at: of.state.expires_at,
+        description: None,
+        branding: Branding::resolve(None, None, None, None),
+    };
+    Stored::new(of.tenant, text(format!("plink_{number}")), moment(number), state)
+}
+
+/// The next version of an object, as its state is.
+pub fn touched<S: State>(row: &Stored<S>) -> Stored<S> {
+    row.next(now(), row.state.clone())
+}
+
+/// The next version of a profile, with another name.
+pub fn renamed(row: &Stored<ProfileState>, name: &str) -> Stored<ProfileState> {
+    let mut next = touched(row);
+    next.state.profile_name = text(name);
+    next
+}
+
+/// The idempotency keys that the cases use, so that a [snapshot](Probe::snapshot) can look all of them up.
+pub const IDEMPOTENCY_KEYS: [&str; 3] = ["key-0", "key-1", "key-2"];
+
+/// A claim on one of [`IDEMPOTENCY_KEYS`], for a request and with an answer of that number. Its tenant is filled in by
+/// [`Probe::commit`], and [`Probe::claim`] answers it without.
+pub fn claim(key: usize, request: u8) -> IdempotencyClaim {
+    IdempotencyClaim {
+        tenant: Incarnation::PLATFORM,
+        key: text::<IdempotencyKey>(IDEMPOTENCY_KEYS[key]),
+        request: [request; 32],
+        answer: sealed(u32::from(request)),
+        expires_at: now().plus_seconds(3_600),
+    }
+}
+
+/// A living merchant account and what it always has.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tenant {
+    /// The organization.
+    pub organization: Stored<OrganizationState>,
+    /// The merchant account.
+    pub merchant: Stored<MerchantState>,
+    /// Its data key.
+    pub data_key: Stored<DataKeyState>,
+    /// Its default profile, `pro_default`, named `default`.
+    pub profile: Stored<ProfileState>,
+}
+
+impl Tenant {
+    /// A merchant account of this number within an organization.
+    pub fn within(organization: &Stored<OrganizationState>, number: u32) -> Self {
+        let merchant = merchant(organization, number);
+        let mut profile = profile(&merchant, number);
+        profile.id = text("pro_default");
+        profile.state.profile_name = text("default");
+        profile.state.is_default = true;
+        Self { organization: organization.clone(), data_key: data_key(&merchant), profile, merchant }
+    }
+
+    /// The set that creates it.
+    pub fn founding(&self) -> ChangeSet {
+        let mut set = self.set();
+        set.create(self.merchant.clone()).create(self.data_key.clone()).create(self.profile.clone());
+        set
+    }
+
+    /// Whose its commits are.
+    pub fn owner(&self) -> Owner {
+        let id = self.merchant.id.to_string();
+        Owner { merchant: Some(TenantRef { incarnation: self.merchant.tenant, id }), ..owner_of(&self.organization) }
+    }
+
+    /// A configuration set of it by the host, [now].
+    pub fn set(&self) -> ChangeSet {
+        ChangeSet::new(self.owner(), Actor::Host, now(), CommitClass::Configuration)
+    }
+
+    /// A set that creates these records in order.
+    pub fn creating(&self, records: impl IntoIterator<Item = Record>) -> ChangeSet {
+        let mut set = self.set();
+        for record in records {
+            set.create(record);
+        }
+        set
+    }
+
+    /// The path that a caller of its organization has.
+    pub fn path(&self) -> MerchantPath {
+        MerchantPath::Within(self.organization.id.clone(), self.merchant.id.clone())
+    }
+
+    /// The path that survives no removal.
+    pub fn pinned(&self) -> MerchantPath {
+        MerchantPath::Pinned(self.merchant.tenant)
+    }
+
+    /// All three paths to it.
+    pub fn paths(&self) -> [MerchantPath; 3] {
+        [self.path(), MerchantPath::Id(self.merchant.id.clone()), self.pinned()]
+    }
+
+    /// The whole of a collection, by its organization's path, in one page of 100.
+    pub fn query(&self, collection: Collection) -> Query {
+        Query::Within(self.path(), collection, PageRequest::of(100).expect("is a limit"))
+    }
+
+    /// One record of every kind below a merchant account that has a collection, each of this number, parents first: a
+    /// profile, a connector account, an API key, a blocklist entry, a payment and its link.
+    pub fn one_of_each(&self, number: u32) -> Vec<Record> {
+        let profile = profile(&self.merchant, number);
+        let payment = payment(&profile, number);
+        vec![
+            profile.clone().into(),
+            connector(&profile, number).into(),
+            api_key(&self.merchant, number).into(),
+            block_rule(&self.merchant, number).into(),
+            payment.clone().into(),
+            payment_link(&payment, number).into(),
+        ]
+    }
+}
+
+/// Whose the commits of an organization are.
+pub fn owner_of(organization: &Stored<OrganizationState>) -> Owner {
+    let id = organization.id.to_string();
+    Owner { organization: Some(TenantRef { incarnation: organization.tenant, id }), merchant: None }
+}
+
+/// A configuration set of an organization by the host, [now].
+pub fn organization_set(organization: &Stored<OrganizationState>) -> ChangeSet {
+    ChangeSet::new(owner_of(organization), Actor::Host, now(), CommitClass::Configuration)
+}
+
+/// Every path to a record of a merchant account that goes through `path`; to one found without a path, that one, too.
+pub fn keys_of(record: &Record, path: &MerchantPath) -> Vec<Key> {
+    let path = path.clone();
+    match record {
+        Record::Organization(row) => vec![
+            Key::Organization(OrganizationPath::Id(row.id.clone())),
+            Key::Organization(OrganizationPath::Pinned(row.tenant)),
+        ],
+        Record::Merchant(row) => vec![
+            Key::DataKey(path.clone(), row.state.data_key.clone()),
+            Key::DefaultProfile(path.clone()),
+            Key::Merchant(path),
+        ],
+        Record::DataKey(row) => vec![Key::DataKey(path, row.id.clone())],
+        Record::Profile(row) => {
+            vec![Key::Profile(path.clone(), row.id.clone()), Key::ProfileByName(path, row.state.profile_name.clone())]
+        }
+        Record::Connector(row) => vec![Key::Connector(path, row.id.clone())],
+        Record::ApiKey(row) => {
+            let by_digest = row.state.digest.iter().map(|d| Key::ApiKeyByDigest(d.digest));
+            by_digest.chain([Key::ApiKey(path, row.id.clone())]).collect()
+        }
+        Record::BlockRule(row) => vec![Key::BlockRule(path, row.id.clone())],
+        Record::Payment(row) => vec![Key::Payment(path, row.id.clone())],
+        Record::PaymentLink(row) => vec![Key::PaymentLink(path, row.id.clone())],
+    }
+}
+
+/// The path to exactly this object.
+pub fn key_of(entity: &EntityRef) -> Key {
+    let path = MerchantPath::Pinned(entity.tenant);
+    let id = &entity.id;
+    match entity.kind {
+        EntityKind::Organization => Key::Organization(OrganizationPath::Pinned(entity.tenant)),
+        EntityKind::Merchant => Key::Merchant(path),
+        EntityKind::DataKey => Key::DataKey(path, text(id)),
+        EntityKind::Profile => Key::Profile(path, text(id)),
+        EntityKind::Connector => Key::Connector(path, text(id)),
+        EntityKind::ApiKey => Key::ApiKey(path, text(id)),
+        EntityKind::BlockRule => Key::BlockRule(path, text(id)),
+        EntityKind::Payment => Key::Payment(path, text(id)),
+        EntityKind::PaymentLink => Key::PaymentLink(path, text(id)),
+    }
+}
+
+/// The record at another version, put together from its columns as a back-end does.
+pub fn with_version(record: &Record, version: u64) -> Record {
+    let mut meta = record.meta();
+    meta.version = version;
+    let body = record.body().expect("a state is JSON");
+    Record::decode(record.kind(), &meta, &body).expect("its own columns are a record's")
+}
+
+/// Every collection of a merchant account, whole and by kind; by profile is [`Collection::Connectors`] of each.
+pub fn collections() -> Vec<Collection> {
+    let by_kind = [BlockKind::CardBin, BlockKind::ExtendedCardBin, BlockKind::Fingerprint];
+    let mut all = vec![
+        Collection::Profiles,
+        Collection::Connectors { profile: None },
+        Collection::ApiKeys,
+        Collection::BlockRules { kind: None },
+        Collection::Payments,
+        Collection::PaymentLinks,
+    ];
+    all.extend(by_kind.map(|kind| Collection::BlockRules { kind: Some(kind) }));
+    all
+}
+
+/// A store with two organizations: the first with two merchant accounts, the second with one.
+///
+/// It derefs to its [`Probe`], so that a case reads and commits through it.
+#[derive(Debug)]
+pub struct World {
+    /// Reads and writes, and checks on the way.
+    pub probe: Probe,
+    /// `merchant_1` of `org_1`.
+    pub acme: Tenant,
+    /// `merchant_2` of `org_1`.
+    pub sister: Tenant,
+    /// `merchant_3` of `org_2`.
+    pub rival: Tenant,
+}
+
+impl World {
+    /// Commits the world to a fresh store: five sets, one for each organization and merchant account.
+    pub fn open(fixture: &dyn Fixture) -> Self {
+        let probe = Probe::new(fixture.store());
+        let (first, second) = (organization(1), organization(2));
+        for row in [&first, &second] {
+            let mut set = organization_set(row);
+            set.create(row.clone());
+            probe.apply(set);
+        }
+        let tenants = [Tenant::within(&first, 1), Tenant::within(&first, 2), Tenant::within(&second, 3)];
+        for tenant in &tenants {
+            probe.apply(tenant.founding());
+        }
+        let [acme, sister, rival] = tenants;
+        Self { probe, acme, sister, rival }
+    }
+}
+
+impl Deref for World {
+    type Target = Probe;
+
+    fn deref(&self) -> &Probe {
+        &self.probe
+    }
+}
