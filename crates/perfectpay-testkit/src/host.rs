@@ -293,7 +293,9 @@ mod tests {
     fn drawing_in_pieces_advances_the_sequence() {
         let entropy = SeededEntropy::new(1);
         let mut draws = [[0; 10]; 64];
-        draws.iter_mut().for_each(|draw| entropy.fill(draw));
+        for draw in &mut draws {
+            entropy.fill(draw);
+        }
         for (at, draw) in draws.iter().enumerate() {
             assert!(!draws[..at].contains(draw));
         }

@@ -520,7 +520,9 @@ fn every_timestamp_of_every_answer_has_three_digits() {
                 shown(&log),
             ];
             let mut found = 0;
-            answers.iter().for_each(|answer| look(answer, &mut found));
+            for answer in &answers {
+                look(answer, &mut found);
+            }
             assert_eq!(found, 16, "{}", world.name);
             assert_eq!(answers[5]["created_at"], wanted);
         }

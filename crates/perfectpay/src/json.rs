@@ -50,7 +50,7 @@ pub fn from_value<T: DeserializeOwned>(body: serde_json::Value) -> Result<T, Err
     serde_path_to_error::deserialize(body).map_err(|e| fault(e.path().to_string().as_str(), e.inner()).into())
 }
 
-/// Syntax is also what serde_json calls a value of the wrong type where a word of an enumeration is asked for, and JSON
+/// Syntax is also what `serde_json` calls a value of the wrong type where a word of an enumeration is asked for, and JSON
 /// that is deeper than it reads. Neither is malformed.
 fn well_formed(body: &[u8], fault: Fault, error: &serde_json::Error) -> Fault {
     let path = fault.path().to_owned();

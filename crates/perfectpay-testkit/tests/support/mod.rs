@@ -1,6 +1,7 @@
 //! What the tests of this folder share: every back-end, the library opened on it, and a picture of all that it answers.
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(clippy::needless_pass_by_value, reason = "a test is a closure, written where it is handed over")]
 
 use std::path::PathBuf;
 use std::sync::Arc;
