@@ -39,6 +39,7 @@
 //!
 //! # For a host
 //!
+//! [`host`] opens the library with a clock that stands still and randomness that repeats itself, and stands up accounts;
 //! [`records`] builds records and a small world; [`faulty`] wraps a store so that a call fails, is slow, or is counted;
 //! [`broken`] holds stores that break one sentence each, against which a suite can show that it notices.
 //!
@@ -61,11 +62,13 @@ use perfectpay::store::Store;
 pub mod broken;
 mod cases;
 pub mod faulty;
+pub mod host;
 pub mod layer;
 pub mod probe;
 pub mod records;
 
 pub use self::cases::{CASES, Case, run};
+pub use self::host::{SeededEntropy, Tenant, TestClock};
 
 /// A fresh store and whatever it needs to live.
 pub trait Fixture: Debug {

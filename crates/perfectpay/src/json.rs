@@ -26,15 +26,17 @@ pub const MAX_BODY: usize = 32 * 1024;
 ///
 /// # Errors
 ///
-/// [`Error::Invalid`]; its codes are `json.too_large`, `json.malformed`, `json.unknown_field`, `json.missing_field`,
+/// [`Error::Invalid`]; its codes are `json.too_large`, `json.too_deep`, `json.malformed`, `json.unknown_field`, `json.missing_field`,
 /// `json.duplicate_field`, `json.unknown_variant`, `json.wrong_type`, and those of the field types.
 pub fn from_slice<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
     if body.len() > MAX_BODY {
         return Err(Fault::new("json.too_large", "must be at most 32 KiB").into());
     }
     let mut deserializer = serde_json::Deserializer::from_slice(body);
-    let value = serde_path_to_error::deserialize(&mut deserializer)
-        .map_err(|e| fault(e.path().to_string().as_str(), e.inner()))?;
+    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|e| {
+        let fault = fault(e.path().to_string().as_str(), e.inner());
+        if fault.code() == "json.malformed" { well_formed(body, fault, e.inner()) } else { fault }
+    })?;
     deserializer.end().map_err(|e| fault(".", &e))?;
     Ok(value)
 }
@@ -46,6 +48,23 @@ pub fn from_slice<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
 /// As [`from_slice`].
 pub fn from_value<T: DeserializeOwned>(body: serde_json::Value) -> Result<T, Error> {
     serde_path_to_error::deserialize(body).map_err(|e| fault(e.path().to_string().as_str(), e.inner()).into())
+}
+
+/// Syntax is also what `serde_json` calls a value of the wrong type where a word of an enumeration is asked for, and JSON
+/// that is deeper than it reads. Neither is malformed.
+fn well_formed(body: &[u8], fault: Fault, error: &serde_json::Error) -> Fault {
+    let path = fault.path().to_owned();
+    if serde_json::from_slice::<serde::de::IgnoredAny>(body).is_err() {
+        // A body that ends within a name of a field leaves its path at a question mark.
+        let path = path.strip_suffix('?').map_or(path.as_str(), |path| path.trim_end_matches('.'));
+        return fault.at(path);
+    }
+    let fault = if error.to_string().starts_with("recursion limit") {
+        Fault::new("json.too_deep", "is nested too deeply")
+    } else {
+        Fault::new("json.wrong_type", "must be of another type")
+    };
+    fault.at(path)
 }
 
 /// What serde says, without what it repeats of the input: its messages quote values, which may be secrets.
@@ -182,6 +201,34 @@ mod tests {
         {
             let body = format!(r#"{{"pairs": ["{inner}"]}}"#);
             assert_eq!(path_and_code(&body), (path.to_owned(), "pair.odd".to_owned()));
+        }
+    }
+
+    #[test]
+    fn json_that_is_well_formed_is_not_called_malformed() {
+        #[derive(Debug, Deserialize)]
+        enum Word {
+            One,
+        }
+
+        #[derive(Debug, Deserialize)]
+        struct Words {
+            #[allow(dead_code, reason = "only its errors are looked at")]
+            words: Vec<Word>,
+        }
+
+        let told = |body: &str| match from_slice::<Words>(body.as_bytes()) {
+            Err(Error::Invalid(fault)) => (fault.path().to_owned(), fault.code().to_owned()),
+            other => panic!("{other:?}"),
+        };
+        for value in ["null", "7", "[]", "true"] {
+            let body = format!(r#"{{"words": ["One", {value}]}}"#);
+            assert_eq!(told(&body), ("words[1]".to_owned(), "json.wrong_type".to_owned()), "{body}");
+        }
+        for (body, path) in
+            [("", ""), ("{", ""), (r#"{"words": ["One", }"#, "words[1]"), (r#"{"words": [nul"#, "words[0]")]
+        {
+            assert_eq!(told(body), (path.to_owned(), "json.malformed".to_owned()), "{body}");
         }
     }
 

@@ -162,6 +162,16 @@ impl SecretObject {
         &self.0
     }
 
+    /// Checks that it can be read again: of the depth that a [`crate::text::Object`] may have.
+    ///
+    /// # Errors
+    ///
+    /// `object.too_deep`.
+    pub(crate) fn check_depth(&self) -> Result<(), Fault> {
+        let fits = crate::text::is_within(self.0.values(), crate::text::MAX_DEPTH);
+        if fits { Ok(()) } else { Err(crate::text::too_deep()) }
+    }
+
     /// Whether `is` holds of any string in it, however deep.
     pub(crate) fn any_text(&self, is: impl Fn(&str) -> bool) -> bool {
         fn holds(value: &Value, is: &dyn Fn(&str) -> bool) -> bool {

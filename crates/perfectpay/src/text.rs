@@ -102,7 +102,8 @@ impl<'de, const MAX: usize> Deserialize<'de> for Text<MAX> {
     }
 }
 
-/// A JSON object that the library keeps and does not read: at most 16 KiB as text.
+/// A JSON object that the library keeps and does not read: at most 16 KiB as text, and at most [`MAX_DEPTH`] objects and
+/// lists within each other, itself included.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[serde(transparent)]
 pub struct Object(Map<String, Value>);
@@ -110,10 +111,33 @@ pub struct Object(Map<String, Value>);
 /// The most bytes that an [`Object`] takes as JSON text.
 pub const MAX_OBJECT: usize = 16 * 1024;
 
+/// How many objects and lists may be within each other in an [`Object`]. A reader of JSON gives up at 128; a record adds
+/// levels of its own to what a body had, and must be read again.
+pub const MAX_DEPTH: usize = 64;
+
+/// Whether at most `left` objects and lists are within each other, beginning with those that are here. It goes no
+/// deeper than that itself.
+pub(crate) fn is_within<'a>(mut values: impl Iterator<Item = &'a Value>, left: usize) -> bool {
+    let Some(left) = left.checked_sub(1) else { return false };
+    values.all(|value| match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => true,
+        Value::Array(items) => is_within(items.iter(), left),
+        Value::Object(map) => is_within(map.values(), left),
+    })
+}
+
+/// The fault of an object that nests too deeply.
+pub(crate) fn too_deep() -> Fault {
+    Fault::new("object.too_deep", format!("must have at most {MAX_DEPTH} objects and lists within each other"))
+}
+
 impl TryFrom<Map<String, Value>> for Object {
     type Error = Fault;
 
     fn try_from(map: Map<String, Value>) -> Result<Self, Fault> {
+        if !is_within(map.values(), MAX_DEPTH) {
+            return Err(too_deep());
+        }
         let size = serde_json::to_string(&map).map_or(usize::MAX, |text| text.len());
         if size > MAX_OBJECT {
             return Err(Fault::new("object.too_large", "must be at most 16 KiB of JSON"));
@@ -158,6 +182,20 @@ mod tests {
         for bad in ["a\0b", "a\nb", "a\u{200b}b", "a\u{202e}b", "a\u{feff}b", "a\u{7f}b"] {
             assert_eq!(bad.parse::<Name>().unwrap_err().code(), "text.bad_character", "{bad:?}");
         }
+    }
+
+    #[test]
+    fn an_object_has_a_greatest_depth() {
+        let object = |lists: usize| {
+            let mut value = Value::Null;
+            for _ in 0..lists {
+                value = Value::Array(vec![value]);
+            }
+            Object::try_from(Map::from_iter([("k".to_owned(), value)]))
+        };
+        assert!(object(MAX_DEPTH - 1).is_ok());
+        assert_eq!(object(MAX_DEPTH).unwrap_err().code(), "object.too_deep");
+        assert_eq!(object(1_000).unwrap_err().code(), "object.too_deep");
     }
 
     #[test]

@@ -158,7 +158,7 @@ impl ConnectorAuth {
     /// # Errors
     ///
     /// `connector.blank_credential`, `connector.long_credential` or `connector.masked_credential` at the member's name,
-    /// or `connector.no_currency` at `auth_key_map`. An object per currency is blank if it is empty or any text in it
+    /// or `connector.no_currency` or `object.too_deep` at `auth_key_map`. An object per currency is blank if it is empty or any text in it
     /// is blank.
     pub fn check(&self) -> Result<(), Fault> {
         for (name, text) in self.texts() {
@@ -169,6 +169,7 @@ impl ConnectorAuth {
             return Err(Fault::new("connector.no_currency", "must have at least one currency").at("auth_key_map"));
         }
         for (currency, object) in objects {
+            object.check_depth().map_err(|fault| fault.at(format!("auth_key_map.{currency}")))?;
             let blank = object.expose().is_empty() || object.any_text(|text| text.trim().is_empty());
             check_credential(blank, json_len(object.expose()), object.any_text(looks_masked))
                 .map_err(|fault| fault.at(format!("auth_key_map.{currency}")))?;

@@ -47,6 +47,12 @@ fn secret_json(value: &impl Serialize) -> Result<Zeroizing<Vec<u8>>, Error> {
     Ok(json)
 }
 
+/// JSON of a free object that is a secret, if it can be read again.
+fn object_json(field: &str, object: &SecretObject) -> Result<Zeroizing<Vec<u8>>, Error> {
+    object.check_depth().map_err(|fault| fault.at(field))?;
+    secret_json(object.expose())
+}
+
 /// The body that creates a connector account.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -59,7 +65,7 @@ pub struct NewConnector {
     /// `{connector_name}_{business_country}_{business_label}` where those are.
     #[serde(default)]
     pub connector_label: Option<Text<255>>,
-    /// The profile; the merchant's default one unless stated.
+    /// The profile; unless stated that of the business, else the merchant's default one.
     #[serde(default)]
     pub profile_id: Option<ProfileId>,
     /// Accepted, as it is published, and ignored: the library makes it.
@@ -323,7 +329,7 @@ impl ConnectorState {
             None => default_label(&new, profile.1)?,
         };
         let webhook = new.connector_webhook_details.map(|details| details.to_plaintext()).transpose()?;
-        let seal_json = |field, object: &SecretObject| seals.seal(field, &secret_json(object.expose())?);
+        let seal_json = |field, object: &SecretObject| seals.seal(field, &object_json(field, object)?);
         Ok(Self {
             profile_id: profile.0,
             connector_label,
@@ -393,20 +399,21 @@ impl ConnectorState {
             Patch::Set(details) => Patch::Set(details.to_plaintext()?),
         };
         seals.patch(WEBHOOK, &mut state.connector_webhook_details, &webhook)?;
-        let json = |patch: Patch<SecretObject>| {
+        let json = |field, patch: Patch<SecretObject>| {
             Ok::<_, Error>(match patch {
                 Patch::Keep => Patch::Keep,
                 Patch::Clear => Patch::Clear,
-                Patch::Set(object) => Patch::Set(secret_json(object.expose())?),
+                Patch::Set(object) => Patch::Set(object_json(field, &object)?),
             })
         };
-        seals.patch(ADDITIONAL, &mut state.additional_merchant_data, &json(update.additional_merchant_data)?)?;
+        let additional = json(ADDITIONAL, update.additional_merchant_data)?;
+        seals.patch(ADDITIONAL, &mut state.additional_merchant_data, &additional)?;
         let wallets = match update.connector_wallets_details {
             Patch::Keep => Patch::Keep,
             Patch::Clear => Patch::Clear,
             Patch::Set(details) => Patch::Set(details.0),
         };
-        seals.patch(WALLET, &mut state.connector_wallets_details, &json(wallets)?)?;
+        seals.patch(WALLET, &mut state.connector_wallets_details, &json(WALLET, wallets)?)?;
         Ok(state)
     }
 

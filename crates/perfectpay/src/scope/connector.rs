@@ -84,16 +84,17 @@ fn check_business(new: &NewConnector, merchant: &MerchantState) -> Result<(), Fa
     Err(Fault::new("connector.unknown_business", "must be one of the merchant's businesses").at(field))
 }
 
-/// The default profile, or else the profile of the business that is named.
+/// The profile of the business that is named, or else the default one. An account with several businesses always has a
+/// default profile, which is one business's: it must not take what is another's.
 async fn by_business(merchant: &MerchantScope, new: &NewConnector) -> Result<Stored<ProfileState>, Error> {
-    let no_default = match profile::resolve(merchant, None, None).await {
-        Err(error @ Error::Invalid(_)) => error,
-        other => return other,
-    };
-    let (Some(country), Some(label)) = (&new.business_country, &new.business_label) else { return Err(no_default) };
-    let name = format!("{country}_{label}").parse()?;
-    let found = merchant.session.get(&Key::ProfileByName(merchant.path.clone(), name)).await?;
-    found.ok_or(no_default)
+    if let (Some(country), Some(label)) = (&new.business_country, &new.business_label) {
+        let name = format!("{country}_{label}").parse()?;
+        let found = merchant.session.get(&Key::ProfileByName(merchant.path.clone(), name)).await?;
+        if let Some(profile) = found {
+            return Ok(profile);
+        }
+    }
+    profile::resolve(merchant, None, None).await
 }
 
 async fn view(session: &Session, row: Stored<ConnectorState>) -> Result<Connector, Error> {

@@ -386,7 +386,8 @@ impl MerchantScope {
         profile::list(self, page).await
     }
 
-    /// Creates a connector account in the profile that the body names, or in the default one.
+    /// Creates a connector account in the profile that the body names, else in that of the business that it names, else
+    /// in the default one.
     ///
     /// # Errors
     ///

@@ -68,8 +68,16 @@ impl Vault {
         if let Some(key) = cached {
             return Ok(key);
         }
-        let record = store.get(&Key::DataKey(MerchantPath::Pinned(merchant), id.clone())).await?;
-        let row: Stored<DataKeyState> = record.ok_or_else(|| Error::not_found(EntityKind::DataKey, id))?.try_into()?;
+        let path = MerchantPath::Pinned(merchant);
+        let Some(record) = store.get(&Key::DataKey(path.clone(), id.clone())).await? else {
+            // The account may have gone since its record was read, and its key with it. Otherwise the key that a sealed
+            // value names never was: the value is not what was written.
+            return Err(match store.get(&Key::Merchant(path)).await? {
+                None => Error::not_found(EntityKind::DataKey, id),
+                Some(_) => Error::corrupt(format!("a sealed value needs the data key `{id}`, which is not there")),
+            });
+        };
+        let row: Stored<DataKeyState> = record.try_into()?;
         let bytes = self.wrapping.open(wrap_place(merchant, id.as_str()), &row.state.wrapped)?;
         let bytes: &[u8; 32] =
             bytes.as_slice().try_into().map_err(|_| Error::corrupt(format!("the data key `{id}` has not 32 bytes")))?;
