@@ -31,6 +31,17 @@ const IDLE: Duration = Duration::from_millis(500);
 /// the late one would cost by itself.
 const LINGER: Duration = Duration::from_micros(100);
 
+/// How often the thread looks for the next job before it sleeps.
+const LOOKS: u32 = 64;
+
+/// The job that a caller sends who was just answered: falling asleep and being woken would cost it more than the wait.
+fn soon(jobs: &Receiver<Job>) -> Option<Job> {
+    (0..LOOKS).find_map(|_| {
+        thread::yield_now();
+        jobs.try_recv().ok()
+    })
+}
+
 /// Work with the writer's own connection, for a database that has no other.
 pub(crate) type Task = Box<dyn FnOnce(&Connection) + Send>;
 
@@ -131,7 +142,9 @@ struct RolledBack {
 impl Engine {
     fn run(mut self, jobs: &Receiver<Job>) {
         loop {
-            let first = if self.unmoved && !self.halted {
+            let first = if let Some(job) = soon(jobs) {
+                job
+            } else if self.unmoved && !self.halted {
                 match jobs.recv_timeout(IDLE) {
                     Ok(job) => job,
                     Err(RecvTimeoutError::Timeout) => {
