@@ -1,4 +1,5 @@
 //! The contract of a Store, held against a file and against a database in memory.
+#![allow(clippy::unwrap_used, reason = "a fixture that cannot be opened fails its case")]
 
 use std::sync::Arc;
 
@@ -15,8 +16,8 @@ struct File {
 }
 
 impl File {
-    fn open(folder: &TempDir) -> Option<Arc<SqliteStore>> {
-        Some(Arc::new(SqliteStore::open(folder.path().join("accounts.db")).unwrap()))
+    fn open(folder: &TempDir) -> Arc<SqliteStore> {
+        Arc::new(SqliteStore::open(folder.path().join("accounts.db")).unwrap())
     }
 }
 
@@ -28,7 +29,7 @@ impl Fixture for File {
     fn reopen(&mut self) -> bool {
         // The file has one owner at a time: what it holds is on the disk before it is opened again.
         drop(self.store.take());
-        self.store = Self::open(&self.folder);
+        self.store = Some(Self::open(&self.folder));
         true
     }
 }
@@ -38,7 +39,7 @@ mod file {
 
     fn open() -> File {
         let folder = tempfile::tempdir().unwrap();
-        File { store: File::open(&folder), folder }
+        File { store: Some(File::open(&folder)), folder }
     }
 
     perfectpay_testkit::conformance!(open);

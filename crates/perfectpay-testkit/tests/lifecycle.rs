@@ -256,6 +256,7 @@ async fn refused_everywhere(caller: &Caller, tenant: &Tenant, reason: Refusal, w
         (Operation::ListProfiles, scope.profiles(all()).await.err()),
         (Operation::UpdateProfile, profile.update(ProfileUpdate::default()).await.err()),
         (Operation::RemoveProfile, profile.remove().await.err()),
+        (Operation::RevealWebhookSecrets, profile.reveal_webhook_secrets().await.err()),
         (
             Operation::CreateConnector,
             scope.create_connector(read(&host::connector_body("x", "sk_live_1")).unwrap()).await.err(),
@@ -829,5 +830,28 @@ fn what_a_store_keeps_is_all_there_when_it_is_opened_again() {
             assert_eq!(text.as_deref(), Some(expected), "{}", world.name);
         }
         assert_eq!(snapshot(&world.pay).await, before, "{}", world.name);
+    });
+}
+
+#[test]
+fn a_host_is_told_what_it_needs_to_deliver_webhooks_and_debug_is_not() {
+    use secrecy::ExposeSecret as _;
+    on_every_backend(async |world| {
+        let tenant = host::stand_up(&world.pay, "acme").await.unwrap();
+        let scope = tenant.scope(&world.pay);
+        let profile = scope.profile(&tenant.profile.profile_id);
+        let made = profile.reveal_webhook_secrets().await.unwrap();
+        assert_eq!(made.payment_response_hash_key.expose_secret().len(), 64, "{}", world.name);
+        assert!(made.webhook_password.is_none() && made.outgoing_webhook_custom_http_headers.is_none());
+        let body = r#"{"payment_response_hash_key": "the-hash-key", "webhook_details": {"webhook_password": "pass-word"},
+                       "outgoing_webhook_custom_http_headers": {"x-shop": "shop-secret"}}"#;
+        profile.update(read(body).unwrap()).await.unwrap();
+        let chosen = profile.reveal_webhook_secrets().await.unwrap();
+        assert_eq!(chosen.payment_response_hash_key.expose_secret(), "the-hash-key", "{}", world.name);
+        assert_eq!(chosen.webhook_password.as_ref().unwrap().expose_secret(), "pass-word", "{}", world.name);
+        let headers = chosen.outgoing_webhook_custom_http_headers.as_ref().unwrap();
+        assert_eq!(headers.iter().count(), 1, "{}", world.name);
+        let shown = format!("{chosen:?}");
+        assert!(["the-hash-key", "pass-word", "shop-secret"].iter().all(|secret| !shown.contains(secret)), "{shown}");
     });
 }

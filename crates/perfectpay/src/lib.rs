@@ -131,7 +131,8 @@ pub use profile::{
     NumericCountryCode, PaymentLinkConfig, PaymentLinkConfigRequest, PaymentMethodBlocking, PayoutStatus, Profile,
     ProfileSettings, ProfileUpdate, RefundStatus, Resolved, SessionExpiry, ShowTerms, SpecificConfigs, StatusFilter,
     TransactionDetail, TransactionDetailStyle, TransactionDetails, TypeMessage, UiRules, UniqueList, VerifiedDomains,
-    WalletBlocking, WebhookDetails, WebhookDetailsResponse, WebhookDetailsUpdate, WebhookHeaders, WebhookSettings,
+    WalletBlocking, WebhookDetails, WebhookDetailsResponse, WebhookDetailsUpdate, WebhookHeaders, WebhookSecrets,
+    WebhookSettings,
 };
 pub use scope::{
     ApiKeyScope, BlocklistScope, Caller, Command, ConnectorScope, Create, CreateOptions, MerchantScope, Operation,

@@ -10,8 +10,9 @@ use crate::error::Fault;
 
 /// A moment in UTC, to the millisecond, from the year 0000 to the year 9999.
 ///
-/// Its text, and so its JSON, is ISO 8601 with exactly three fraction digits and `Z`. Any ISO 8601 form with a zone is
-/// accepted on input: it is converted to UTC, and what is finer than a millisecond is cut off.
+/// Its text, and so its JSON, is ISO 8601 with exactly three fraction digits and `Z`. On input the internet's profile of
+/// ISO 8601 is accepted (RFC 3339: with a zone, with or without a fraction): it is converted to UTC, and what is finer
+/// than a millisecond is cut off.
 ///
 /// ```
 /// use perfectpay::Timestamp;

@@ -53,6 +53,10 @@ impl BlockKind {
         match self {
             Self::CardBin if !digits(6) => Err(Fault::new("blocklist.bin", "must be 6 digits").at("data")),
             Self::ExtendedCardBin if !digits(8) => Err(Fault::new("blocklist.bin", "must be 8 digits").at("data")),
+            // Whoever means to block one card and sends its number would have it stored in clear.
+            Self::Fingerprint if value.parse::<CardNumber>().is_ok() => {
+                Err(Fault::new("blocklist.card_number", "must be a fingerprint, not a card number").at("data"))
+            }
             _ => Ok(()),
         }
     }
@@ -74,7 +78,7 @@ impl BlockRequest {
     ///
     /// # Errors
     ///
-    /// `blocklist.bin` at `data`.
+    /// `blocklist.bin` or `blocklist.card_number` at `data`.
     pub fn id(&self) -> Result<BlockRuleId, Fault> {
         self.kind.check(&self.data)?;
         Ok(BlockRuleId { kind: self.kind, value: self.data.clone(), profile: None })
@@ -257,5 +261,16 @@ mod tests {
             let fault = check(kind, data).unwrap_err();
             assert_eq!((fault.path(), fault.code()), ("data", "blocklist.bin"));
         }
+    }
+
+    #[test]
+    fn a_card_number_is_no_fingerprint() {
+        let check = |data: &str| BlockRequest { kind: BlockKind::Fingerprint, data: data.parse().unwrap() }.id();
+        for number in ["4242424242424242", "4242 4242 4242 4242", "4242-4242-4242-4242"] {
+            let fault = check(number).unwrap_err();
+            assert_eq!((fault.path(), fault.code()), ("data", "blocklist.card_number"));
+            assert!(!fault.to_string().contains("4242"));
+        }
+        assert!(check("4242424242424241").is_ok(), "digits that no card has are any other text");
     }
 }

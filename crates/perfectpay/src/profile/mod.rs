@@ -32,5 +32,5 @@ pub use headers::WebhookHeaders;
 pub use settings::*;
 pub use shape::{BoundedList, BoundedMap, UniqueList};
 pub(crate) use state::Inherited;
-pub use state::{NewProfile, Profile, ProfileSettings, ProfileState, ProfileUpdate, VerifiedDomains};
+pub use state::{NewProfile, Profile, ProfileSettings, ProfileState, ProfileUpdate, VerifiedDomains, WebhookSecrets};
 pub use webhook::*;

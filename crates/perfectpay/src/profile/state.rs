@@ -1,5 +1,6 @@
 //! A profile's settings: how it is created, updated, kept and answered.
 
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -319,6 +320,35 @@ impl ProfileState {
         seals.patch(HEADERS, &mut state.outgoing_webhook_custom_http_headers, &headers)?;
         Ok(state)
     }
+}
+
+impl ProfileState {
+    /// What is needed to deliver webhooks, in clear.
+    pub(crate) fn reveal(&self, seals: &Seals<'_>) -> Result<WebhookSecrets, Error> {
+        let text =
+            |field, sealed: &Sealed| seals.open_text(field, sealed).map(|text| SecretString::from(text.as_str()));
+        let headers = self.outgoing_webhook_custom_http_headers.as_ref();
+        let headers = headers.map(|sealed| seals.open(HEADERS, sealed)).transpose()?;
+        Ok(WebhookSecrets {
+            payment_response_hash_key: text(HASH_KEY, &self.payment_response_hash_key)?,
+            webhook_password: self.webhook_password.as_ref().map(|sealed| text(PASSWORD, sealed)).transpose()?,
+            outgoing_webhook_custom_http_headers: headers
+                .map(|plain| WebhookHeaders::from_plaintext(&plain))
+                .transpose()?,
+        })
+    }
+}
+
+/// What a host needs in clear to deliver a profile's webhooks and to sign its responses. `Debug` hides all of it, and it
+/// cannot be serialised.
+#[derive(Debug, Clone)]
+pub struct WebhookSecrets {
+    /// The key that signs responses and webhooks.
+    pub payment_response_hash_key: SecretString,
+    /// The password that the receiver asks for.
+    pub webhook_password: Option<SecretString>,
+    /// Headers that webhooks are sent with.
+    pub outgoing_webhook_custom_http_headers: Option<WebhookHeaders>,
 }
 
 /// A profile as it is answered.

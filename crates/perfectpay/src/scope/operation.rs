@@ -23,6 +23,7 @@ pub enum Operation {
     ListProfiles,
     UpdateProfile,
     RemoveProfile,
+    RevealWebhookSecrets,
     CreateConnector,
     RetrieveConnector,
     ListConnectors,

@@ -12,7 +12,7 @@ use crate::error::{EntityKind, Error};
 use crate::id::{ConnectorId, PaymentId, ProfileId};
 use crate::page::{Page, PageRequest};
 use crate::payment::{NewPayment, Payment};
-use crate::profile::{NewProfile, Profile, ProfileState, ProfileUpdate};
+use crate::profile::{NewProfile, Profile, ProfileState, ProfileUpdate, WebhookSecrets};
 use crate::seal::Seals;
 use crate::store::{Collection, CommitClass, Expectation, Key, Query, Stored};
 use crate::time::Timestamp;
@@ -77,6 +77,21 @@ impl ProfileScope {
     pub async fn retrieve(&self) -> Result<Profile, Error> {
         self.merchant.session.begin(Operation::RetrieveProfile).await?;
         view(&self.merchant, self.load().await?).await
+    }
+
+    /// What it takes to deliver the profile's webhooks and to sign its responses, in clear. Answers mask it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`]; [`Error::Corrupt`] if it does not open with the master key at hand.
+    pub async fn reveal_webhook_secrets(&self) -> Result<WebhookSecrets, Error> {
+        let session = &self.merchant.session;
+        session.begin(Operation::RevealWebhookSecrets).await?;
+        let row = self.load().await?;
+        let key = session.inner.vault.key_of(session.store(), row.tenant, &row.state.payment_response_hash_key).await?;
+        let id = row.id.to_string();
+        let kind = EntityKind::Profile;
+        row.state.reveal(&Seals { key: &key, entropy: &*session.inner.entropy, tenant: row.tenant, kind, id: &id })
     }
 
     /// Updates the profile and answers it as it is then. An update that changes nothing makes no version.
