@@ -31,17 +31,6 @@ const IDLE: Duration = Duration::from_millis(500);
 /// the late one would cost by itself.
 const LINGER: Duration = Duration::from_micros(100);
 
-/// How often the thread looks for the next job before it sleeps.
-const LOOKS: u32 = 64;
-
-/// The job that a caller sends who was just answered: falling asleep and being woken would cost it more than the wait.
-fn soon(jobs: &Receiver<Job>) -> Option<Job> {
-    (0..LOOKS).find_map(|_| {
-        thread::yield_now();
-        jobs.try_recv().ok()
-    })
-}
-
 /// Work with the writer's own connection, for a database that has no other.
 pub(crate) type Task = Box<dyn FnOnce(&Connection) + Send>;
 
@@ -142,9 +131,7 @@ struct RolledBack {
 impl Engine {
     fn run(mut self, jobs: &Receiver<Job>) {
         loop {
-            let first = if let Some(job) = soon(jobs) {
-                job
-            } else if self.unmoved && !self.halted {
+            let first = if self.unmoved && !self.halted {
                 match jobs.recv_timeout(IDLE) {
                     Ok(job) => job,
                     Err(RecvTimeoutError::Timeout) => {
@@ -216,6 +203,11 @@ impl Engine {
         if self.halted {
             return sets.iter().map(|_| Err(halted())).collect();
         }
+        if let [set] = sets
+            && let Some(answer) = self.unshared(set)
+        {
+            return vec![answer];
+        }
         match self.together(sets) {
             Ok(answers) => answers,
             Err(RolledBack { culprit, error }) => {
@@ -235,6 +227,25 @@ impl Engine {
             Ok(answers) => answers.into_iter().next().unwrap_or_else(|| Err(contradiction())),
             Err(RolledBack { error, .. }) => Err(error),
         }
+    }
+
+    /// A transaction for one set that nothing stands against, without a savepoint: inside one SQLite keeps a copy of every
+    /// page that is touched. `None` if something did stand against it; nothing is left of it then, and it is to begin anew
+    /// with a savepoint, to learn what.
+    fn unshared(&mut self, set: &Prepared) -> Option<Answer> {
+        let sets = slice::from_ref(set);
+        let answers = match self.execute("BEGIN IMMEDIATE") {
+            Err(error) => self.nothing_written(sets, error),
+            Ok(()) => match apply(&self.conn, set) {
+                Err(_) if self.rollback() => return None,
+                Err(failure) => vec![Err(failure.into())],
+                Ok(receipt) => match self.execute("COMMIT") {
+                    Ok(()) => vec![Ok(Committed::Applied(receipt))],
+                    Err(error) => self.not_committed(sets, error),
+                },
+            },
+        };
+        answers.into_iter().next()
     }
 
     /// One transaction for all. A set that is refused leaves no trace in it.
