@@ -54,6 +54,17 @@ impl Loaded {
         owner(&self.row)
     }
 
+    /// The error of an update of the account: what it stood on besides, its profiles and its parent account, moved while
+    /// it was decided. Which version of them was read is nothing that the caller expected.
+    fn unless_own(&self, error: Error) -> Error {
+        let own = self.row.entity().named();
+        match error {
+            Error::Stale { entity, .. } | Error::NotFound(entity) if entity != own => Error::Moved { entity: own },
+            Error::Duplicate { kind: EntityKind::Profile, field: "profile_name" } => Error::Moved { entity: own },
+            other => other,
+        }
+    }
+
     /// The seals of one of the merchant's objects.
     pub(super) fn seals<'a>(&'a self, session: &'a Session, kind: EntityKind, id: &'a str) -> Seals<'a> {
         Seals { key: &self.key, entropy: &*session.inner.entropy, tenant: self.row.tenant, kind, id }
@@ -290,6 +301,10 @@ impl MerchantScope {
         }
         let next = row.next(moment, state);
         set.update(next.clone());
+        if let Some(default) = default.filter(|_| !added.is_empty() && profiles.is_empty()) {
+            // Should it go meanwhile, a new profile is the one that is left.
+            set.expect(default.entity(), default.version);
+        }
         for profile in profiles {
             set.update(profile);
         }
@@ -302,7 +317,7 @@ impl MerchantScope {
             answer.get_or_insert(draft.id.clone());
             set.create(draft);
         }
-        session.commit(set).await?;
+        session.commit(set).await.map_err(|error| loaded.unless_own(error))?;
         Merchant::view(next, answer, &seals)
     }
 
