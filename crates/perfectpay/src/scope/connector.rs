@@ -48,6 +48,7 @@ pub(super) async fn create(
         return Ok(first);
     }
     check_business(&new, &loaded.row.state)?;
+    let named = handle.is_some() || new.profile_id.is_some();
     settle!(None, {
         let profile = match handle.or(new.profile_id.as_ref()) {
             Some(_) => profile::resolve(merchant, handle, new.profile_id.as_ref()).await?,
@@ -64,7 +65,8 @@ pub(super) async fn create(
         set.expect(profile.entity(), profile.version);
         set.create(row.clone());
         let answer = Connector::view(row, &seals)?;
-        session.commit_claimed(set, &claim, &request, answer).await
+        let done = session.commit_claimed(set, &claim, &request, answer).await;
+        done.map_err(|error| if named { error } else { loaded.unless_default(error) })
     })
 }
 

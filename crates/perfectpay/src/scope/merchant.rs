@@ -65,6 +65,17 @@ impl Loaded {
         }
     }
 
+    /// The error of a command that stood on the default profile without its caller's naming it: that one went meanwhile,
+    /// and another may be the default by now.
+    pub(super) fn unless_default(&self, error: Error) -> Error {
+        match error {
+            Error::NotFound(Entity { kind: EntityKind::Profile, .. }) => {
+                Error::Moved { entity: self.row.entity().named() }
+            }
+            other => other,
+        }
+    }
+
     /// The seals of one of the merchant's objects.
     pub(super) fn seals<'a>(&'a self, session: &'a Session, kind: EntityKind, id: &'a str) -> Seals<'a> {
         Seals { key: &self.key, entropy: &*session.inner.entropy, tenant: self.row.tenant, kind, id }
@@ -375,13 +386,7 @@ impl MerchantScope {
                 let seals = loaded.seals(session, EntityKind::Profile, &id);
                 let answer = Profile::view(row.clone(), loaded.row.id.clone(), &seals)?;
                 let done = session.commit_claimed(set, &claim, &request, answer).await;
-                match done {
-                    // The account itself is gone, not the default profile that the decision stood on.
-                    Err(Error::NotFound(Entity { kind: EntityKind::Profile, .. })) => {
-                        Err(Error::Moved { entity: loaded.row.entity().named() })
-                    }
-                    other => other,
-                }
+                done.map_err(|error| loaded.unless_default(error))
             })
         })
     }

@@ -43,6 +43,7 @@ pub(super) async fn create(
         return Ok(first);
     }
     new.check()?;
+    let named = handle.is_some() || new.profile_id.is_some();
     settle!(None, {
         let profile = profile::resolve(merchant, handle, new.profile_id.as_ref()).await?;
         let id = match &new.payment_id {
@@ -85,7 +86,8 @@ pub(super) async fn create(
             set.create(Stored::new(loaded.row.tenant, id, moment, link.state));
         }
         let answer = Payment::view(row, loaded.row.id.clone(), &seals)?;
-        session.commit_claimed(set, &claim, &request, answer).await
+        let done = session.commit_claimed(set, &claim, &request, answer).await;
+        done.map_err(|error| if named { error } else { loaded.unless_default(error) })
     })
 }
 

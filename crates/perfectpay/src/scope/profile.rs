@@ -229,7 +229,10 @@ pub(super) async fn resolve(
     if let Some(id) = handle.or(body) {
         return merchant.session.require(&Key::Profile(path, id.clone()), id).await;
     }
-    let default = merchant.session.get(&Key::DefaultProfile(path)).await?;
-    let missing = || Fault::new("profile.no_default", "is required: the account has no profile").at("profile_id");
-    Ok(default.ok_or_else(missing)?)
+    if let Some(default) = merchant.session.get(&Key::DefaultProfile(path)).await? {
+        return Ok(default);
+    }
+    // Without an account there is no default profile either.
+    merchant.load().await?;
+    Err(Fault::new("profile.no_default", "is required: the account has no profile").at("profile_id").into())
 }
