@@ -131,7 +131,7 @@ impl ApiKeyScope {
     }
 
     async fn commit(&self, next: &Stored<ApiKeyState>, moment: crate::time::Timestamp) -> Result<(), Error> {
-        let loaded = self.merchant.load().await?;
+        let loaded = self.merchant.load_for(next).await?;
         let session = &self.merchant.session;
         let mut set = session.changes(loaded.owner(), moment, CommitClass::Configuration);
         set.update(next.clone());

@@ -72,7 +72,7 @@ impl BlocklistScope {
                 let key = Key::BlockRule(merchant.path.clone(), id.clone());
                 let row: Stored<BlockRuleState> = session.require(&key, &id).await?;
                 at_expected(&row, options.expected_version)?;
-                let loaded = merchant.load().await?;
+                let loaded = merchant.load_for(&row).await?;
                 let mut set = session.changes(loaded.owner(), moment, CommitClass::Configuration);
                 set.remove(row.entity(), row.version, false);
                 session.commit(set).await?;

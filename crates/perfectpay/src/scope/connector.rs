@@ -48,6 +48,7 @@ pub(super) async fn create(
         return Ok(first);
     }
     check_business(&new, &loaded.row.state)?;
+    let merchant = &merchant.pinned(loaded.row.tenant);
     let named = handle.is_some() || new.profile_id.is_some();
     settle!(None, {
         let profile = match handle.or(new.profile_id.as_ref()) {
@@ -172,7 +173,7 @@ impl ConnectorScope {
             settle!(options.expected_version, {
                 let row = scope.load().await?;
                 at_expected(&row, options.expected_version)?;
-                let loaded = scope.merchant.load().await?;
+                let loaded = scope.merchant.load_for(&row).await?;
                 let id = row.id.to_string();
                 let seals = loaded.seals(session, EntityKind::Connector, &id);
                 let state = row.state.updated(update.clone(), &admission(session), &seals)?;
@@ -201,7 +202,7 @@ impl ConnectorScope {
             settle!(options.expected_version, {
                 let row = scope.load().await?;
                 at_expected(&row, options.expected_version)?;
-                let loaded = scope.merchant.load().await?;
+                let loaded = scope.merchant.load_for(&row).await?;
                 let mut set = session.changes(loaded.owner(), moment, CommitClass::Configuration);
                 set.remove(row.entity(), row.version, false);
                 session.commit(set).await?;

@@ -29,7 +29,7 @@ use crate::profile::{Inherited, NewProfile, Profile, ProfileState};
 use crate::seal::{SealingKey, Seals};
 use crate::store::{
     ChangeSet, Collection, CommitClass, Key, LogEntry, LogPosition, LogQuery, LogScope, MerchantPath, OrganizationPath,
-    Owner, Query, Stored, TenantRef,
+    Owner, Query, State, Stored, TenantRef,
 };
 use crate::text::Name;
 use crate::time::Timestamp;
@@ -212,6 +212,20 @@ impl MerchantScope {
         let row: Stored<MerchantState> = self.session.require(&Key::Merchant(self.path.clone()), &self.name).await?;
         let key = self.session.inner.vault.data_key(self.session.store(), row.tenant, &row.state.data_key).await?;
         Ok(Loaded { row, key })
+    }
+
+    /// The account that an object was read from. Its id may have another owner by now: then the object is gone.
+    pub(super) async fn load_for<S: State>(&self, row: &Stored<S>) -> Result<Loaded, Error> {
+        let found = self.pinned(row.tenant).load().await;
+        found.map_err(|error| match error {
+            Error::NotFound(_) => Error::NotFound(row.entity().named()),
+            other => other,
+        })
+    }
+
+    /// The same handle on this account and no later owner of its id, for what a command reads after the account itself.
+    pub(super) fn pinned(&self, tenant: Incarnation) -> Self {
+        Self { path: MerchantPath::Pinned(tenant), ..self.clone() }
     }
 
     /// The error of an account that is not there.

@@ -43,6 +43,7 @@ pub(super) async fn create(
         return Ok(first);
     }
     new.check()?;
+    let merchant = &merchant.pinned(loaded.row.tenant);
     let named = handle.is_some() || new.profile_id.is_some();
     settle!(None, {
         let profile = profile::resolve(merchant, handle, new.profile_id.as_ref()).await?;

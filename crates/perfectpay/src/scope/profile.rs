@@ -14,7 +14,7 @@ use crate::page::{Page, PageRequest};
 use crate::payment::{NewPayment, Payment};
 use crate::profile::{NewProfile, Profile, ProfileState, ProfileUpdate, WebhookSecrets};
 use crate::seal::Seals;
-use crate::store::{Collection, CommitClass, Expectation, Key, Query, Stored};
+use crate::store::{Collection, CommitClass, Expectation, Key, MerchantPath, Query, Stored};
 use crate::time::Timestamp;
 
 /// One business profile and what is below it.
@@ -107,7 +107,7 @@ impl ProfileScope {
             settle!(options.expected_version, {
                 let row = scope.load().await?;
                 at_expected(&row, options.expected_version)?;
-                let loaded = scope.merchant.load().await?;
+                let loaded = scope.merchant.load_for(&row).await?;
                 let id = row.id.to_string();
                 let seals = loaded.seals(session, EntityKind::Profile, &id);
                 let state = row.state.updated(update.clone(), &loaded.row.state, &seals)?;
@@ -138,7 +138,7 @@ impl ProfileScope {
             settle!(options.expected_version, {
                 let row = scope.load().await?;
                 at_expected(&row, options.expected_version)?;
-                let loaded = scope.merchant.load().await?;
+                let loaded = scope.merchant.load_for(&row).await?;
                 let mut set = session.changes(loaded.owner(), moment, CommitClass::Configuration);
                 if row.state.is_default {
                     scope.refuse_while_others(&row).await?;
@@ -154,7 +154,7 @@ impl ProfileScope {
 
     async fn refuse_while_others(&self, row: &Stored<ProfileState>) -> Result<(), Error> {
         let two = PageRequest::of(2)?;
-        let query = Query::Within(self.merchant.path.clone(), Collection::Profiles, two);
+        let query = Query::Within(MerchantPath::Pinned(row.tenant), Collection::Profiles, two);
         let profiles = self.merchant.session.list::<ProfileState>(&query).await?;
         if profiles.is_some_and(|page| page.items.len() > 1) {
             return Err(Error::Refused {
