@@ -50,7 +50,7 @@ pub(super) async fn create(
     check_business(&new, &loaded.row.state)?;
     let merchant = &merchant.pinned(loaded.row.tenant);
     let named = handle.is_some() || new.profile_id.is_some();
-    settle!(None, {
+    settle!(session, None, {
         let profile = match handle.or(new.profile_id.as_ref()) {
             Some(_) => profile::resolve(merchant, handle, new.profile_id.as_ref()).await?,
             None => by_business(merchant, &new).await?,
@@ -170,7 +170,7 @@ impl ConnectorScope {
         Update::new(async move |options: UpdateOptions| {
             let session = &scope.merchant.session;
             let moment = session.begin(Operation::UpdateConnector).await?;
-            settle!(options.expected_version, {
+            settle!(session, options.expected_version, {
                 let row = scope.load().await?;
                 at_expected(&row, options.expected_version)?;
                 let loaded = scope.merchant.load_for(&row).await?;
@@ -199,7 +199,7 @@ impl ConnectorScope {
         Remove::new(async move |options: RemoveOptions| {
             let session = &scope.merchant.session;
             let moment = session.begin(Operation::RemoveConnector).await?;
-            settle!(options.expected_version, {
+            settle!(session, options.expected_version, {
                 let row = scope.load().await?;
                 at_expected(&row, options.expected_version)?;
                 let loaded = scope.merchant.load_for(&row).await?;

@@ -124,7 +124,7 @@ pub(super) async fn create(
     if let Some(first) = session.replay(&claimed, &request).await? {
         return Ok(first);
     }
-    settle!(None, {
+    settle!(session, None, {
         let mut set = session.changes(Owner::default(), moment, CommitClass::Configuration);
         expect_parent(session, &mut set, &organization, new.parent_merchant_id.as_ref(), &new.merchant_id).await?;
         let answer = onboard(session, &organization, new.clone(), &mut set)?;
@@ -276,7 +276,7 @@ impl MerchantScope {
         Update::new(async move |options: UpdateOptions| {
             let session = &scope.session;
             let moment = session.begin(Operation::UpdateMerchant).await?;
-            settle!(options.expected_version, { scope.updated(update.clone(), options, moment).await })
+            settle!(session, options.expected_version, { scope.updated(update.clone(), options, moment).await })
         })
     }
 
@@ -358,7 +358,7 @@ impl MerchantScope {
         Remove::new(async move |options: RemoveOptions| {
             let session = &scope.session;
             let moment = session.begin(Operation::RemoveMerchant).await?;
-            settle!(options.expected_version, {
+            settle!(session, options.expected_version, {
                 let row: Stored<MerchantState> =
                     session.require(&Key::Merchant(scope.path.clone()), &scope.name).await?;
                 at_expected(&row, options.expected_version)?;
@@ -386,7 +386,7 @@ impl MerchantScope {
             if let Some(first) = session.replay(&claim, &request).await? {
                 return Ok(first);
             }
-            settle!(None, {
+            settle!(session, None, {
                 let mut set = session.changes(loaded.owner(), moment, CommitClass::Configuration);
                 let path = MerchantPath::Pinned(loaded.row.tenant);
                 let default: Option<Stored<ProfileState>> = session.get(&Key::DefaultProfile(path)).await?;

@@ -57,7 +57,7 @@ impl OrganizationScope {
         Update::new(async move |options: UpdateOptions| {
             let session = &scope.session;
             let moment = session.begin(Operation::UpdateOrganization).await?;
-            settle!(options.expected_version, {
+            settle!(session, options.expected_version, {
                 let row = scope.load().await?;
                 at_expected(&row, options.expected_version)?;
                 let state = row.state.updated(update.clone())?;
@@ -84,7 +84,7 @@ impl OrganizationScope {
         Remove::new(async move |options: RemoveOptions| {
             let session = &scope.session;
             let moment = session.begin(Operation::RemoveOrganization).await?;
-            settle!(options.expected_version, {
+            settle!(session, options.expected_version, {
                 let row = scope.load().await?;
                 at_expected(&row, options.expected_version)?;
                 let mut set = session.changes(owner(&row), moment, CommitClass::Configuration);

@@ -45,7 +45,7 @@ pub(super) async fn create(
     new.check()?;
     let merchant = &merchant.pinned(loaded.row.tenant);
     let named = handle.is_some() || new.profile_id.is_some();
-    settle!(None, {
+    settle!(session, None, {
         let profile = profile::resolve(merchant, handle, new.profile_id.as_ref()).await?;
         let id = match &new.payment_id {
             Some(id) => id.clone(),

@@ -104,7 +104,7 @@ impl ProfileScope {
         Update::new(async move |options: UpdateOptions| {
             let session = &scope.merchant.session;
             let moment = session.begin(Operation::UpdateProfile).await?;
-            settle!(options.expected_version, {
+            settle!(session, options.expected_version, {
                 let row = scope.load().await?;
                 at_expected(&row, options.expected_version)?;
                 let loaded = scope.merchant.load_for(&row).await?;
@@ -135,7 +135,7 @@ impl ProfileScope {
         Remove::new(async move |options: RemoveOptions| {
             let session = &scope.merchant.session;
             let moment = session.begin(Operation::RemoveProfile).await?;
-            settle!(options.expected_version, {
+            settle!(session, options.expected_version, {
                 let row = scope.load().await?;
                 at_expected(&row, options.expected_version)?;
                 let loaded = scope.merchant.load_for(&row).await?;
