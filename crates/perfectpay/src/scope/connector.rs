@@ -101,7 +101,7 @@ async fn by_business(merchant: &MerchantScope, new: &NewConnector) -> Result<Sto
 }
 
 async fn view(session: &Session, row: Stored<ConnectorState>) -> Result<Connector, Error> {
-    let key = session.inner.vault.key_of(session.store(), row.tenant, &row.state.connector_account_details).await?;
+    let key = session.key_of(&row, &row.state.connector_account_details).await?;
     let id = row.id.to_string();
     let seals =
         Seals { key: &key, entropy: &*session.inner.entropy, tenant: row.tenant, kind: EntityKind::Connector, id: &id };
@@ -117,7 +117,7 @@ pub(super) async fn list(
     let rows = merchant.session.list(&query).await?.ok_or_else(|| merchant.absent())?;
     let mut items = Vec::with_capacity(rows.items.len());
     for row in rows.items {
-        items.push(view(&merchant.session, row).await?);
+        items.push(view(&merchant.session, row).await.map_err(|error| merchant.unless_there(error))?);
     }
     Ok(Page { items, next: rows.next })
 }
@@ -153,7 +153,7 @@ impl ConnectorScope {
         let session = &self.merchant.session;
         session.begin(Operation::RevealConnectorCredentials).await?;
         let row = self.load().await?;
-        let key = session.inner.vault.key_of(session.store(), row.tenant, &row.state.connector_account_details).await?;
+        let key = session.key_of(&row, &row.state.connector_account_details).await?;
         let id = row.id.to_string();
         let kind = EntityKind::Connector;
         row.state.reveal(&Seals { key: &key, entropy: &*session.inner.entropy, tenant: row.tenant, kind, id: &id })

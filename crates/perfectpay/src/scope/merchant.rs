@@ -98,7 +98,7 @@ pub(super) fn claimed(loaded: &Loaded, operation: Operation, options: CreateOpti
 pub(super) async fn view(session: &Session, row: Stored<MerchantState>) -> Result<Merchant, Error> {
     let default: Option<Stored<ProfileState>> =
         session.get(&Key::DefaultProfile(MerchantPath::Pinned(row.tenant))).await?;
-    let key = session.inner.vault.key_of(session.store(), row.tenant, &row.state.payment_response_hash_key).await?;
+    let key = session.key_of(&row, &row.state.payment_response_hash_key).await?;
     let id = row.id.to_string();
     let seals =
         Seals { key: &key, entropy: &*session.inner.entropy, tenant: row.tenant, kind: EntityKind::Merchant, id: &id };
@@ -210,7 +210,8 @@ impl MerchantScope {
 
     pub(super) async fn load(&self) -> Result<Loaded, Error> {
         let row: Stored<MerchantState> = self.session.require(&Key::Merchant(self.path.clone()), &self.name).await?;
-        let key = self.session.inner.vault.data_key(self.session.store(), row.tenant, &row.state.data_key).await?;
+        let key = self.session.inner.vault.data_key(self.session.store(), row.tenant, &row.state.data_key).await;
+        let key = key.map_err(|error| self.unless_there(error))?;
         Ok(Loaded { row, key })
     }
 
@@ -226,6 +227,14 @@ impl MerchantScope {
     /// The same handle on this account and no later owner of its id, for what a command reads after the account itself.
     pub(super) fn pinned(&self, tenant: Incarnation) -> Self {
         Self { path: MerchantPath::Pinned(tenant), ..self.clone() }
+    }
+
+    /// The error of whoever needs the account's data key: where there is none, the account went meanwhile.
+    pub(super) fn unless_there(&self, error: Error) -> Error {
+        match error {
+            Error::NotFound(_) => self.absent(),
+            other => other,
+        }
     }
 
     /// The error of an account that is not there.

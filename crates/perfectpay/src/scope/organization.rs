@@ -128,7 +128,12 @@ impl OrganizationScope {
         let rows = rows.ok_or_else(|| Error::not_found(EntityKind::Organization, &self.name))?;
         let mut items = Vec::with_capacity(rows.items.len());
         for row in rows.items {
-            items.push(merchant::view(&self.session, row).await?);
+            match merchant::view(&self.session, row).await {
+                Ok(merchant) => items.push(merchant),
+                // It was removed while the page was put together.
+                Err(Error::NotFound(_)) => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(Page { items, next: rows.next })
     }

@@ -101,7 +101,7 @@ fn merchant_name(session: &Session, loaded: &super::merchant::Loaded) -> Result<
 
 async fn view(merchant: &MerchantScope, row: Stored<PaymentState>) -> Result<Payment, Error> {
     let session = &merchant.session;
-    let key = session.inner.vault.key_of(session.store(), row.tenant, &row.state.client_secret).await?;
+    let key = session.key_of(&row, &row.state.client_secret).await?;
     let id = row.id.to_string();
     let seals =
         Seals { key: &key, entropy: &*session.inner.entropy, tenant: row.tenant, kind: EntityKind::Payment, id: &id };
@@ -113,7 +113,7 @@ pub(super) async fn list(merchant: &MerchantScope, page: PageRequest) -> Result<
     let rows = merchant.session.list(&query).await?.ok_or_else(|| merchant.absent())?;
     let mut items = Vec::with_capacity(rows.items.len());
     for row in rows.items {
-        items.push(view(merchant, row).await?);
+        items.push(view(merchant, row).await.map_err(|error| merchant.unless_there(error))?);
     }
     Ok(Page { items, next: rows.next })
 }

@@ -42,7 +42,7 @@ pub(super) fn draft(
 
 async fn view(merchant: &MerchantScope, row: Stored<ProfileState>) -> Result<Profile, Error> {
     let session = &merchant.session;
-    let key = session.inner.vault.key_of(session.store(), row.tenant, &row.state.payment_response_hash_key).await?;
+    let key = session.key_of(&row, &row.state.payment_response_hash_key).await?;
     let id = row.id.to_string();
     let seals =
         Seals { key: &key, entropy: &*session.inner.entropy, tenant: row.tenant, kind: EntityKind::Profile, id: &id };
@@ -54,7 +54,7 @@ pub(super) async fn list(merchant: &MerchantScope, page: PageRequest) -> Result<
     let rows = merchant.session.list(&query).await?.ok_or_else(|| merchant.absent())?;
     let mut items = Vec::with_capacity(rows.items.len());
     for row in rows.items {
-        items.push(view(merchant, row).await?);
+        items.push(view(merchant, row).await.map_err(|error| merchant.unless_there(error))?);
     }
     Ok(Page { items, next: rows.next })
 }
@@ -88,7 +88,7 @@ impl ProfileScope {
         let session = &self.merchant.session;
         session.begin(Operation::RevealWebhookSecrets).await?;
         let row = self.load().await?;
-        let key = session.inner.vault.key_of(session.store(), row.tenant, &row.state.payment_response_hash_key).await?;
+        let key = session.key_of(&row, &row.state.payment_response_hash_key).await?;
         let id = row.id.to_string();
         let kind = EntityKind::Profile;
         row.state.reveal(&Seals { key: &key, entropy: &*session.inner.entropy, tenant: row.tenant, kind, id: &id })

@@ -17,6 +17,7 @@ use crate::connector::Catalogue;
 use crate::error::{EntityKind, Error};
 use crate::id::Incarnation;
 use crate::page::{Cursor, Page};
+use crate::seal::{Sealed, SealingKey};
 use crate::secret::Request;
 use crate::store::{
     Actor, ChangeSet, CommitClass, Committed, IdempotencyClaim, IdempotencyKey, Key, Owner, Query, Receipt, Record,
@@ -143,6 +144,16 @@ impl Session {
         Stored<S>: TryFrom<Record, Error = Error>,
     {
         self.get(key).await?.ok_or_else(|| Error::not_found(S::KIND, id))
+    }
+
+    /// The data key that sealed a field of an object. Where there is none the account was removed meanwhile, and the
+    /// object with it; that there is such a thing as a data key is nobody's to know.
+    pub(super) async fn key_of<S: State>(&self, row: &Stored<S>, sealed: &Sealed) -> Result<Arc<SealingKey>, Error> {
+        let key = self.inner.vault.key_of(self.store(), row.tenant, sealed).await;
+        key.map_err(|error| match error {
+            Error::NotFound(_) => Error::NotFound(row.entity().named()),
+            other => other,
+        })
     }
 
     /// One page, or `None` where the path leads to no parent.
