@@ -168,6 +168,9 @@ fn rows(operation: Operation) -> Vec<Row> {
         Operation::RemoveProfile => {
             vec![Within(What::Profile, |scope, id| tried(scope.profile(&id.parse().unwrap()).remove().cascade()))]
         }
+        Operation::RevealWebhookSecrets => vec![Within(What::Profile, |scope, id| {
+            seen(wait(scope.profile(&id.parse().unwrap()).reveal_webhook_secrets()).map(|_| "revealed"))
+        })],
         Operation::CreateConnector => vec![
             Merchant(|scope| tried(scope.create_connector(new_connector("new", None)))),
             Within(What::Profile, |scope, id| tried(scope.create_connector(new_connector("new", Some(id))))),
