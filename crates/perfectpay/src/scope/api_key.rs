@@ -87,7 +87,7 @@ impl ApiKeyScope {
         Update::new(async move |options: UpdateOptions| {
             let session = &scope.merchant.session;
             let moment = session.begin(Operation::UpdateApiKey).await?;
-            settle!(options.expected_version, {
+            settle!(session, options.expected_version, {
                 let row = scope.living(options.expected_version).await?;
                 let state = row.state.updated(update.clone())?;
                 if state == row.state {
@@ -110,7 +110,7 @@ impl ApiKeyScope {
         Remove::new(async move |options: RemoveOptions| {
             let session = &scope.merchant.session;
             let moment = session.begin(Operation::RevokeApiKey).await?;
-            settle!(options.expected_version, {
+            settle!(session, options.expected_version, {
                 let row = scope.living(options.expected_version).await?;
                 let next = row.next(moment, row.state.revoked(moment));
                 scope.commit(&next, moment).await?;
@@ -131,7 +131,7 @@ impl ApiKeyScope {
     }
 
     async fn commit(&self, next: &Stored<ApiKeyState>, moment: crate::time::Timestamp) -> Result<(), Error> {
-        let loaded = self.merchant.load().await?;
+        let loaded = self.merchant.load_for(next).await?;
         let session = &self.merchant.session;
         let mut set = session.changes(loaded.owner(), moment, CommitClass::Configuration);
         set.update(next.clone());

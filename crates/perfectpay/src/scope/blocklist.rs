@@ -68,11 +68,11 @@ impl BlocklistScope {
             let session = &merchant.session;
             let moment = session.begin(Operation::RemoveBlockRule).await?;
             let id = request.id()?;
-            settle!(options.expected_version, {
+            settle!(session, options.expected_version, {
                 let key = Key::BlockRule(merchant.path.clone(), id.clone());
                 let row: Stored<BlockRuleState> = session.require(&key, &id).await?;
                 at_expected(&row, options.expected_version)?;
-                let loaded = merchant.load().await?;
+                let loaded = merchant.load_for(&row).await?;
                 let mut set = session.changes(loaded.owner(), moment, CommitClass::Configuration);
                 set.remove(row.entity(), row.version, false);
                 session.commit(set).await?;
@@ -105,7 +105,7 @@ impl BlocklistScope {
     pub async fn toggle(&self, status: Option<bool>) -> Result<BlocklistGuard, Error> {
         let session = &self.merchant.session;
         let moment = session.begin(Operation::ToggleBlocklist).await?;
-        settle!(None, {
+        settle!(session, None, {
             let loaded = self.merchant.load().await?;
             let on = status.unwrap_or(!loaded.row.state.blocklist_guard);
             if on != loaded.row.state.blocklist_guard {

@@ -48,7 +48,9 @@ pub(super) async fn create(
         return Ok(first);
     }
     check_business(&new, &loaded.row.state)?;
-    settle!(None, {
+    let merchant = &merchant.pinned(loaded.row.tenant);
+    let named = handle.is_some() || new.profile_id.is_some();
+    settle!(session, None, {
         let profile = match handle.or(new.profile_id.as_ref()) {
             Some(_) => profile::resolve(merchant, handle, new.profile_id.as_ref()).await?,
             None => by_business(merchant, &new).await?,
@@ -64,7 +66,8 @@ pub(super) async fn create(
         set.expect(profile.entity(), profile.version);
         set.create(row.clone());
         let answer = Connector::view(row, &seals)?;
-        session.commit_claimed(set, &claim, &request, answer).await
+        let done = session.commit_claimed(set, &claim, &request, answer).await;
+        done.map_err(|error| if named { error } else { loaded.unless_default(error) })
     })
 }
 
@@ -98,7 +101,7 @@ async fn by_business(merchant: &MerchantScope, new: &NewConnector) -> Result<Sto
 }
 
 async fn view(session: &Session, row: Stored<ConnectorState>) -> Result<Connector, Error> {
-    let key = session.inner.vault.key_of(session.store(), row.tenant, &row.state.connector_account_details).await?;
+    let key = session.key_of(&row, &row.state.connector_account_details).await?;
     let id = row.id.to_string();
     let seals =
         Seals { key: &key, entropy: &*session.inner.entropy, tenant: row.tenant, kind: EntityKind::Connector, id: &id };
@@ -114,7 +117,7 @@ pub(super) async fn list(
     let rows = merchant.session.list(&query).await?.ok_or_else(|| merchant.absent())?;
     let mut items = Vec::with_capacity(rows.items.len());
     for row in rows.items {
-        items.push(view(&merchant.session, row).await?);
+        items.push(view(&merchant.session, row).await.map_err(|error| merchant.unless_there(error))?);
     }
     Ok(Page { items, next: rows.next })
 }
@@ -150,7 +153,7 @@ impl ConnectorScope {
         let session = &self.merchant.session;
         session.begin(Operation::RevealConnectorCredentials).await?;
         let row = self.load().await?;
-        let key = session.inner.vault.key_of(session.store(), row.tenant, &row.state.connector_account_details).await?;
+        let key = session.key_of(&row, &row.state.connector_account_details).await?;
         let id = row.id.to_string();
         let kind = EntityKind::Connector;
         row.state.reveal(&Seals { key: &key, entropy: &*session.inner.entropy, tenant: row.tenant, kind, id: &id })
@@ -167,10 +170,10 @@ impl ConnectorScope {
         Update::new(async move |options: UpdateOptions| {
             let session = &scope.merchant.session;
             let moment = session.begin(Operation::UpdateConnector).await?;
-            settle!(options.expected_version, {
+            settle!(session, options.expected_version, {
                 let row = scope.load().await?;
                 at_expected(&row, options.expected_version)?;
-                let loaded = scope.merchant.load().await?;
+                let loaded = scope.merchant.load_for(&row).await?;
                 let id = row.id.to_string();
                 let seals = loaded.seals(session, EntityKind::Connector, &id);
                 let state = row.state.updated(update.clone(), &admission(session), &seals)?;
@@ -196,10 +199,10 @@ impl ConnectorScope {
         Remove::new(async move |options: RemoveOptions| {
             let session = &scope.merchant.session;
             let moment = session.begin(Operation::RemoveConnector).await?;
-            settle!(options.expected_version, {
+            settle!(session, options.expected_version, {
                 let row = scope.load().await?;
                 at_expected(&row, options.expected_version)?;
-                let loaded = scope.merchant.load().await?;
+                let loaded = scope.merchant.load_for(&row).await?;
                 let mut set = session.changes(loaded.owner(), moment, CommitClass::Configuration);
                 set.remove(row.entity(), row.version, false);
                 session.commit(set).await?;

@@ -29,7 +29,7 @@ use crate::profile::{Inherited, NewProfile, Profile, ProfileState};
 use crate::seal::{SealingKey, Seals};
 use crate::store::{
     ChangeSet, Collection, CommitClass, Key, LogEntry, LogPosition, LogQuery, LogScope, MerchantPath, OrganizationPath,
-    Owner, Query, Stored, TenantRef,
+    Owner, Query, State, Stored, TenantRef,
 };
 use crate::text::Name;
 use crate::time::Timestamp;
@@ -54,6 +54,28 @@ impl Loaded {
         owner(&self.row)
     }
 
+    /// The error of an update of the account: what it stood on besides, its profiles and its parent account, moved while
+    /// it was decided. Which version of them was read is nothing that the caller expected.
+    fn unless_own(&self, error: Error) -> Error {
+        let own = self.row.entity().named();
+        match error {
+            Error::Stale { entity, .. } | Error::NotFound(entity) if entity != own => Error::Moved { entity: own },
+            Error::Duplicate { kind: EntityKind::Profile, field: "profile_name" } => Error::Moved { entity: own },
+            other => other,
+        }
+    }
+
+    /// The error of a command that stood on the default profile without its caller's naming it: that one went meanwhile,
+    /// and another may be the default by now.
+    pub(super) fn unless_default(&self, error: Error) -> Error {
+        match error {
+            Error::NotFound(Entity { kind: EntityKind::Profile, .. }) => {
+                Error::Moved { entity: self.row.entity().named() }
+            }
+            other => other,
+        }
+    }
+
     /// The seals of one of the merchant's objects.
     pub(super) fn seals<'a>(&'a self, session: &'a Session, kind: EntityKind, id: &'a str) -> Seals<'a> {
         Seals { key: &self.key, entropy: &*session.inner.entropy, tenant: self.row.tenant, kind, id }
@@ -76,7 +98,7 @@ pub(super) fn claimed(loaded: &Loaded, operation: Operation, options: CreateOpti
 pub(super) async fn view(session: &Session, row: Stored<MerchantState>) -> Result<Merchant, Error> {
     let default: Option<Stored<ProfileState>> =
         session.get(&Key::DefaultProfile(MerchantPath::Pinned(row.tenant))).await?;
-    let key = session.inner.vault.key_of(session.store(), row.tenant, &row.state.payment_response_hash_key).await?;
+    let key = session.key_of(&row, &row.state.payment_response_hash_key).await?;
     let id = row.id.to_string();
     let seals =
         Seals { key: &key, entropy: &*session.inner.entropy, tenant: row.tenant, kind: EntityKind::Merchant, id: &id };
@@ -102,7 +124,7 @@ pub(super) async fn create(
     if let Some(first) = session.replay(&claimed, &request).await? {
         return Ok(first);
     }
-    settle!(None, {
+    settle!(session, None, {
         let mut set = session.changes(Owner::default(), moment, CommitClass::Configuration);
         expect_parent(session, &mut set, &organization, new.parent_merchant_id.as_ref(), &new.merchant_id).await?;
         let answer = onboard(session, &organization, new.clone(), &mut set)?;
@@ -188,8 +210,31 @@ impl MerchantScope {
 
     pub(super) async fn load(&self) -> Result<Loaded, Error> {
         let row: Stored<MerchantState> = self.session.require(&Key::Merchant(self.path.clone()), &self.name).await?;
-        let key = self.session.inner.vault.data_key(self.session.store(), row.tenant, &row.state.data_key).await?;
+        let key = self.session.inner.vault.data_key(self.session.store(), row.tenant, &row.state.data_key).await;
+        let key = key.map_err(|error| self.unless_there(error))?;
         Ok(Loaded { row, key })
+    }
+
+    /// The account that an object was read from. Its id may have another owner by now: then the object is gone.
+    pub(super) async fn load_for<S: State>(&self, row: &Stored<S>) -> Result<Loaded, Error> {
+        let found = self.pinned(row.tenant).load().await;
+        found.map_err(|error| match error {
+            Error::NotFound(_) => Error::NotFound(row.entity().named()),
+            other => other,
+        })
+    }
+
+    /// The same handle on this account and no later owner of its id, for what a command reads after the account itself.
+    pub(super) fn pinned(&self, tenant: Incarnation) -> Self {
+        Self { path: MerchantPath::Pinned(tenant), ..self.clone() }
+    }
+
+    /// The error of whoever needs the account's data key: where there is none, the account went meanwhile.
+    pub(super) fn unless_there(&self, error: Error) -> Error {
+        match error {
+            Error::NotFound(_) => self.absent(),
+            other => other,
+        }
     }
 
     /// The error of an account that is not there.
@@ -240,7 +285,7 @@ impl MerchantScope {
         Update::new(async move |options: UpdateOptions| {
             let session = &scope.session;
             let moment = session.begin(Operation::UpdateMerchant).await?;
-            settle!(options.expected_version, { scope.updated(update.clone(), options, moment).await })
+            settle!(session, options.expected_version, { scope.updated(update.clone(), options, moment).await })
         })
     }
 
@@ -290,6 +335,10 @@ impl MerchantScope {
         }
         let next = row.next(moment, state);
         set.update(next.clone());
+        if let Some(default) = default.filter(|_| !added.is_empty() && profiles.is_empty()) {
+            // Should it go meanwhile, a new profile is the one that is left.
+            set.expect(default.entity(), default.version);
+        }
         for profile in profiles {
             set.update(profile);
         }
@@ -302,7 +351,7 @@ impl MerchantScope {
             answer.get_or_insert(draft.id.clone());
             set.create(draft);
         }
-        session.commit(set).await?;
+        session.commit(set).await.map_err(|error| loaded.unless_own(error))?;
         Merchant::view(next, answer, &seals)
     }
 
@@ -318,7 +367,7 @@ impl MerchantScope {
         Remove::new(async move |options: RemoveOptions| {
             let session = &scope.session;
             let moment = session.begin(Operation::RemoveMerchant).await?;
-            settle!(options.expected_version, {
+            settle!(session, options.expected_version, {
                 let row: Stored<MerchantState> =
                     session.require(&Key::Merchant(scope.path.clone()), &scope.name).await?;
                 at_expected(&row, options.expected_version)?;
@@ -346,7 +395,7 @@ impl MerchantScope {
             if let Some(first) = session.replay(&claim, &request).await? {
                 return Ok(first);
             }
-            settle!(None, {
+            settle!(session, None, {
                 let mut set = session.changes(loaded.owner(), moment, CommitClass::Configuration);
                 let path = MerchantPath::Pinned(loaded.row.tenant);
                 let default: Option<Stored<ProfileState>> = session.get(&Key::DefaultProfile(path)).await?;
@@ -360,13 +409,7 @@ impl MerchantScope {
                 let seals = loaded.seals(session, EntityKind::Profile, &id);
                 let answer = Profile::view(row.clone(), loaded.row.id.clone(), &seals)?;
                 let done = session.commit_claimed(set, &claim, &request, answer).await;
-                match done {
-                    // The account itself is gone, not the default profile that the decision stood on.
-                    Err(Error::NotFound(Entity { kind: EntityKind::Profile, .. })) => {
-                        Err(Error::Moved { entity: loaded.row.entity().named() })
-                    }
-                    other => other,
-                }
+                done.map_err(|error| loaded.unless_default(error))
             })
         })
     }

@@ -57,7 +57,7 @@ impl OrganizationScope {
         Update::new(async move |options: UpdateOptions| {
             let session = &scope.session;
             let moment = session.begin(Operation::UpdateOrganization).await?;
-            settle!(options.expected_version, {
+            settle!(session, options.expected_version, {
                 let row = scope.load().await?;
                 at_expected(&row, options.expected_version)?;
                 let state = row.state.updated(update.clone())?;
@@ -84,7 +84,7 @@ impl OrganizationScope {
         Remove::new(async move |options: RemoveOptions| {
             let session = &scope.session;
             let moment = session.begin(Operation::RemoveOrganization).await?;
-            settle!(options.expected_version, {
+            settle!(session, options.expected_version, {
                 let row = scope.load().await?;
                 at_expected(&row, options.expected_version)?;
                 let mut set = session.changes(owner(&row), moment, CommitClass::Configuration);
@@ -128,7 +128,12 @@ impl OrganizationScope {
         let rows = rows.ok_or_else(|| Error::not_found(EntityKind::Organization, &self.name))?;
         let mut items = Vec::with_capacity(rows.items.len());
         for row in rows.items {
-            items.push(merchant::view(&self.session, row).await?);
+            match merchant::view(&self.session, row).await {
+                Ok(merchant) => items.push(merchant),
+                // It was removed while the page was put together.
+                Err(Error::NotFound(_)) => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(Page { items, next: rows.next })
     }

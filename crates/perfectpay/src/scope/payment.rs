@@ -43,7 +43,9 @@ pub(super) async fn create(
         return Ok(first);
     }
     new.check()?;
-    settle!(None, {
+    let merchant = &merchant.pinned(loaded.row.tenant);
+    let named = handle.is_some() || new.profile_id.is_some();
+    settle!(session, None, {
         let profile = profile::resolve(merchant, handle, new.profile_id.as_ref()).await?;
         let id = match &new.payment_id {
             Some(id) => id.clone(),
@@ -85,7 +87,8 @@ pub(super) async fn create(
             set.create(Stored::new(loaded.row.tenant, id, moment, link.state));
         }
         let answer = Payment::view(row, loaded.row.id.clone(), &seals)?;
-        session.commit_claimed(set, &claim, &request, answer).await
+        let done = session.commit_claimed(set, &claim, &request, answer).await;
+        done.map_err(|error| if named { error } else { loaded.unless_default(error) })
     })
 }
 
@@ -98,7 +101,7 @@ fn merchant_name(session: &Session, loaded: &super::merchant::Loaded) -> Result<
 
 async fn view(merchant: &MerchantScope, row: Stored<PaymentState>) -> Result<Payment, Error> {
     let session = &merchant.session;
-    let key = session.inner.vault.key_of(session.store(), row.tenant, &row.state.client_secret).await?;
+    let key = session.key_of(&row, &row.state.client_secret).await?;
     let id = row.id.to_string();
     let seals =
         Seals { key: &key, entropy: &*session.inner.entropy, tenant: row.tenant, kind: EntityKind::Payment, id: &id };
@@ -110,7 +113,7 @@ pub(super) async fn list(merchant: &MerchantScope, page: PageRequest) -> Result<
     let rows = merchant.session.list(&query).await?.ok_or_else(|| merchant.absent())?;
     let mut items = Vec::with_capacity(rows.items.len());
     for row in rows.items {
-        items.push(view(merchant, row).await?);
+        items.push(view(merchant, row).await.map_err(|error| merchant.unless_there(error))?);
     }
     Ok(Page { items, next: rows.next })
 }

@@ -14,7 +14,7 @@ use crate::page::{Page, PageRequest};
 use crate::payment::{NewPayment, Payment};
 use crate::profile::{NewProfile, Profile, ProfileState, ProfileUpdate, WebhookSecrets};
 use crate::seal::Seals;
-use crate::store::{Collection, CommitClass, Expectation, Key, Query, Stored};
+use crate::store::{Collection, CommitClass, Expectation, Key, MerchantPath, Query, Stored};
 use crate::time::Timestamp;
 
 /// One business profile and what is below it.
@@ -42,7 +42,7 @@ pub(super) fn draft(
 
 async fn view(merchant: &MerchantScope, row: Stored<ProfileState>) -> Result<Profile, Error> {
     let session = &merchant.session;
-    let key = session.inner.vault.key_of(session.store(), row.tenant, &row.state.payment_response_hash_key).await?;
+    let key = session.key_of(&row, &row.state.payment_response_hash_key).await?;
     let id = row.id.to_string();
     let seals =
         Seals { key: &key, entropy: &*session.inner.entropy, tenant: row.tenant, kind: EntityKind::Profile, id: &id };
@@ -54,7 +54,7 @@ pub(super) async fn list(merchant: &MerchantScope, page: PageRequest) -> Result<
     let rows = merchant.session.list(&query).await?.ok_or_else(|| merchant.absent())?;
     let mut items = Vec::with_capacity(rows.items.len());
     for row in rows.items {
-        items.push(view(merchant, row).await?);
+        items.push(view(merchant, row).await.map_err(|error| merchant.unless_there(error))?);
     }
     Ok(Page { items, next: rows.next })
 }
@@ -88,7 +88,7 @@ impl ProfileScope {
         let session = &self.merchant.session;
         session.begin(Operation::RevealWebhookSecrets).await?;
         let row = self.load().await?;
-        let key = session.inner.vault.key_of(session.store(), row.tenant, &row.state.payment_response_hash_key).await?;
+        let key = session.key_of(&row, &row.state.payment_response_hash_key).await?;
         let id = row.id.to_string();
         let kind = EntityKind::Profile;
         row.state.reveal(&Seals { key: &key, entropy: &*session.inner.entropy, tenant: row.tenant, kind, id: &id })
@@ -104,10 +104,10 @@ impl ProfileScope {
         Update::new(async move |options: UpdateOptions| {
             let session = &scope.merchant.session;
             let moment = session.begin(Operation::UpdateProfile).await?;
-            settle!(options.expected_version, {
+            settle!(session, options.expected_version, {
                 let row = scope.load().await?;
                 at_expected(&row, options.expected_version)?;
-                let loaded = scope.merchant.load().await?;
+                let loaded = scope.merchant.load_for(&row).await?;
                 let id = row.id.to_string();
                 let seals = loaded.seals(session, EntityKind::Profile, &id);
                 let state = row.state.updated(update.clone(), &loaded.row.state, &seals)?;
@@ -135,10 +135,10 @@ impl ProfileScope {
         Remove::new(async move |options: RemoveOptions| {
             let session = &scope.merchant.session;
             let moment = session.begin(Operation::RemoveProfile).await?;
-            settle!(options.expected_version, {
+            settle!(session, options.expected_version, {
                 let row = scope.load().await?;
                 at_expected(&row, options.expected_version)?;
-                let loaded = scope.merchant.load().await?;
+                let loaded = scope.merchant.load_for(&row).await?;
                 let mut set = session.changes(loaded.owner(), moment, CommitClass::Configuration);
                 if row.state.is_default {
                     scope.refuse_while_others(&row).await?;
@@ -154,7 +154,7 @@ impl ProfileScope {
 
     async fn refuse_while_others(&self, row: &Stored<ProfileState>) -> Result<(), Error> {
         let two = PageRequest::of(2)?;
-        let query = Query::Within(self.merchant.path.clone(), Collection::Profiles, two);
+        let query = Query::Within(MerchantPath::Pinned(row.tenant), Collection::Profiles, two);
         let profiles = self.merchant.session.list::<ProfileState>(&query).await?;
         if profiles.is_some_and(|page| page.items.len() > 1) {
             return Err(Error::Refused {
@@ -229,7 +229,10 @@ pub(super) async fn resolve(
     if let Some(id) = handle.or(body) {
         return merchant.session.require(&Key::Profile(path, id.clone()), id).await;
     }
-    let default = merchant.session.get(&Key::DefaultProfile(path)).await?;
-    let missing = || Fault::new("profile.no_default", "is required: the account has no profile").at("profile_id");
-    Ok(default.ok_or_else(missing)?)
+    if let Some(default) = merchant.session.get(&Key::DefaultProfile(path)).await? {
+        return Ok(default);
+    }
+    // Without an account there is no default profile either.
+    merchant.load().await?;
+    Err(Fault::new("profile.no_default", "is required: the account has no profile").at("profile_id").into())
 }

@@ -8,7 +8,7 @@ use super::command::Create;
 use super::merchant::MerchantScope;
 use super::operation::Operation;
 use super::organization::OrganizationScope;
-use super::session::{Claimed, Inner, Session, canonical};
+use super::session::{Claimed, Inner, Lanes, Session, canonical};
 use super::vault::Vault;
 use crate::api_key::Environment;
 use crate::connector::Catalogue;
@@ -134,6 +134,7 @@ impl PerfectPay {
             clock: settings.clock,
             entropy: settings.entropy,
             newest: AtomicI64::new(head.at.unix_millis()),
+            lanes: Lanes::default(),
         };
         Ok(Self { session: Session::host(Arc::new(inner)) })
     }

@@ -1,6 +1,7 @@
 //! What every handle does alike: check who asks, read the clock, load, commit once, answer again.
 
 use std::fmt;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -16,6 +17,7 @@ use crate::connector::Catalogue;
 use crate::error::{EntityKind, Error};
 use crate::id::Incarnation;
 use crate::page::{Cursor, Page};
+use crate::seal::{Sealed, SealingKey};
 use crate::secret::Request;
 use crate::store::{
     Actor, ChangeSet, CommitClass, Committed, IdempotencyClaim, IdempotencyKey, Key, Owner, Query, Receipt, Record,
@@ -39,6 +41,28 @@ pub(super) struct Inner {
     pub(super) entropy: Arc<dyn Entropy>,
     /// The newest moment seen in the log, in Unix milliseconds.
     pub(super) newest: AtomicI64,
+    /// Where commands that met another one wait for each other.
+    pub(super) lanes: Lanes,
+}
+
+/// Commands of this process that are decided again about one object go one after the other: each would otherwise be the
+/// cause that the others fail once more, and under enough of them one would never come through.
+#[derive(Debug, Default)]
+pub(super) struct Lanes([async_lock::Mutex<()>; 16]);
+
+impl Lanes {
+    /// Waits until no other command is being decided again about the object that the error names.
+    pub(super) async fn enter<T>(&self, done: &Result<T, Error>) -> Option<async_lock::MutexGuard<'_, ()>> {
+        let id = match done {
+            Err(Error::Stale { entity, .. } | Error::Moved { entity }) => entity.id.as_str(),
+            _ => "",
+        };
+        let mut hasher = DefaultHasher::new();
+        id.hash(&mut hasher);
+        let lanes = u64::try_from(self.0.len()).unwrap_or(1);
+        let lane = self.0.get(usize::try_from(hasher.finish() % lanes).unwrap_or_default())?;
+        Some(lane.lock().await)
+    }
 }
 
 /// Who works, on what: the part that every handle carries.
@@ -120,6 +144,16 @@ impl Session {
         Stored<S>: TryFrom<Record, Error = Error>,
     {
         self.get(key).await?.ok_or_else(|| Error::not_found(S::KIND, id))
+    }
+
+    /// The data key that sealed a field of an object. Where there is none the account was removed meanwhile, and the
+    /// object with it; that there is such a thing as a data key is nobody's to know.
+    pub(super) async fn key_of<S: State>(&self, row: &Stored<S>, sealed: &Sealed) -> Result<Arc<SealingKey>, Error> {
+        let key = self.inner.vault.key_of(self.store(), row.tenant, sealed).await;
+        key.map_err(|error| match error {
+            Error::NotFound(_) => Error::NotFound(row.entity().named()),
+            other => other,
+        })
     }
 
     /// One page, or `None` where the path leads to no parent.
@@ -229,12 +263,16 @@ pub(super) fn canonical(request: &impl Request) -> Result<Zeroizing<Vec<u8>>, Er
 /// Decides and commits again while others come between. `$pinned` is the version that the caller expects, if any: should
 /// it be gone, the caller is told instead. A macro, since the future of an async closure cannot be promised to be `Send`.
 macro_rules! settle {
-    ($pinned:expr, $attempt:block) => {{
+    ($session:expr, $pinned:expr, $attempt:block) => {{
         let mut turns = $crate::scope::session::Turns::new($pinned);
+        let mut lane = None;
         loop {
             let done: Result<_, $crate::error::Error> = async { $attempt }.await;
             if turns.are_over(&done) {
                 break done;
+            }
+            if lane.is_none() {
+                lane = $session.inner.lanes.enter(&done).await;
             }
         }
     }};

@@ -1,0 +1,812 @@
+//! Every operation against every place that its object may be in: one's own, a sibling profile, a sibling merchant
+//! account, another organization, nowhere. One's own works and touches nobody else; what is foreign is answered exactly
+//! as what is not there, and nothing anywhere changes.
+//!
+//! The tenants have everything in common that can be: names, labels, BINs, payment ids, idempotency keys.
+
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test says that it cannot go on by panicking"
+)]
+
+#[path = "machine/host.rs"]
+mod host;
+
+use std::collections::BTreeMap;
+use std::future::IntoFuture;
+use std::sync::Arc;
+
+use futures_lite::future::block_on;
+use host::{Engine, SetClock, backends, open};
+use perfectpay::store::LogPosition;
+use perfectpay::{
+    BlockRequest, Caller, ConnectorUpdate, Entity, EntityKind, Error, MerchantScope, NewApiKey, NewConnector,
+    NewMerchant, NewOrganization, NewPayment, NewProfile, Operation, OrganizationScope, PageRequest, PerfectPay,
+    ProfileScope, json,
+};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use strum::VariantArray as _;
+
+/// What came of an operation: its JSON, or the error as `Debug`, code and text.
+type Seen = Result<String, [String; 3]>;
+
+fn wait<F: IntoFuture>(future: F) -> F::Output {
+    block_on(future.into_future())
+}
+
+fn seen<T: Serialize>(answer: Result<T, Error>) -> Seen {
+    match answer {
+        Ok(answer) => Ok(serde_json::to_string(&answer).expect("an answer is JSON")),
+        Err(error) => Err([format!("{error:?}"), error.code().to_owned(), error.to_string()]),
+    }
+}
+
+/// Carries an operation out and looks at what came of it.
+fn tried<T: Serialize, F: IntoFuture<Output = Result<T, Error>>>(operation: F) -> Seen {
+    seen(wait(operation))
+}
+
+fn body<T: DeserializeOwned>(body: Value) -> T {
+    json::from_value(body).expect("a body")
+}
+
+fn new_connector(label: &str, profile: Option<&str>) -> NewConnector {
+    body(json!({
+        "connector_type": "payment_processor",
+        "connector_name": "stripe",
+        "connector_label": label,
+        "profile_id": profile,
+        "connector_account_details": { "auth_type": "HeaderKey", "api_key": "sk_test_123" },
+    }))
+}
+
+fn new_payment(id: &str, profile: Option<&str>) -> NewPayment {
+    body(json!({
+        "amount": 1_000, "currency": "EUR", "payment_id": id, "profile_id": profile, "payment_link": true,
+        "return_url": "https://shop.example/done",
+    }))
+}
+
+fn new_key() -> NewApiKey {
+    body(json!({ "name": "Key", "expiration": "never" }))
+}
+
+fn bin(value: &str) -> BlockRequest {
+    body(json!({ "type": "card_bin", "data": value }))
+}
+
+fn page() -> PageRequest {
+    PageRequest::of(100).expect("a limit")
+}
+
+/// Where the object of an operation is, seen from the profile "One" of the merchant account `a1` of organization A.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Own,
+    SiblingProfile,
+    SiblingMerchant,
+    OtherOrganization,
+    Absent,
+}
+
+const PLACES: [Place; 5] =
+    [Place::Own, Place::SiblingProfile, Place::SiblingMerchant, Place::OtherOrganization, Place::Absent];
+
+/// What an operation names by its id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum What {
+    Merchant,
+    Profile,
+    Connector,
+    ApiKey,
+    Entry,
+    Payment,
+    Link,
+}
+
+/// How an operation is tried. One operation may have several rows: one for each handle that has it, and one for each
+/// other object that its body names.
+enum Row {
+    /// Of the root handle: there is nothing foreign to it.
+    Platform(fn(&PerfectPay) -> Seen),
+    Organization(fn(&OrganizationScope) -> Seen),
+    /// Of an organization, naming another account of it.
+    Relative(fn(&OrganizationScope, &str) -> Seen),
+    Merchant(fn(&MerchantScope) -> Seen),
+    /// Of a merchant account, naming something in it.
+    Within(What, fn(&MerchantScope, &str) -> Seen),
+    /// Of a profile, naming something in it.
+    InProfile(What, fn(&ProfileScope, &str) -> Seen),
+}
+
+use Row::{InProfile, Merchant, Organization, Platform, Relative, Within};
+
+/// The rows of an operation. Without a `_` arm: a new operation does not compile until it is here.
+#[allow(clippy::too_many_lines, reason = "one arm for each operation")]
+fn rows(operation: Operation) -> Vec<Row> {
+    match operation {
+        Operation::CreateOrganization => {
+            vec![Platform(|pay| tried(pay.create_organization(body(json!({ "organization_name": "Group" })))))]
+        }
+        Operation::RetrieveOrganization => {
+            vec![Organization(|scope| tried(scope.retrieve())), Merchant(|scope| tried(scope.organization()))]
+        }
+        Operation::ListOrganizations => vec![Platform(|pay| tried(pay.organizations(page())))],
+        Operation::UpdateOrganization => {
+            vec![Organization(|scope| tried(scope.update(body(json!({ "organization_name": "Other" })))))]
+        }
+        Operation::RemoveOrganization => vec![Organization(|scope| tried(scope.remove().cascade()))],
+        Operation::CreateMerchant => vec![
+            Organization(|scope| tried(scope.create_merchant(body(json!({ "merchant_id": "new" }))))),
+            Relative(|scope, id| {
+                tried(scope.create_merchant(body(json!({ "merchant_id": "new", "parent_merchant_id": id }))))
+            }),
+        ],
+        Operation::RetrieveMerchant => vec![Merchant(|scope| tried(scope.retrieve()))],
+        Operation::ListMerchants => vec![Organization(|scope| tried(scope.merchants(page())))],
+        Operation::UpdateMerchant => vec![
+            Merchant(|scope| tried(scope.update(body(json!({ "merchant_name": "Other" }))))),
+            Within(What::Profile, |scope, id| tried(scope.update(body(json!({ "default_profile": id }))))),
+            Within(What::Merchant, |scope, id| tried(scope.update(body(json!({ "parent_merchant_id": id }))))),
+        ],
+        Operation::RemoveMerchant => vec![Merchant(|scope| tried(scope.remove().cascade()))],
+        Operation::CreateProfile => {
+            vec![Merchant(|scope| tried(scope.create_profile(body(json!({ "profile_name": "Three" })))))]
+        }
+        Operation::RetrieveProfile => {
+            vec![Within(What::Profile, |scope, id| tried(scope.profile(&id.parse().unwrap()).retrieve()))]
+        }
+        Operation::ListProfiles => vec![Merchant(|scope| tried(scope.profiles(page())))],
+        Operation::UpdateProfile => vec![Within(What::Profile, |scope, id| {
+            tried(scope.profile(&id.parse().unwrap()).update(body(json!({ "profile_name": "Three" }))))
+        })],
+        Operation::RemoveProfile => {
+            vec![Within(What::Profile, |scope, id| tried(scope.profile(&id.parse().unwrap()).remove().cascade()))]
+        }
+        Operation::RevealWebhookSecrets => vec![Within(What::Profile, |scope, id| {
+            seen(wait(scope.profile(&id.parse().unwrap()).reveal_webhook_secrets()).map(|_| "revealed"))
+        })],
+        Operation::CreateConnector => vec![
+            Merchant(|scope| tried(scope.create_connector(new_connector("new", None)))),
+            Within(What::Profile, |scope, id| tried(scope.create_connector(new_connector("new", Some(id))))),
+            Within(What::Profile, |scope, id| {
+                tried(scope.profile(&id.parse().unwrap()).create_connector(new_connector("new", None)))
+            }),
+        ],
+        Operation::RetrieveConnector => vec![
+            Within(What::Connector, |scope, id| tried(scope.connector(&id.parse().unwrap()).retrieve())),
+            InProfile(What::Connector, |scope, id| tried(scope.connector(&id.parse().unwrap()).retrieve())),
+        ],
+        Operation::ListConnectors => vec![
+            Merchant(|scope| tried(scope.connectors(page()))),
+            Within(What::Profile, |scope, id| tried(scope.profile(&id.parse().unwrap()).connectors(page()))),
+        ],
+        Operation::UpdateConnector => {
+            fn update() -> ConnectorUpdate {
+                body(json!({ "connector_type": "payment_processor", "disabled": true, "connector_label": "other" }))
+            }
+            vec![
+                Within(What::Connector, |scope, id| tried(scope.connector(&id.parse().unwrap()).update(update()))),
+                InProfile(What::Connector, |scope, id| tried(scope.connector(&id.parse().unwrap()).update(update()))),
+            ]
+        }
+        Operation::RemoveConnector => vec![
+            Within(What::Connector, |scope, id| tried(scope.connector(&id.parse().unwrap()).remove())),
+            InProfile(What::Connector, |scope, id| tried(scope.connector(&id.parse().unwrap()).remove())),
+        ],
+        Operation::RevealConnectorCredentials => vec![
+            Within(What::Connector, |scope, id| {
+                seen(wait(scope.connector(&id.parse().unwrap()).reveal_credentials()).map(|auth| auth.masked()))
+            }),
+            InProfile(What::Connector, |scope, id| {
+                seen(wait(scope.connector(&id.parse().unwrap()).reveal_credentials()).map(|auth| auth.masked()))
+            }),
+        ],
+        Operation::CreateApiKey => vec![Merchant(|scope| tried(scope.create_api_key(new_key())))],
+        Operation::RetrieveApiKey => {
+            vec![Within(What::ApiKey, |scope, id| tried(scope.api_key(&id.parse().unwrap()).retrieve()))]
+        }
+        Operation::ListApiKeys => vec![Merchant(|scope| tried(scope.api_keys(page())))],
+        Operation::UpdateApiKey => vec![Within(What::ApiKey, |scope, id| {
+            tried(scope.api_key(&id.parse().unwrap()).update(body(json!({ "name": "Other" }))))
+        })],
+        Operation::RevokeApiKey => {
+            vec![Within(What::ApiKey, |scope, id| tried(scope.api_key(&id.parse().unwrap()).revoke()))]
+        }
+        Operation::AddBlockRule => vec![Merchant(|scope| tried(scope.blocklist().add(bin("999999"))))],
+        Operation::ListBlockRules => vec![Merchant(|scope| tried(scope.blocklist().entries(None, page())))],
+        Operation::RemoveBlockRule => vec![
+            Merchant(|scope| tried(scope.blocklist().remove(bin("424242")))),
+            Within(What::Entry, |scope, value| tried(scope.blocklist().remove(bin(value)))),
+        ],
+        Operation::ToggleBlocklist => vec![Merchant(|scope| tried(scope.blocklist().toggle(None)))],
+        Operation::ScreenCard => vec![Merchant(screened)],
+        Operation::CreatePayment => vec![
+            Merchant(|scope| tried(scope.create_payment(new_payment("new", None)))),
+            Within(What::Profile, |scope, id| tried(scope.create_payment(new_payment("new", Some(id))))),
+            Within(What::Profile, |scope, id| {
+                tried(scope.profile(&id.parse().unwrap()).create_payment(new_payment("new", None)))
+            }),
+        ],
+        Operation::RetrievePayment => vec![
+            Within(What::Payment, |scope, id| tried(scope.payment(&id.parse().unwrap()).retrieve())),
+            InProfile(What::Payment, |scope, id| tried(scope.payment(&id.parse().unwrap()).retrieve())),
+        ],
+        Operation::ListPayments => vec![Merchant(|scope| tried(scope.payments(page())))],
+        Operation::RetrievePaymentLink => {
+            vec![Within(What::Link, |scope, id| tried(scope.payment_link(&id.parse().unwrap()).retrieve()))]
+        }
+        Operation::ListPaymentLinks => vec![Merchant(|scope| tried(scope.payment_links(page())))],
+        Operation::ReadLog => vec![
+            Platform(|pay| tried(pay.log(LogPosition::START, 1_000))),
+            Organization(|scope| tried(scope.log(LogPosition::START, 1_000))),
+            Merchant(|scope| tried(scope.log(LogPosition::START, 1_000))),
+            Within(What::Profile, |scope, id| {
+                tried(scope.log_of(Entity::new(EntityKind::Profile, id), LogPosition::START, 1_000))
+            }),
+            Within(What::Connector, |scope, id| {
+                tried(scope.log_of(Entity::new(EntityKind::Connector, id), LogPosition::START, 1_000))
+            }),
+            Within(What::Payment, |scope, id| {
+                tried(scope.log_of(Entity::new(EntityKind::Payment, id), LogPosition::START, 1_000))
+            }),
+        ],
+    }
+}
+
+fn screened(scope: &MerchantScope) -> Seen {
+    let card = "4242424242424242".parse().expect("a card");
+    seen(wait(scope.blocklist().screen(&card)).map(|screening| {
+        json!({
+            "guard": screening.guard,
+            "matched": screening.matched.map(|rule| rule.to_string()),
+            "fingerprint": screening.fingerprint,
+        })
+    }))
+}
+
+/// What a profile has, by id.
+#[derive(Debug, Clone)]
+struct Ids {
+    merchant: String,
+    profile: String,
+    connector: String,
+    api_key: String,
+    entry: String,
+    payment: String,
+    link: String,
+}
+
+impl Ids {
+    fn of(&self, what: What) -> &str {
+        match what {
+            What::Merchant => &self.merchant,
+            What::Profile => &self.profile,
+            What::Connector => &self.connector,
+            What::ApiKey => &self.api_key,
+            What::Entry => &self.entry,
+            What::Payment => &self.payment,
+            What::Link => &self.link,
+        }
+    }
+}
+
+/// Two organizations, three merchant accounts, each with the profiles "default", "One" and "Two", alike in everything
+/// that may be alike.
+struct World {
+    _engine: Engine,
+    pay: PerfectPay,
+    a: String,
+    b: String,
+    one: Ids,
+    two: Ids,
+    sibling: Ids,
+    other: Ids,
+    absent: Ids,
+    caller: Caller,
+    token: String,
+}
+
+const MERCHANTS: [(&str, &str); 3] = [("a1", "a"), ("a2", "a"), ("b1", "b")];
+
+impl World {
+    fn new(engine: Engine) -> Self {
+        let pay = open(Arc::clone(&engine.store), SetClock::new());
+        let organization = |key: &str| {
+            let new = NewOrganization::named("Group".parse().expect("a name"));
+            let made = wait(pay.create_organization(new).idempotency_key(key.parse().expect("a key")));
+            made.expect("an organization").organization_id
+        };
+        let (a, b) = (organization("a"), organization("b"));
+        let (one, two, token) = Self::fill(&pay.organization(&a), "a1", "411111");
+        let (sibling, ..) = Self::fill(&pay.organization(&a), "a2", "555555");
+        let (other, ..) = Self::fill(&pay.organization(&b), "b1", "666666");
+        let absent = Ids {
+            merchant: "nobody".to_owned(),
+            profile: "pro_nobody".to_owned(),
+            connector: "mca_nobody".to_owned(),
+            api_key: "snd_nobody".to_owned(),
+            entry: "777777".to_owned(),
+            payment: "nobody".to_owned(),
+            link: "plink_nobody".to_owned(),
+        };
+        let caller = wait(pay.authenticate(&token)).expect("a caller");
+        let (a, b) = (a.to_string(), b.to_string());
+        Self { _engine: engine, pay, a, b, one, two, sibling, other, absent, caller, token }
+    }
+
+    /// Makes an account with all there is. The idempotency keys are the same in every one.
+    fn fill(organization: &OrganizationScope, id: &str, entry: &str) -> (Ids, Ids, String) {
+        let key = |name: &str| name.parse().expect("a key");
+        let new = NewMerchant::with_id(id.parse().expect("an id"));
+        wait(organization.create_merchant(new).idempotency_key(key(id))).expect("an account");
+        let scope = organization.merchant(&id.parse().expect("an id"));
+        let api_key = wait(scope.create_api_key(new_key()).idempotency_key(key("key"))).expect("a key");
+        for value in ["424242", entry] {
+            wait(scope.blocklist().add(bin(value)).idempotency_key(key(value))).expect("an entry");
+        }
+        let profile = |name: &str| {
+            let new = NewProfile::named(name.parse().expect("a name"));
+            let profile = wait(scope.create_profile(new).idempotency_key(key(name))).expect("a profile");
+            let handle = scope.profile(&profile.profile_id);
+            let connector = new_connector("main", None);
+            let connector = wait(handle.create_connector(connector).idempotency_key(key(&format!("c{name}"))));
+            let payment = new_payment(&format!("p-{name}"), None);
+            wait(handle.create_payment(payment).idempotency_key(key(&format!("p{name}")))).expect("a payment");
+            // And one whose id is nobody else's.
+            let own = format!("p-{id}-{name}");
+            let payment = wait(handle.create_payment(new_payment(&own, None))).expect("a payment");
+            Ids {
+                merchant: id.to_owned(),
+                profile: profile.profile_id.to_string(),
+                connector: connector.expect("a connector account").merchant_connector_id.to_string(),
+                api_key: api_key.key_id.to_string(),
+                entry: entry.to_owned(),
+                link: payment.payment_link.expect("a link").payment_link_id.to_string(),
+                payment: own,
+            }
+        };
+        let (one, two) = (profile("One"), profile("Two"));
+        (one, two, api_key.api_key.as_ref().expect("a token").expose().to_owned())
+    }
+
+    fn at(&self, place: Place) -> &Ids {
+        match place {
+            Place::Own => &self.one,
+            Place::SiblingProfile => &self.two,
+            Place::SiblingMerchant => &self.sibling,
+            Place::OtherOrganization => &self.other,
+            Place::Absent => &self.absent,
+        }
+    }
+
+    fn organization(&self, id: &str) -> OrganizationScope {
+        self.pay.organization(&id.parse().expect("an id"))
+    }
+
+    fn merchant(&self, organization: &str, merchant: &str) -> MerchantScope {
+        self.organization(organization).merchant(&merchant.parse().expect("an id"))
+    }
+
+    /// Every handle on `a1`.
+    fn handles(&self) -> Vec<(&'static str, MerchantScope)> {
+        let root = self.pay.merchant(&"a1".parse().expect("an id"));
+        vec![
+            ("through its organization", self.merchant(&self.a, "a1")),
+            ("through the root", root),
+            ("as a caller", self.caller.merchant().clone()),
+        ]
+    }
+
+    /// All that can be read of anyone, by whose it is.
+    fn snapshot(&self) -> BTreeMap<&'static str, String> {
+        let mut all = BTreeMap::new();
+        let pay = &self.pay;
+        all.insert("platform", format!("{:?} {:?}", tried(pay.organizations(page())), tried(pay.log_head())));
+        for (name, id) in [("a", &self.a), ("b", &self.b)] {
+            let scope = self.organization(id);
+            let organization = tried(scope.retrieve());
+            let log = tried(scope.log(LogPosition::START, 1_000));
+            all.insert(name, format!("{organization:?} {:?} {log:?}", tried(scope.merchants(page()))));
+        }
+        for (id, organization) in MERCHANTS {
+            let scope = self.merchant(if organization == "a" { &self.a } else { &self.b }, id);
+            let mut parts = vec![
+                tried(scope.retrieve()),
+                tried(scope.profiles(page())),
+                tried(scope.connectors(page())),
+                tried(scope.api_keys(page())),
+                tried(scope.blocklist().entries(None, page())),
+                tried(scope.payments(page())),
+                tried(scope.payment_links(page())),
+                tried(scope.log(LogPosition::START, 1_000)),
+                screened(&scope),
+            ];
+            for place in PLACES {
+                let ids = self.at(place);
+                if ids.merchant == id {
+                    let connector = scope.connector(&ids.connector.parse().expect("an id"));
+                    parts.push(seen(wait(connector.reveal_credentials()).map(|auth| auth.masked())));
+                }
+            }
+            // A merchant account's own part of its organization is its own; the others' must not be in it.
+            all.insert(id, format!("{parts:?}"));
+        }
+        all
+    }
+
+    /// Checks that at most the parts named changed.
+    fn only_changed(&self, before: &BTreeMap<&'static str, String>, may: &[&str], doing: &str) {
+        let after = self.snapshot();
+        for (part, old) in before {
+            assert!(may.contains(part) || after.get(part) == Some(old), "{doing} changed {part}");
+        }
+    }
+}
+
+/// The same with an id put out of sight.
+fn without(seen: Seen, id: &str) -> Seen {
+    seen.map(|json| json.replace(id, "{id}")).map_err(|error| error.map(|text| text.replace(id, "{id}")))
+}
+
+/// Whether the operation only reads. What says so and writes all the same is found out by [`Matrix::run`].
+fn reads(operation: Operation) -> bool {
+    let name: &str = operation.into();
+    ["retrieve", "list", "reveal", "screen", "read"].iter().any(|verb| name.starts_with(verb))
+}
+
+struct Matrix {
+    make: Box<dyn Fn() -> World>,
+    /// In which nothing ever changes.
+    still: World,
+    before: BTreeMap<&'static str, String>,
+    head: Seen,
+    cells: usize,
+}
+
+impl Matrix {
+    fn new(make: impl Fn() -> World + 'static) -> Self {
+        let still = make();
+        let (before, head) = (still.snapshot(), tried(still.pay.log_head()));
+        Self { make: Box::new(make), still, before, head, cells: 0 }
+    }
+
+    /// What must work and touch nobody else: a write in a world of its own.
+    fn works(&mut self, operation: Operation, doing: &str, may: &[&str], act: impl Fn(&World) -> Seen) {
+        if reads(operation) {
+            let seen = act(&self.still);
+            assert!(seen.is_ok(), "{doing}: {seen:?}");
+            self.cells += 1;
+            return;
+        }
+        let world = (self.make)();
+        let before = world.snapshot();
+        let seen = act(&world);
+        assert!(seen.is_ok(), "{doing}: {seen:?}");
+        world.only_changed(&before, may, doing);
+        self.cells += 1;
+    }
+
+    /// What must be answered as if it were not there, and change nothing.
+    fn like_absent(&mut self, doing: &str, foreign: (Seen, &str), absent: (Seen, &str)) {
+        let (foreign, absent) = (without(foreign.0, foreign.1), without(absent.0, absent.1));
+        assert_eq!(foreign, absent, "{doing} is not answered as what is absent");
+        match &foreign {
+            Err([debug, code, _]) => {
+                assert!(code == "not_found" && debug.starts_with("NotFound"), "{doing}: {foreign:?}");
+            }
+            // The log of an object that nobody has is empty.
+            Ok(json) => assert_eq!(json, "[]", "{doing}"),
+        }
+        assert_eq!(tried(self.still.pay.log_head()), self.head, "{doing} left an entry in the log");
+        self.cells += 1;
+    }
+
+    fn run(&mut self, operation: Operation, row: &Row) {
+        match row {
+            Platform(act) => self.works(operation, &format!("{operation}"), &["platform"], |world| act(&world.pay)),
+            Organization(act) => self.organization(operation, *act),
+            Relative(act) => self.relative(operation, *act),
+            Merchant(act) => self.merchant(operation, *act),
+            Within(what, act) => self.within(operation, *what, *act),
+            InProfile(what, act) => self.in_profile(operation, *what, *act),
+        }
+        self.still.only_changed(&self.before, &[], &format!("{operation}"));
+    }
+
+    fn organization(&mut self, operation: Operation, act: fn(&OrganizationScope) -> Seen) {
+        // Only the root handle makes handles of organizations: to it neither is foreign, but neither touches the other.
+        self.works(operation, &format!("{operation} of A"), &["platform", "a", "a1", "a2"], |w| {
+            act(&w.organization(&w.a))
+        });
+        self.works(operation, &format!("{operation} of B"), &["platform", "b", "b1"], |w| act(&w.organization(&w.b)));
+        let absent = |id: &str| (act(&self.still.organization(id)), id.to_owned());
+        let (first, second) = (absent("org_nobody"), absent("org_no-one"));
+        self.like_absent(&format!("{operation} of nobody"), (first.0, &first.1), (second.0, &second.1));
+    }
+
+    fn relative(&mut self, operation: Operation, act: fn(&OrganizationScope, &str) -> Seen) {
+        for place in PLACES {
+            let doing = format!("{operation} naming an account: {place:?}");
+            match place {
+                Place::Own | Place::SiblingProfile | Place::SiblingMerchant => {
+                    self.works(operation, &doing, &["platform", "a"], |w| {
+                        act(&w.organization(&w.a), &w.at(place).merchant)
+                    });
+                }
+                Place::OtherOrganization | Place::Absent => {
+                    let scope = self.still.organization(&self.still.a);
+                    let id = self.still.at(place).merchant.clone();
+                    let (foreign, absent) = (act(&scope, &id), act(&scope, "nobody"));
+                    self.like_absent(&doing, (foreign, &id), (absent, "nobody"));
+                }
+            }
+        }
+    }
+
+    fn merchant(&mut self, operation: Operation, act: fn(&MerchantScope) -> Seen) {
+        for (at, (name, _)) in self.still.handles().into_iter().enumerate() {
+            // Removing the account makes the caller's handle end with it, but not before.
+            self.works(
+                operation,
+                &format!("{operation} {name}"),
+                &["platform", "a", "a1"],
+                |w| act(&w.handles()[at].1),
+            );
+        }
+        let doing = format!("{operation} of the sibling account");
+        self.works(operation, &doing, &["platform", "a", "a2"], |w| act(&w.merchant(&w.a, "a2")));
+        for (organization, merchant) in [("a", "b1"), ("b", "a1"), ("b", "a2"), ("org_nobody", "a1"), ("a", "nobody")] {
+            let id = match organization {
+                "a" => self.still.a.clone(),
+                "b" => self.still.b.clone(),
+                other => other.to_owned(),
+            };
+            let foreign = act(&self.still.merchant(&id, merchant));
+            let absent = act(&self.still.merchant(&id, "no-one"));
+            let doing = format!("{operation} of {merchant} through {organization}");
+            self.like_absent(&doing, (foreign, merchant), (absent, "no-one"));
+        }
+    }
+
+    fn within(&mut self, operation: Operation, what: What, act: fn(&MerchantScope, &str) -> Seen) {
+        for place in PLACES {
+            for (at, (name, scope)) in self.still.handles().into_iter().enumerate() {
+                let doing = format!("{operation} {name}, {what:?}: {place:?}");
+                // An account is no parent of itself; any other of its organization may be.
+                let own = match place {
+                    Place::Own | Place::SiblingProfile => what != What::Merchant,
+                    Place::SiblingMerchant => what == What::Merchant,
+                    Place::OtherOrganization | Place::Absent => false,
+                };
+                if own {
+                    self.works(operation, &doing, &["platform", "a", "a1"], |w| {
+                        act(&w.handles()[at].1, w.at(place).of(what))
+                    });
+                } else {
+                    let id = self.still.at(place).of(what).to_owned();
+                    let none = self.still.absent.of(what).to_owned();
+                    let (foreign, absent) = (act(&scope, &id), act(&scope, &none));
+                    self.like_absent(&doing, (foreign, &id), (absent, &none));
+                }
+            }
+        }
+        // A path that does not match leads nowhere, whoever owns what lies at its end.
+        for (organization, ids) in [
+            (self.still.a.clone(), self.still.other.clone()),
+            (self.still.b.clone(), self.still.one.clone()),
+            (self.still.b.clone(), self.still.sibling.clone()),
+        ] {
+            let id = ids.of(what);
+            let merchant = &ids.merchant;
+            let foreign = act(&self.still.merchant(&organization, merchant), id);
+            let absent = act(&self.still.merchant(&organization, "no-one"), id);
+            let doing = format!("{operation} of {merchant} through another organization, {what:?}");
+            if what == What::Merchant {
+                self.like_absent(&doing, (foreign, merchant), (absent, "no-one"));
+            } else {
+                let (foreign, absent) = (without(foreign, id), without(absent, id));
+                self.like_absent(&doing, (foreign, merchant), (absent, "no-one"));
+            }
+        }
+    }
+
+    fn in_profile(&mut self, operation: Operation, what: What, act: fn(&ProfileScope, &str) -> Seen) {
+        let profile = |world: &World, at: usize, id: &str| world.handles()[at].1.profile(&id.parse().expect("an id"));
+        for place in PLACES {
+            for at in 0..self.still.handles().len() {
+                let doing = format!("{operation} through the profile, handle {at}, {what:?}: {place:?}");
+                if place == Place::Own {
+                    self.works(operation, &doing, &["platform", "a", "a1"], |w| {
+                        act(&profile(w, at, &w.one.profile), w.one.of(what))
+                    });
+                } else {
+                    let scope = profile(&self.still, at, &self.still.one.profile);
+                    let id = self.still.at(place).of(what).to_owned();
+                    let none = self.still.absent.of(what).to_owned();
+                    let (foreign, absent) = (act(&scope, &id), act(&scope, &none));
+                    self.like_absent(&doing, (foreign, &id), (absent, &none));
+                }
+            }
+        }
+        // Through profiles of other accounts and profiles that are not there, even one's own is absent.
+        for place in [Place::SiblingMerchant, Place::OtherOrganization, Place::Absent] {
+            for at in 0..self.still.handles().len() {
+                let scope = profile(&self.still, at, &self.still.at(place).profile);
+                let id = self.still.one.of(what).to_owned();
+                let none = self.still.absent.of(what).to_owned();
+                let (foreign, absent) = (act(&scope, &id), act(&scope, &none));
+                let doing = format!("{operation} through the profile of {place:?}, {what:?}");
+                self.like_absent(&doing, (foreign, &id), (absent, &none));
+            }
+        }
+    }
+}
+
+/// Fresh worlds on one kind of back-end.
+fn world(backend: usize) -> World {
+    World::new(backends().remove(backend))
+}
+
+fn every_operation(backend: usize) {
+    let mut matrix = Matrix::new(move || world(backend));
+    for &operation in Operation::VARIANTS {
+        let rows = rows(operation);
+        assert!(!rows.is_empty(), "{operation} is not tried");
+        for row in &rows {
+            matrix.run(operation, row);
+        }
+    }
+    assert!(matrix.cells > 400, "{} cells", matrix.cells);
+}
+
+#[test]
+fn every_operation_keeps_to_its_tenant_in_memory() {
+    every_operation(0);
+}
+
+#[test]
+fn every_operation_keeps_to_its_tenant_on_sqlite_in_memory() {
+    every_operation(1);
+}
+
+#[test]
+fn every_operation_keeps_to_its_tenant_on_a_sqlite_file() {
+    every_operation(2);
+}
+
+/// Runs a test in a world on every back-end.
+fn everywhere(test: impl Fn(World)) {
+    for backend in 0..backends().len() {
+        test(world(backend));
+    }
+}
+
+#[test]
+fn an_idempotency_key_belongs_to_one_tenant() {
+    everywhere(|world| {
+        let key = || "shared".parse().expect("a key");
+        let name = |name: &str| NewProfile::named(name.parse().expect("a name"));
+        let scopes = [world.merchant(&world.a, "a1"), world.merchant(&world.a, "a2"), world.merchant(&world.b, "b1")];
+        let made: Vec<_> = scopes
+            .iter()
+            .map(|scope| wait(scope.create_profile(name("Shared")).idempotency_key(key())).expect("a profile"))
+            .collect();
+        for (scope, profile) in scopes.iter().zip(&made) {
+            let again = wait(scope.create_profile(name("Shared")).idempotency_key(key())).expect("the same profile");
+            assert_eq!(&again, profile);
+            let ids = made.iter().filter(|one| one.profile_id == profile.profile_id).count();
+            assert_eq!(ids, 1, "each has a profile of its own");
+            // Within the tenant the key is taken, whatever is created.
+            let other = wait(scope.create_api_key(new_key()).idempotency_key(key()));
+            assert_eq!(other.unwrap_err().code(), "idempotency_mismatch");
+            let other = wait(scope.create_profile(name("Other")).idempotency_key(key()));
+            assert_eq!(other.unwrap_err().code(), "idempotency_mismatch");
+        }
+        // A profile's handle is a place of its own, within the same keys.
+        let scope = &scopes[0];
+        let [one, two] = [&world.one, &world.two].map(|ids| scope.profile(&ids.profile.parse().expect("an id")));
+        let key = || "payment".parse().expect("a key");
+        wait(one.create_payment(new_payment("x", None)).idempotency_key(key())).expect("a payment");
+        let other = wait(two.create_payment(new_payment("x", None)).idempotency_key(key()));
+        assert_eq!(other.unwrap_err().code(), "idempotency_mismatch");
+    });
+}
+
+#[test]
+fn natural_keys_are_unique_where_they_belong_and_nowhere_else() {
+    everywhere(|world| {
+        let own = world.merchant(&world.a, "a1");
+        let code = |seen: Seen| seen.map_err(|[_, code, _]| code).expect_err("taken");
+        let profile = own.profile(&world.one.profile.parse().expect("an id"));
+        assert_eq!(code(tried(own.create_profile(body(json!({ "profile_name": "One" }))))), "duplicate");
+        assert_eq!(code(tried(profile.create_connector(new_connector("main", None)))), "duplicate");
+        assert_eq!(code(tried(own.blocklist().add(bin("424242")))), "already_exists");
+        assert_eq!(code(tried(own.create_payment(new_payment("p-Two", None)))), "already_exists");
+        // What only the sibling and the other have, is free here: uniqueness tells nothing about anyone else.
+        wait(own.blocklist().add(bin(&world.sibling.entry))).expect("an entry");
+        wait(own.blocklist().add(bin(&world.other.entry))).expect("an entry");
+        wait(own.create_payment(new_payment(&world.sibling.payment, None))).expect("a payment");
+        wait(own.create_payment(new_payment(&world.other.payment, None))).expect("a payment");
+        for (organization, id, count) in [(&world.a, "a1", 4), (&world.a, "a2", 2), (&world.b, "b1", 2)] {
+            let entries = wait(world.merchant(organization, id).blocklist().entries(None, page())).expect("entries");
+            assert_eq!((entries.total_count, entries.count), (count, count));
+        }
+        // The one exception: a merchant account's id is unique over the whole store.
+        let new = NewMerchant::with_id("b1".parse().expect("an id"));
+        let taken = tried(world.organization(&world.a).create_merchant(new));
+        assert_eq!(code(taken), "already_exists");
+    });
+}
+
+#[test]
+fn a_new_owner_of_an_id_sees_nothing_of_the_old_one() {
+    everywhere(|world| {
+        let old = world.merchant(&world.a, "a1");
+        let pinned = world.caller.merchant().clone();
+        wait(old.remove().cascade()).expect("removed");
+        let refused = |seen: Seen| assert_eq!(seen.expect_err("refused")[2], "the credential was not accepted");
+        refused(tried(pinned.retrieve()));
+        let new = NewMerchant::with_id("a1".parse().expect("an id"));
+        wait(world.organization(&world.b).create_merchant(new)).expect("an account");
+        // Neither the old key nor the old handle leads to the new owner, and to the old organization it is absent.
+        assert_eq!(wait(world.pay.authenticate(&world.token)).unwrap_err().code(), "unauthorized");
+        refused(tried(pinned.retrieve()));
+        refused(tried(pinned.remove().cascade()));
+        refused(tried(pinned.blocklist().toggle(Some(true))));
+        assert_eq!(wait(old.retrieve()).unwrap_err().code(), "not_found");
+        let scope = world.merchant(&world.b, "a1");
+        for ids in [&world.one, &world.two] {
+            for what in [What::Profile, What::Connector, What::ApiKey, What::Entry, What::Payment, What::Link] {
+                let id = ids.of(what);
+                let seen = match what {
+                    What::Profile => tried(scope.profile(&id.parse().unwrap()).retrieve()),
+                    What::Connector => tried(scope.connector(&id.parse().unwrap()).retrieve()),
+                    What::ApiKey => tried(scope.api_key(&id.parse().unwrap()).retrieve()),
+                    What::Entry => tried(scope.blocklist().remove(bin(id))),
+                    What::Payment => tried(scope.payment(&id.parse().unwrap()).retrieve()),
+                    What::Link => tried(scope.payment_link(&id.parse().unwrap()).retrieve()),
+                    What::Merchant => continue,
+                };
+                assert_eq!(seen.expect_err("absent")[1], "not_found");
+            }
+        }
+        assert_eq!(wait(scope.log(LogPosition::START, 1_000)).expect("a log").len(), 1);
+        assert_eq!(wait(scope.profiles(page())).expect("profiles").items.len(), 1);
+        assert_eq!(wait(scope.blocklist().entries(None, page())).expect("entries").total_count, 0);
+        // The old idempotency keys are gone with their tenant: this one made a profile of the old account.
+        let profile = NewProfile::named("Fresh".parse().expect("a name"));
+        wait(scope.create_profile(profile).idempotency_key("One".parse().expect("a key"))).expect("a new profile");
+    });
+}
+
+#[test]
+fn a_callers_handle_ends_with_its_key() {
+    everywhere(|world| {
+        let caller = world.caller.merchant();
+        wait(caller.retrieve()).expect("its own account");
+        let key = world.merchant(&world.a, "a1").api_key(&world.one.api_key.parse().expect("an id"));
+        wait(key.revoke()).expect("revoked");
+        let before = world.snapshot();
+        for &operation in Operation::VARIANTS {
+            for row in rows(operation) {
+                let seen = match row {
+                    Merchant(act) => act(caller),
+                    Within(what, act) => act(caller, world.one.of(what)),
+                    InProfile(what, act) => {
+                        act(&caller.profile(&world.one.profile.parse().expect("an id")), world.one.of(what))
+                    }
+                    Platform(_) | Organization(_) | Relative(_) => continue,
+                };
+                let [_, code, text] = seen.expect_err("no operation of a revoked key works");
+                assert_eq!((code.as_str(), text.as_str()), ("unauthorized", "the credential was not accepted"));
+            }
+        }
+        world.only_changed(&before, &[], "a revoked key");
+    });
+}
