@@ -263,8 +263,9 @@ pub enum Error {
         /// A sentence that continues the object's name.
         message: &'static str,
     },
-    /// The number of an object's children is not what the write stood on.
-    #[error("the children of {entity} changed meanwhile")]
+    /// What the write stood on moved meanwhile: the number of an object's children, its default profile, its parent.
+    /// Deciding again may succeed.
+    #[error("{entity} changed while the command was decided")]
     Moved {
         /// The object.
         entity: Entity,

@@ -222,7 +222,7 @@ pub(super) fn an_expectation_is_judged_before_every_change(fixture: &mut dyn Fix
     let mut set = failing();
     let of = w.acme.merchant.entity();
     set.expectations.push(Expectation::Children { of, kind: EntityKind::Profile, count: 2 });
-    w.refuse(set, "moved", "the children of merchant account `merchant_1` changed meanwhile");
+    w.refuse(set, "moved", "merchant account `merchant_1` changed while the command was decided");
     // In the state before the set, not in the one that its changes leave.
     let mut set = w.acme.set();
     let next = renamed(&w.acme.profile, "next");
@@ -241,7 +241,7 @@ pub(super) fn of_several_expectations_the_first_that_fails_wins(fixture: &mut dy
     let absent = Expectation::Version { entity: profile(&w.acme.merchant, 1).entity(), version: 1 };
     let right = Expectation::Version { entity: w.acme.merchant.entity(), version: 1 };
     for (order, code, message) in [
-        ([&right, &moved, &stale, &absent], "moved", "the children of merchant account `merchant_1` changed meanwhile"),
+        ([&right, &moved, &stale, &absent], "moved", "merchant account `merchant_1` changed while the command was decided"),
         ([&right, &stale, &absent, &moved], "stale", "merchant account `merchant_1` is at version 1, not 2"),
         ([&right, &absent, &moved, &stale], "not_found", "there is no business profile `pro_1`"),
     ] {
@@ -314,7 +314,7 @@ pub(super) fn an_expected_count_is_of_children_that_count(fixture: &mut dyn Fixt
     ];
     for (of, kind, count) in counts.clone() {
         for wrong in [count + 1, count.wrapping_sub(1)] {
-            let message = format!("the children of {} changed meanwhile", of.named());
+            let message = format!("{} changed while the command was decided", of.named());
             w.refuse(expecting(of.clone(), kind, wrong), "moved", &message);
         }
     }
