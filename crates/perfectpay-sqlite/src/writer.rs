@@ -398,8 +398,9 @@ mod tests {
     use std::task::{Context, Waker};
 
     use futures_lite::future::block_on;
+    use perfectpay::organization::OrganizationState;
     use perfectpay::store::{Actor, ChangeSet, CommitClass, Owner, Store as _, Stored};
-    use perfectpay::{ErrorKind, Incarnation, OrganizationState, Timestamp};
+    use perfectpay::{ErrorKind, Incarnation, Timestamp};
 
     use super::*;
     use crate::SqliteStore;

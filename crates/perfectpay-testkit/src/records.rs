@@ -11,13 +11,15 @@ use perfectpay::api_key::{ApiKeyState, TokenDigest};
 use perfectpay::blocklist::{BlockAction, BlockKind, BlockRuleId, BlockRuleState};
 use perfectpay::connector::{AuthType, ConnectorState, ConnectorStatus, ConnectorType};
 use perfectpay::merchant::{DataKeyState, FingerprintSecret, MerchantState, PrimaryBusinesses};
+use perfectpay::organization::OrganizationState;
 use perfectpay::payment::{AuthenticationType, CaptureMethod, PaymentLinkState, PaymentState};
-use perfectpay::profile::{Branding, IntentStatus, ProfileSettings, ProfileState};
+use perfectpay::profile::{Branding, ProfileSettings, ProfileState};
 use perfectpay::store::{
     Actor, ChangeSet, Collection, CommitClass, EntityRef, IdempotencyClaim, IdempotencyKey, Key, MerchantPath,
     OrganizationPath, Owner, Query, Record, State, Stored, TenantRef,
 };
-use perfectpay::{EntityKind, Incarnation, OrganizationState, PageRequest, Sealed, Timestamp};
+use perfectpay::webhook::IntentStatus;
+use perfectpay::{EntityKind, Incarnation, PageRequest, Sealed, Timestamp};
 
 use crate::Fixture;
 use crate::probe::Probe;

@@ -47,11 +47,12 @@
 //!   the holder of an API key the handle of its merchant account. Nothing takes a bare child id without its scope, and
 //!   an object of somebody else is answered as one that does not exist. Reads are futures; writes are [`Command`]s,
 //!   which take an idempotency key, an expected version or a cascade before they are awaited.
-//! - **Nouns** ([`organization`], [`merchant`], [`profile`], [`connector`], [`api_key`], [`blocklist`], [`payment`]).
+//! - **Nouns** ([`organization`], [`merchant`], [`profile`], [`webhook`], [`connector`], [`api_key`], [`blocklist`],
+//!   [`payment`]).
 //!   `New…` is the body that creates one, `…Update` the body that changes it, the noun itself the answer. All of them
 //!   are the contract's JSON; [`json::from_slice`] reads a body and names the path of whatever is wrong with it.
 //!   In an update an absent field keeps, null clears, a value replaces: [`Patch`].
-//! - **Ground** ([`id`], [`text`], [`money`], [`time`], [`page`], [`web_url`], [`secret`]). Values are parsed once and
+//! - **Ground** ([`id`], [`text`], [`list`], [`money`], [`time`], [`page`], [`web_url`], [`secret`]). Values are parsed once and
 //!   right from then on; each has a stated limit. Time and randomness come from a [`Clock`] and an [`Entropy`] that the
 //!   host may replace.
 //! - **Storage** ([`store`]). What a back-end implements, and [`store::judge`], the contract of a commit as code. Hosts
@@ -75,12 +76,14 @@
 //!
 //! None. A back-end is a crate of its own, and any executor will do.
 
+mod actor;
 pub mod api_key;
 pub mod blocklist;
 pub mod connector;
 pub mod error;
 pub mod id;
 pub mod json;
+pub mod list;
 pub mod merchant;
 pub mod money;
 pub mod organization;
@@ -92,9 +95,11 @@ pub mod scope;
 pub mod seal;
 pub mod secret;
 pub mod store;
+mod stored;
 pub mod text;
 pub mod time;
 pub mod web_url;
+pub mod webhook;
 mod words;
 
 pub use api_key::{ApiKey, ApiKeyUpdate, Environment, Expiration, IssuedApiKey, NewApiKey, RevokedApiKey, Token};
@@ -112,27 +117,26 @@ pub use id::{
     ApiKeyId, ConnectorId, CustomerId, DataKeyId, Incarnation, MerchantId, OrganizationId, PaymentId, PaymentLinkId,
     ProfileId,
 };
+pub use list::{BoundedList, BoundedMap, UniqueList};
 pub use merchant::{
     Address, Merchant, MerchantDetails, MerchantUpdate, NewMerchant, PrimaryBusiness, PrimaryBusinesses,
     PublishableKey, RemovedMerchant,
 };
 pub use money::{Country, Currency, MinorUnits, Money};
-pub use organization::{NewOrganization, Organization, OrganizationState, OrganizationType, OrganizationUpdate};
+pub use organization::{NewOrganization, Organization, OrganizationType, OrganizationUpdate};
 pub use page::{Cursor, Page, PageRequest};
 pub use patch::Patch;
 pub use payment::{
     AuthenticationType, CaptureMethod, NewPayment, Payment, PaymentLink, PaymentLinkInPayment, PaymentLinkStatus,
 };
 pub use profile::{
-    AllowedDomain, AllowedDomains, BackgroundImage, BackgroundPosition, BackgroundSize, BoundedList, BoundedMap,
-    Branding, BrandingConfig, BrandingFields, CardBlocking, CardTestingGuard, CardType, Colour, CustomMessage,
-    DetailsLayout, DisputePollingInterval, Domain, FulfillmentTime, GuardExpiry, GuardStatus, GuardThreshold,
-    IntentStatus, LabelType, Level, MerchantCategoryCode, MessageMode, MethodMessage, MethodMessages, NewProfile,
-    NumericCountryCode, PaymentLinkConfig, PaymentLinkConfigRequest, PaymentMethodBlocking, PayoutStatus, Profile,
-    ProfileSettings, ProfileUpdate, RefundStatus, Resolved, SessionExpiry, ShowTerms, SpecificConfigs, StatusFilter,
-    TransactionDetail, TransactionDetailStyle, TransactionDetails, TypeMessage, UiRules, UniqueList, VerifiedDomains,
-    WalletBlocking, WebhookDetails, WebhookDetailsResponse, WebhookDetailsUpdate, WebhookHeaders, WebhookSecrets,
-    WebhookSettings,
+    AllowedDomain, AllowedDomains, BackgroundImage, BackgroundPosition, BackgroundSize, Branding, BrandingConfig,
+    BrandingFields, CardBlocking, CardTestingGuard, CardType, Colour, CustomMessage, DetailsLayout,
+    DisputePollingInterval, Domain, FulfillmentTime, GuardExpiry, GuardStatus, GuardThreshold, LabelType, Level,
+    MerchantCategoryCode, MessageMode, MethodMessage, MethodMessages, NewProfile, NumericCountryCode,
+    PaymentLinkConfig, PaymentLinkConfigRequest, PaymentMethodBlocking, Profile, ProfileSettings, ProfileUpdate,
+    Resolved, SessionExpiry, ShowTerms, SpecificConfigs, TransactionDetail, TransactionDetailStyle, TransactionDetails,
+    TypeMessage, UiRules, VerifiedDomains, WalletBlocking, WebhookHeaders, WebhookSecrets,
 };
 pub use scope::{
     ApiKeyScope, BlocklistScope, Caller, Command, ConnectorScope, Create, CreateOptions, MerchantScope, Operation,
@@ -145,3 +149,7 @@ pub use store::{Actor, CommitClass, Head, IdempotencyKey, LogChange, LogEntry, L
 pub use text::{Name, Object, Text};
 pub use time::{Clock, Entropy, SystemClock, SystemEntropy, Timestamp};
 pub use web_url::WebUrl;
+pub use webhook::{
+    IntentStatus, PayoutStatus, RefundStatus, StatusFilter, WebhookDetails, WebhookDetailsResponse,
+    WebhookDetailsUpdate, WebhookSettings,
+};

@@ -6,7 +6,7 @@ use crate::error::EntityKind;
 use crate::id::OrganizationId;
 use crate::patch::Patch;
 use crate::secret::Request;
-use crate::store::{State, Stored};
+use crate::stored::{State, Stored};
 use crate::text::{Object, Text};
 use crate::time::Timestamp;
 
@@ -118,7 +118,7 @@ pub struct Organization {
     /// When it was last updated.
     pub modified_at: Timestamp,
     /// The version, for `expecting`; not part of the JSON.
-    #[serde(skip, default = "crate::store::first_version")]
+    #[serde(skip, default = "crate::stored::first_version")]
     pub version: u64,
 }
 

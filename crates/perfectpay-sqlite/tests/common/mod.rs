@@ -9,13 +9,14 @@ use perfectpay::api_key::{ApiKeyState, TokenDigest};
 use perfectpay::blocklist::{BlockAction, BlockRuleId, BlockRuleState};
 use perfectpay::connector::ConnectorState;
 use perfectpay::merchant::{DataKeyState, MerchantState};
+use perfectpay::organization::OrganizationState;
 use perfectpay::payment::{PaymentLinkState, PaymentState};
 use perfectpay::profile::ProfileState;
 use perfectpay::store::{
     Actor, ChangeSet, CommitClass, Committed, EntityRef, IdempotencyClaim, Owner, Receipt, Record, Store, Stored,
     TenantRef,
 };
-use perfectpay::{EntityKind, Error, Incarnation, OrganizationState, Timestamp};
+use perfectpay::{EntityKind, Error, Incarnation, Timestamp};
 use perfectpay_testkit::records;
 
 /// A moment by its number.

@@ -241,7 +241,11 @@ pub(super) fn of_several_expectations_the_first_that_fails_wins(fixture: &mut dy
     let absent = Expectation::Version { entity: profile(&w.acme.merchant, 1).entity(), version: 1 };
     let right = Expectation::Version { entity: w.acme.merchant.entity(), version: 1 };
     for (order, code, message) in [
-        ([&right, &moved, &stale, &absent], "moved", "merchant account `merchant_1` changed while the command was decided"),
+        (
+            [&right, &moved, &stale, &absent],
+            "moved",
+            "merchant account `merchant_1` changed while the command was decided",
+        ),
         ([&right, &stale, &absent, &moved], "stale", "merchant account `merchant_1` is at version 1, not 2"),
         ([&right, &absent, &moved, &stale], "not_found", "there is no business profile `pro_1`"),
     ] {

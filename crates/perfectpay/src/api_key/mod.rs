@@ -17,7 +17,7 @@ use crate::id::{ApiKeyId, MerchantId};
 use crate::patch::Patch;
 use crate::seal::KeyId;
 use crate::secret::{Disclosed, Request};
-use crate::store::{State, Stored};
+use crate::stored::{State, Stored};
 use crate::text::{Name, Text};
 use crate::time::Timestamp;
 
@@ -213,7 +213,7 @@ pub struct ApiKey {
     /// When it was revoked; null while it lives. Not published: there a revoked key is not listed.
     pub revoked: Option<Timestamp>,
     /// The version, for `expecting`; not part of the JSON.
-    #[serde(skip, default = "crate::store::first_version")]
+    #[serde(skip, default = "crate::stored::first_version")]
     pub version: u64,
 }
 

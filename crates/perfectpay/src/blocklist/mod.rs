@@ -15,12 +15,13 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 pub use self::card::CardNumber;
+use crate::actor::Actor;
 use crate::error::{EntityKind, Fault};
 use crate::id::ProfileId;
 use crate::page::Cursor;
 use crate::profile::GuardStatus;
 use crate::secret::Request;
-use crate::store::{Actor, State, Stored};
+use crate::stored::{State, Stored};
 use crate::text::{Object, Text};
 use crate::time::Timestamp;
 use crate::words::words;
@@ -170,7 +171,7 @@ pub struct BlockEntry {
     /// When it was added.
     pub created_at: Timestamp,
     /// The version, for `expecting`; not part of the JSON.
-    #[serde(skip, default = "crate::store::first_version")]
+    #[serde(skip, default = "crate::stored::first_version")]
     pub version: u64,
 }
 

@@ -13,7 +13,7 @@ use crate::money::Country;
 use crate::patch::Patch;
 use crate::seal::{Sealed, Seals};
 use crate::secret::{Request, SecretObject, SecretText, mask_json};
-use crate::store::{State, Stored};
+use crate::stored::{State, Stored};
 use crate::text::{Name, Object, Text};
 
 /// Secrets that a connector signs its own webhooks with.
@@ -479,7 +479,7 @@ pub struct Connector {
     /// What wallets need; values masked.
     pub connector_wallets_details: Option<serde_json::Value>,
     /// The version, for `expecting`; not part of the JSON.
-    #[serde(skip, default = "crate::store::first_version")]
+    #[serde(skip, default = "crate::stored::first_version")]
     pub version: u64,
 }
 

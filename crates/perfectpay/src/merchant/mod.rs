@@ -18,13 +18,14 @@ use zeroize::Zeroizing;
 pub use self::details::{Address, MerchantDetails, PrimaryBusiness};
 use crate::error::{EntityKind, Error, Fault};
 use crate::id::{DataKeyId, Incarnation, MerchantId, OrganizationId, ProfileId};
+use crate::list::BoundedList;
 use crate::patch::Patch;
-use crate::profile::{BoundedList, WebhookDetails, WebhookDetailsResponse, WebhookSettings};
 use crate::seal::{Sealed, Seals};
 use crate::secret::{Request, SecretText, mask};
-use crate::store::{State, Stored};
+use crate::stored::{State, Stored};
 use crate::text::{Object, Text};
 use crate::web_url::WebUrl;
+use crate::webhook::{WebhookDetails, WebhookDetailsResponse, WebhookSettings};
 
 /// The profiles that a merchant account is created with, and later gets; at most 64 entries.
 pub type PrimaryBusinesses = BoundedList<PrimaryBusiness, 64>;
@@ -415,7 +416,7 @@ pub struct Merchant {
     /// The default profile; null only while the account has no profile.
     pub default_profile: Option<ProfileId>,
     /// The version, for `expecting`; not part of the JSON.
-    #[serde(skip, default = "crate::store::first_version")]
+    #[serde(skip, default = "crate::stored::first_version")]
     pub version: u64,
 }
 

@@ -7,7 +7,7 @@ use crate::error::{EntityKind, Fault};
 use crate::id::{MerchantId, PaymentId, PaymentLinkId, ProfileId};
 use crate::money::{Currency, MinorUnits};
 use crate::profile::{Branding, ProfileState};
-use crate::store::{State, Stored};
+use crate::stored::{State, Stored};
 use crate::text::Text;
 use crate::time::Timestamp;
 use crate::words::words;

@@ -14,13 +14,14 @@ pub use self::link::{PaymentLink, PaymentLinkInPayment, PaymentLinkState, Paymen
 use crate::error::{EntityKind, Error, Fault};
 use crate::id::{CustomerId, MerchantId, PaymentId, PaymentLinkId, ProfileId};
 use crate::money::{Currency, MinorUnits, Money};
-use crate::profile::{IntentStatus, PaymentLinkConfigRequest, SessionExpiry};
+use crate::profile::{PaymentLinkConfigRequest, SessionExpiry};
 use crate::seal::{Sealed, Seals};
 use crate::secret::{Disclosed, Request};
-use crate::store::{State, Stored};
+use crate::stored::{State, Stored};
 use crate::text::{Object, Text};
 use crate::time::Timestamp;
 use crate::web_url::WebUrl;
+use crate::webhook::IntentStatus;
 use crate::words::words;
 
 words! { "snake_case"
@@ -262,7 +263,7 @@ pub struct Payment {
     /// Its link; null where it has none.
     pub payment_link: Option<PaymentLinkInPayment>,
     /// The version, for `expecting`; not part of the JSON.
-    #[serde(skip, default = "crate::store::first_version")]
+    #[serde(skip, default = "crate::stored::first_version")]
     pub version: u64,
 }
 

@@ -23,14 +23,10 @@
 mod branding;
 mod headers;
 mod settings;
-mod shape;
 mod state;
-mod webhook;
 
 pub use branding::*;
 pub use headers::WebhookHeaders;
 pub use settings::*;
-pub use shape::{BoundedList, BoundedMap, UniqueList};
 pub(crate) use state::Inherited;
 pub use state::{NewProfile, Profile, ProfileSettings, ProfileState, ProfileUpdate, VerifiedDomains, WebhookSecrets};
-pub use webhook::*;

@@ -7,8 +7,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::Fault;
 use crate::json::refuse;
+use crate::list::{UniqueList, null_is_default};
 use crate::money::Country;
-use crate::profile::shape::{UniqueList, null_is_default};
 use crate::text::Text;
 
 macro_rules! numbers {

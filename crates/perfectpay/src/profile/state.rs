@@ -10,18 +10,18 @@ use super::settings::{
     CardTestingGuard, DisputePollingInterval, FulfillmentTime, MerchantCategoryCode, NumericCountryCode,
     PaymentMethodBlocking, SessionExpiry,
 };
-use super::shape::UniqueList;
-use super::webhook::{WebhookDetails, WebhookDetailsResponse, WebhookDetailsUpdate, WebhookSettings};
 use crate::error::{EntityKind, Error, Fault};
 use crate::id::{MerchantId, ProfileId};
+use crate::list::UniqueList;
 use crate::merchant::MerchantState;
 use crate::money::Country;
 use crate::patch::Patch;
 use crate::seal::{Sealed, Seals};
 use crate::secret::{Request, SecretText, mask};
-use crate::store::{State, Stored};
+use crate::stored::{State, Stored};
 use crate::text::{Name, Object, Text};
 use crate::web_url::WebUrl;
+use crate::webhook::{WebhookDetails, WebhookDetailsResponse, WebhookDetailsUpdate, WebhookSettings};
 
 /// Domains that a wallet has verified for the merchant; at most 64.
 pub type VerifiedDomains = UniqueList<Text<255>, 64>;
@@ -370,7 +370,7 @@ pub struct Profile {
     /// Headers that webhooks are sent with: names in clear, values masked.
     pub outgoing_webhook_custom_http_headers: Option<std::collections::BTreeMap<String, String>>,
     /// The version, for `expecting`; not part of the JSON.
-    #[serde(skip, default = "crate::store::first_version")]
+    #[serde(skip, default = "crate::stored::first_version")]
     pub version: u64,
 }
 

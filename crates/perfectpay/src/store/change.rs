@@ -5,11 +5,13 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::log::{Actor, LogChange, LogPosition, Verb};
-use super::record::{EntityRef, Record};
+use super::log::{LogChange, LogPosition, Verb};
+use super::record::Record;
+use crate::actor::Actor;
 use crate::error::{EntityKind, Fault};
 use crate::id::Incarnation;
 use crate::seal::Sealed;
+use crate::stored::EntityRef;
 use crate::time::Timestamp;
 
 /// A tenant as the log and errors name it.

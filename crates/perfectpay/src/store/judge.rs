@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::change::{Change, ChangeSet, Expectation, IdempotencyClaim, IdempotencyKey};
-use super::record::{EntityRef, Record, UniqueKey};
+use super::record::{Record, UniqueKey};
 use crate::error::{ChildCount, EntityKind, Error, Fault};
 use crate::id::Incarnation;
 use crate::seal::Sealed;
+use crate::stored::EntityRef;
 
 /// What [`judge`] asks a store: the state right before the commit, which nothing else may change until it is applied.
 pub trait Premises {

@@ -1,15 +1,14 @@
 //! The log: who did what, when, in the order in which it became visible.
 
 use std::fmt;
-use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use super::change::CommitClass;
-use super::record::EntityRef;
-use crate::error::{EntityKind, Fault};
-use crate::id::{ApiKeyId, Incarnation};
-use crate::text::Text;
+use crate::actor::Actor;
+use crate::error::EntityKind;
+use crate::id::Incarnation;
+use crate::stored::EntityRef;
 use crate::time::Timestamp;
 
 /// Where an entry stands in the log. Later commits have greater positions; they are not numbered without gaps.
@@ -35,53 +34,6 @@ impl LogPosition {
 impl fmt::Display for LogPosition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.0, f)
-    }
-}
-
-/// Who made a commit. Its text is `host`, `operator:{name}` or `key:{key_id}`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-pub enum Actor {
-    /// The host, without saying for whom.
-    #[default]
-    Host,
-    /// A person or a system that the host names.
-    Operator(Text<128>),
-    /// The holder of an API key.
-    ApiKey(ApiKeyId),
-}
-
-impl fmt::Display for Actor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Host => f.write_str("host"),
-            Self::Operator(name) => write!(f, "operator:{name}"),
-            Self::ApiKey(id) => write!(f, "key:{id}"),
-        }
-    }
-}
-
-impl FromStr for Actor {
-    type Err = Fault;
-
-    fn from_str(text: &str) -> Result<Self, Fault> {
-        match text.split_once(':') {
-            None if text == "host" => Ok(Self::Host),
-            Some(("operator", name)) => name.parse().map(Self::Operator),
-            Some(("key", id)) => id.parse().map(Self::ApiKey),
-            _ => Err(Fault::new("actor.malformed", "must be `host`, `operator:…` or `key:…`")),
-        }
-    }
-}
-
-impl Serialize for Actor {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Actor {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        crate::json::parsed(deserializer)
     }
 }
 

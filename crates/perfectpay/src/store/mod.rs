@@ -24,11 +24,12 @@ pub use self::change::{
 };
 pub use self::judge::{Premises, Verdict, judge};
 pub use self::key::{Collection, Key, Listing, MerchantPath, Order, OrganizationPath, Query};
-pub use self::log::{Actor, Head, LogChange, LogEntry, LogPosition, LogQuery, LogScope, MAX_LOG_LIMIT, Verb};
-pub(crate) use self::record::first_version;
-pub use self::record::{EntityRef, Record, RowMeta, State, Stored, UniqueKey};
+pub use self::log::{Head, LogChange, LogEntry, LogPosition, LogQuery, LogScope, MAX_LOG_LIMIT, Verb};
+pub use self::record::{Record, RowMeta, UniqueKey};
+pub use crate::actor::Actor;
 use crate::error::Error;
 use crate::id::Incarnation;
+pub use crate::stored::{EntityRef, State, Stored};
 
 /// Keeps records. See the [module](self) for the contract as a whole; what follows are its sentences, each held by
 /// cases of the testkit.

@@ -9,7 +9,7 @@
 
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::profile::shape::{BoundedMap, UniqueList};
+use crate::list::{BoundedMap, UniqueList};
 use crate::text::Text;
 use crate::web_url::WebUrl;
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::connector::{PaymentMethod, PaymentMethodType};
 use crate::error::Fault;
-use crate::profile::shape::{BoundedList, BoundedMap, null_is_default};
+use crate::list::{BoundedList, BoundedMap, null_is_default};
 use crate::text::Text;
 use crate::web_url::WebUrl;
 
