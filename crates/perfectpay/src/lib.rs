@@ -134,9 +134,9 @@ pub use profile::{
     WalletBlocking, WebhookDetails, WebhookDetailsResponse, WebhookDetailsUpdate, WebhookHeaders, WebhookSettings,
 };
 pub use scope::{
-    ApiKeyScope, BlocklistScope, Caller, Command, ConnectorScope, Create, CreateOptions, MerchantScope, Operation,
-    OrganizationScope, PaymentLinkScope, PaymentScope, PerfectPay, ProfileScope, Remove, RemoveOptions, Settings,
-    Update, UpdateOptions,
+    ApiKeyScope, Batch, BatchReceipt, BlocklistScope, Caller, Command, ConnectorScope, Create, CreateOptions, Impact,
+    MerchantScope, Operation, OrganizationScope, PaymentLinkScope, PaymentScope, PerfectPay, ProfileScope, Remove,
+    RemoveOptions, Settings, Update, UpdateOptions,
 };
 pub use seal::{KeyId, MasterKey, Sealed};
 pub use secret::{Disclosed, SecretObject, SecretText};

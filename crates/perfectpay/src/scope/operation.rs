@@ -45,4 +45,6 @@ pub enum Operation {
     RetrievePaymentLink,
     ListPaymentLinks,
     ReadLog,
+    CommitBatch,
+    ReportImpact,
 }
