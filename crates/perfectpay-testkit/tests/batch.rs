@@ -1,5 +1,13 @@
 //! Batches on every back-end: staged commands see one another, nobody else sees them, and they are committed as one.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::too_many_lines,
+    reason = "a test that panics is a test that failed, and a story is as long as it is"
+)]
+
 mod support;
 
 use futures_lite::future::block_on;
@@ -323,6 +331,22 @@ fn removals_are_staged_and_a_cascade_is_the_last() {
         assert_eq!(real.payments(page(10)).await.unwrap().items, []);
         assert_eq!(real.connectors(page(10)).await.unwrap().items.len(), 1);
 
+        // An account that comes and goes and comes again, with what goes along without counting.
+        let batch = pay.batch();
+        for again in [false, true] {
+            let sister = host::merchant_in(batch.pay(), &tenant.organization, "sister").await.unwrap();
+            let scope = sister.scope(batch.pay());
+            scope.api_key(&sister.key.key_id).revoke().await.unwrap();
+            if !again {
+                scope.profile(&sister.profile.profile_id).remove().await.unwrap();
+                scope.remove().await.unwrap();
+                assert_eq!(code(scope.retrieve().await), "not_found");
+            }
+        }
+        batch.commit().await.unwrap();
+        let sister = tenant.organization_scope(pay).merchant(&"sister".parse().unwrap());
+        assert_eq!(sister.api_keys(page(10)).await.unwrap().items.len(), 1, "{}", world.name);
+
         let batch = pay.batch();
         let scope = tenant.scope(batch.pay());
         let passing = profile(&scope, "passing").await.unwrap();
@@ -454,7 +478,7 @@ async fn take(pay: &PerfectPay, tenant: &Tenant, step: &Step) -> Result<String, 
     };
     let profiles = every_known(&scope).await?;
     let connectors = scope.connectors(page(3)).await?.items;
-    let some = |number| pick(&profiles, number).map_or_else(|| "pro_none".parse().unwrap(), |id: ProfileId| id);
+    let some = |number| pick(&profiles, number).unwrap_or_else(|| "pro_none".parse().unwrap());
     let bin = |number: u8| read(&host::block_body("card_bin", &format!("41111{number}"))).unwrap();
     Ok(match *step {
         Merchant(_) => String::new(),

@@ -1,5 +1,7 @@
 //! Reports of removals on every back-end: what they say is what the removal then does.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics is a test that failed")]
+
 mod support;
 
 use std::collections::BTreeMap;
@@ -142,6 +144,7 @@ fn an_accounts_report_says_what_its_removal_does() {
         assert_eq!((snapshot(&world.pay).await, below(&scope).await), before, "{}", world.name);
         scope.remove().expecting(impact.version).cascade().await.unwrap();
         assert_eq!(gone(&before.1, &below(&scope).await), impact.takes_along, "{}", world.name);
+        assert_eq!(caller.merchant().removal_impact().await.unwrap_err().code(), "unauthorized");
         assert_eq!(scope.removal_impact().await.unwrap_err().code(), "not_found");
     });
 }

@@ -97,7 +97,6 @@ impl Staged {
             found.is_some_and(|touched| touched.now.is_none())
         };
         match record {
-            Record::Organization(_) => true,
             Record::Merchant(row) => !gone(EntityKind::Organization, row.state.organization, String::new()),
             Record::Connector(row) => !gone(EntityKind::Profile, row.tenant, row.state.profile_id.to_string()),
             Record::Payment(row) => !gone(EntityKind::Profile, row.tenant, row.state.profile_id.to_string()),
@@ -105,7 +104,11 @@ impl Staged {
                 !gone(EntityKind::Profile, row.tenant, row.state.profile_id.to_string())
                     && !gone(EntityKind::Payment, row.tenant, row.state.payment_id.to_string())
             }
-            Record::DataKey(_) | Record::Profile(_) | Record::ApiKey(_) | Record::BlockRule(_) => true,
+            Record::Organization(_)
+            | Record::DataKey(_)
+            | Record::Profile(_)
+            | Record::ApiKey(_)
+            | Record::BlockRule(_) => true,
         }
     }
 
@@ -201,12 +204,9 @@ impl Staged {
                 if self.touched.get(&of).is_some_and(|touched| touched.origin.is_none()) {
                     return;
                 }
-                let is_child = |record: &Option<Record>| {
-                    let of_kind = |r: &&Record| r.kind() == kind && is_child(r, &of);
-                    record.as_ref().filter(of_kind).is_some()
-                };
-                let now = self.touched.values().filter(|t| is_child(&t.now)).count();
-                let before = self.touched.values().filter(|t| is_child(&t.origin)).count();
+                let counted = |record: &Record| record.kind() == kind && is_child(record, &of);
+                let now = self.touched.values().filter_map(|t| t.now.as_ref()).filter(|r| counted(r)).count();
+                let before = self.touched.values().filter_map(|t| t.origin.as_ref()).filter(|r| counted(r)).count();
                 let [now, before] = [now, before].map(|n| u64::try_from(n).unwrap_or(u64::MAX));
                 let count = count.saturating_add(before).saturating_sub(now);
                 let expectation = Expectation::Children { of, kind, count };
@@ -320,13 +320,11 @@ impl Overlay {
             let mut known = Known::default();
             loop {
                 let verdict = judge(&set, &mut known);
-                match known.open.take() {
-                    Some(question) => self.answer(&mut known, question).await?,
-                    None => {
-                        verdict?;
-                        break;
-                    }
+                let Some(question) = known.open.take() else {
+                    verdict?;
+                    break;
                 };
+                self.answer(&mut known, question).await?;
             }
             let mut staged = self.staged();
             if staged.sets == sets {
