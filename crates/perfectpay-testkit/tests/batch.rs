@@ -364,6 +364,32 @@ fn removals_are_staged_and_a_cascade_is_the_last() {
 }
 
 #[test]
+fn a_number_of_children_is_expected_of_the_real_store() {
+    on_every_backend(async |world| {
+        let pay = &world.pay;
+        let tenant = host::stand_up(pay, "acme").await.unwrap();
+        let real = tenant.scope(pay);
+        let second = profile(&real, "second").await.unwrap();
+        // The default profile may go as the last one, once the batch has removed the other.
+        let stage = async || {
+            let batch = pay.batch();
+            let scope = tenant.scope(batch.pay());
+            assert_eq!(code(scope.profile(&tenant.profile.profile_id).remove().await), "profile.is_default");
+            scope.profile(&second).remove().await.unwrap();
+            scope.profile(&tenant.profile.profile_id).remove().await.unwrap();
+            batch
+        };
+        let (batch, late) = (stage().await, stage().await);
+        profile(&real, "third").await.unwrap();
+        assert_eq!(code(late.commit().await), "moved", "{}", world.name);
+        let third = every_profile(&real, 100).await.pop().unwrap();
+        real.profile(&third).remove().await.unwrap();
+        batch.commit().await.unwrap();
+        assert_eq!(every_profile(&real, 100).await, []);
+    });
+}
+
+#[test]
 fn a_batch_has_one_owner_and_one_actor() {
     on_every_backend(async |world| {
         let operator = Actor::Operator("ann".parse().unwrap());
