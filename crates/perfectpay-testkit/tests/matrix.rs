@@ -242,6 +242,27 @@ fn rows(operation: Operation) -> Vec<Row> {
             vec![Within(What::Link, |scope, id| tried(scope.payment_link(&id.parse().unwrap()).retrieve()))]
         }
         Operation::ListPaymentLinks => vec![Merchant(|scope| tried(scope.payment_links(page())))],
+        Operation::CommitBatch => vec![Platform(|pay| {
+            let batch = pay.batch();
+            let staged = tried(batch.pay().create_organization(body(json!({ "organization_name": "Group" }))));
+            if staged.is_err() { staged } else { seen(wait(batch.commit()).map(|done| done.changes.len())) }
+        })],
+        Operation::ReportImpact => vec![
+            Organization(|scope| seen(wait(scope.removal_impact()).map(|impact| format!("{impact:?}")))),
+            Merchant(|scope| seen(wait(scope.removal_impact()).map(|impact| format!("{impact:?}")))),
+            Within(What::Profile, |scope, id| {
+                let impact = wait(scope.profile(&id.parse().unwrap()).removal_impact());
+                seen(impact.map(|impact| format!("{impact:?}")))
+            }),
+            Within(What::Connector, |scope, id| {
+                let impact = wait(scope.connector(&id.parse().unwrap()).removal_impact());
+                seen(impact.map(|impact| format!("{impact:?}")))
+            }),
+            InProfile(What::Connector, |scope, id| {
+                let impact = wait(scope.connector(&id.parse().unwrap()).disabling_impact());
+                seen(impact.map(|impact| format!("{impact:?}")))
+            }),
+        ],
         Operation::ReadLog => vec![
             Platform(|pay| tried(pay.log(LogPosition::START, 1_000))),
             Organization(|scope| tried(scope.log(LogPosition::START, 1_000))),

@@ -94,7 +94,7 @@ impl ApiKeyScope {
                     return Ok(ApiKey::view(row, scope.merchant.merchant_id()?));
                 }
                 let next = row.next(moment, state);
-                scope.commit(&next, moment).await?;
+                scope.commit(&next, moment, Operation::UpdateApiKey, &update).await?;
                 Ok(ApiKey::view(next, scope.merchant.merchant_id()?))
             })
         })
@@ -113,7 +113,7 @@ impl ApiKeyScope {
             settle!(session, options.expected_version, {
                 let row = scope.living(options.expected_version).await?;
                 let next = row.next(moment, row.state.revoked(moment));
-                scope.commit(&next, moment).await?;
+                scope.commit(&next, moment, Operation::RevokeApiKey, &options).await?;
                 Ok(RevokedApiKey { merchant_id: scope.merchant.merchant_id()?, key_id: row.id, revoked: true })
             })
         })
@@ -130,11 +130,17 @@ impl ApiKeyScope {
         Ok(row)
     }
 
-    async fn commit(&self, next: &Stored<ApiKeyState>, moment: crate::time::Timestamp) -> Result<(), Error> {
+    async fn commit(
+        &self,
+        next: &Stored<ApiKeyState>,
+        moment: crate::time::Timestamp,
+        operation: Operation,
+        body: &(dyn std::fmt::Debug + Sync),
+    ) -> Result<(), Error> {
         let loaded = self.merchant.load_for(next).await?;
         let session = &self.merchant.session;
         let mut set = session.changes(loaded.owner(), moment, CommitClass::Configuration);
         set.update(next.clone());
-        session.commit(set).await.map(drop)
+        session.commit(set, operation, body).await.map(drop)
     }
 }

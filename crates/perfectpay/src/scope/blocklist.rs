@@ -75,7 +75,7 @@ impl BlocklistScope {
                 let loaded = merchant.load_for(&row).await?;
                 let mut set = session.changes(loaded.owner(), moment, CommitClass::Configuration);
                 set.remove(row.entity(), row.version, false);
-                session.commit(set).await?;
+                session.commit(set, Operation::RemoveBlockRule, &options).await?;
                 Ok(row.into())
             })
         })
@@ -112,7 +112,7 @@ impl BlocklistScope {
                 let state = MerchantState { blocklist_guard: on, ..loaded.row.state.clone() };
                 let mut set = session.changes(loaded.owner(), moment, CommitClass::Configuration);
                 set.update(loaded.row.next(moment, state));
-                session.commit(set).await?;
+                session.commit(set, Operation::ToggleBlocklist, &status).await?;
             }
             Ok(BlocklistGuard::of(on))
         })

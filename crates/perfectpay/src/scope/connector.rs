@@ -19,10 +19,10 @@ use crate::store::{Collection, CommitClass, Key, Query, Stored};
 /// One connector account.
 #[derive(Debug, Clone)]
 pub struct ConnectorScope {
-    merchant: MerchantScope,
+    pub(super) merchant: MerchantScope,
     /// The profile that the handle was reached through: an account of another one is absent.
-    profile: Option<ProfileId>,
-    id: ConnectorId,
+    pub(super) profile: Option<ProfileId>,
+    pub(super) id: ConnectorId,
 }
 
 fn admission(session: &Session) -> Admission<'_> {
@@ -127,7 +127,7 @@ impl ConnectorScope {
         Self { merchant, profile, id }
     }
 
-    async fn load(&self) -> Result<Stored<ConnectorState>, Error> {
+    pub(super) async fn load(&self) -> Result<Stored<ConnectorState>, Error> {
         let key = Key::Connector(self.merchant.path.clone(), self.id.clone());
         let row: Option<Stored<ConnectorState>> = self.merchant.session.get(&key).await?;
         row.filter(|row| self.profile.as_ref().is_none_or(|profile| row.state.profile_id == *profile))
@@ -183,7 +183,7 @@ impl ConnectorScope {
                 let next = row.next(moment, state);
                 let mut set = session.changes(loaded.owner(), moment, CommitClass::Configuration);
                 set.update(next.clone());
-                session.commit(set).await?;
+                session.commit(set, Operation::UpdateConnector, &update).await?;
                 Connector::view(next, &seals)
             })
         })
@@ -205,7 +205,7 @@ impl ConnectorScope {
                 let loaded = scope.merchant.load_for(&row).await?;
                 let mut set = session.changes(loaded.owner(), moment, CommitClass::Configuration);
                 set.remove(row.entity(), row.version, false);
-                session.commit(set).await?;
+                session.commit(set, Operation::RemoveConnector, &options).await?;
                 let merchant_id = loaded.row.id.clone();
                 Ok(RemovedConnector { merchant_id, merchant_connector_id: row.id, deleted: true })
             })

@@ -40,7 +40,7 @@ pub struct MerchantScope {
     pub(super) session: Session,
     pub(super) path: MerchantPath,
     /// How errors name it.
-    name: String,
+    pub(super) name: String,
 }
 
 /// A merchant account that was read, with its data key.
@@ -296,6 +296,7 @@ impl MerchantScope {
         moment: Timestamp,
     ) -> Result<Merchant, Error> {
         let session = &self.session;
+        let asked = update.clone();
         let loaded = self.load().await?;
         let row = &loaded.row;
         at_expected(row, options.expected_version)?;
@@ -351,7 +352,8 @@ impl MerchantScope {
             answer.get_or_insert(draft.id.clone());
             set.create(draft);
         }
-        session.commit(set).await.map_err(|error| loaded.unless_own(error))?;
+        let done = session.commit(set, Operation::UpdateMerchant, &asked).await;
+        done.map_err(|error| loaded.unless_own(error))?;
         Merchant::view(next, answer, &seals)
     }
 
@@ -373,7 +375,7 @@ impl MerchantScope {
                 at_expected(&row, options.expected_version)?;
                 let mut set = session.changes(owner(&row), moment, CommitClass::Configuration);
                 set.remove(row.entity(), row.version, options.cascade);
-                session.commit(set).await?;
+                session.commit(set, Operation::RemoveMerchant, &options).await?;
                 Ok(RemovedMerchant { merchant_id: row.id, deleted: true })
             })
         })

@@ -16,13 +16,16 @@
 //! Reads are plain futures. Writes are [`Command`]s: `merchant.create_profile(new).idempotency_key(key).await`.
 
 mod api_key;
+pub mod batch;
 mod blocklist;
 mod caller;
 mod command;
 mod connector;
+pub mod impact;
 mod merchant;
 mod operation;
 mod organization;
+mod overlay;
 mod payment;
 mod profile;
 mod root;
@@ -30,10 +33,12 @@ mod session;
 mod vault;
 
 pub use self::api_key::ApiKeyScope;
+pub use self::batch::{Batch, BatchReceipt};
 pub use self::blocklist::BlocklistScope;
 pub use self::caller::Caller;
 pub use self::command::{Command, Create, CreateOptions, Remove, RemoveOptions, Update, UpdateOptions};
 pub use self::connector::ConnectorScope;
+pub use self::impact::Impact;
 pub use self::merchant::MerchantScope;
 pub use self::operation::Operation;
 pub use self::organization::OrganizationScope;

@@ -46,4 +46,6 @@ pub enum Operation {
     RetrievePaymentLink,
     ListPaymentLinks,
     ReadLog,
+    CommitBatch,
+    ReportImpact,
 }

@@ -18,9 +18,9 @@ use crate::store::{
 #[derive(Debug, Clone)]
 pub struct OrganizationScope {
     pub(super) session: Session,
-    path: OrganizationPath,
+    pub(super) path: OrganizationPath,
     /// How errors name it.
-    name: String,
+    pub(super) name: String,
 }
 
 pub(super) fn owner(row: &Stored<OrganizationState>) -> Owner {
@@ -67,7 +67,7 @@ impl OrganizationScope {
                 let next = row.next(moment, state);
                 let mut set = session.changes(owner(&row), moment, CommitClass::Configuration);
                 set.update(next.clone());
-                session.commit(set).await?;
+                session.commit(set, Operation::UpdateOrganization, &update).await?;
                 Ok(next.into())
             })
         })
@@ -89,7 +89,7 @@ impl OrganizationScope {
                 at_expected(&row, options.expected_version)?;
                 let mut set = session.changes(owner(&row), moment, CommitClass::Configuration);
                 set.remove(row.entity(), row.version, options.cascade);
-                session.commit(set).await?;
+                session.commit(set, Operation::RemoveOrganization, &options).await?;
                 Ok(row.id)
             })
         })

@@ -20,8 +20,8 @@ use crate::time::Timestamp;
 /// One business profile and what is below it.
 #[derive(Debug, Clone)]
 pub struct ProfileScope {
-    merchant: MerchantScope,
-    id: ProfileId,
+    pub(super) merchant: MerchantScope,
+    pub(super) id: ProfileId,
 }
 
 /// A new profile of the merchant, not yet committed.
@@ -64,7 +64,7 @@ impl ProfileScope {
         Self { merchant, id }
     }
 
-    async fn load(&self) -> Result<Stored<ProfileState>, Error> {
+    pub(super) async fn load(&self) -> Result<Stored<ProfileState>, Error> {
         let key = Key::Profile(self.merchant.path.clone(), self.id.clone());
         self.merchant.session.require(&key, &self.id).await
     }
@@ -117,7 +117,7 @@ impl ProfileScope {
                 let next = row.next(moment, state);
                 let mut set = session.changes(loaded.owner(), moment, CommitClass::Configuration);
                 set.update(next.clone());
-                session.commit(set).await?;
+                session.commit(set, Operation::UpdateProfile, &update).await?;
                 Profile::view(next, loaded.row.id.clone(), &seals)
             })
         })
@@ -146,7 +146,7 @@ impl ProfileScope {
                     set.expectations.push(Expectation::Children { of, kind: EntityKind::Profile, count: 1 });
                 }
                 set.remove(row.entity(), row.version, options.cascade);
-                session.commit(set).await?;
+                session.commit(set, Operation::RemoveProfile, &options).await?;
                 Ok(row.id)
             })
         })

@@ -108,7 +108,7 @@ impl Settings {
 /// The library, opened on a store: the platform's own handle. Cloning it is cheap, and clones share everything.
 #[derive(Debug, Clone)]
 pub struct PerfectPay {
-    session: Session,
+    pub(super) session: Session,
 }
 
 impl PerfectPay {
@@ -124,7 +124,6 @@ impl PerfectPay {
             None => "http://localhost".to_owned(),
         };
         let inner = Inner {
-            store,
             vault: Vault::new(&settings.master_key),
             environment: settings.environment,
             base_url,
@@ -136,7 +135,7 @@ impl PerfectPay {
             newest: AtomicI64::new(head.at.unix_millis()),
             lanes: Lanes::default(),
         };
-        Ok(Self { session: Session::host(Arc::new(inner)) })
+        Ok(Self { session: Session::host(Arc::new(inner), store) })
     }
 
     /// The same handle on behalf of `actor`, whom the log names for everything done through it.
@@ -219,7 +218,7 @@ impl PerfectPay {
     /// Those of the store.
     pub async fn log(&self, after: LogPosition, limit: u32) -> Result<Vec<LogEntry>, Error> {
         self.session.begin(Operation::ReadLog).await?;
-        self.session.inner.store.log(&LogQuery { scope: LogScope::All, after, limit }).await
+        self.session.store().log(&LogQuery { scope: LogScope::All, after, limit }).await
     }
 
     /// Where the log ends.
@@ -229,6 +228,6 @@ impl PerfectPay {
     /// Those of the store.
     pub async fn log_head(&self) -> Result<Head, Error> {
         self.session.begin(Operation::ReadLog).await?;
-        self.session.inner.store.head().await
+        self.session.store().head().await
     }
 }

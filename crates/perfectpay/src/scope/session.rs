@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 
 use super::caller::Guard;
 use super::operation::Operation;
+use super::overlay::{Names, Overlay, no_key_of_its_own};
 use super::vault::Vault;
 use crate::api_key::Environment;
 use crate::connector::Catalogue;
@@ -20,8 +21,8 @@ use crate::page::{Cursor, Page};
 use crate::seal::{Sealed, SealingKey};
 use crate::secret::Request;
 use crate::store::{
-    Actor, ChangeSet, CommitClass, Committed, IdempotencyClaim, IdempotencyKey, Key, Owner, Query, Receipt, Record,
-    State, Store, Stored,
+    Actor, Change, ChangeSet, CommitClass, Committed, IdempotencyClaim, IdempotencyKey, Key, Owner, Query, Receipt,
+    Record, State, Store, Stored,
 };
 use crate::time::{Clock, Entropy, Timestamp};
 
@@ -30,7 +31,6 @@ const ATTEMPTS: u32 = 32;
 
 #[derive(Debug)]
 pub(super) struct Inner {
-    pub(super) store: Arc<dyn Store>,
     pub(super) vault: Vault,
     pub(super) environment: Environment,
     pub(super) base_url: String,
@@ -69,6 +69,9 @@ impl Lanes {
 #[derive(Clone)]
 pub(super) struct Session {
     pub(super) inner: Arc<Inner>,
+    store: Arc<dyn Store>,
+    /// Where commands are staged instead of committed; then `store` is it, too.
+    batch: Option<Arc<Overlay>>,
     pub(super) actor: Actor,
     guard: Option<Arc<Guard>>,
 }
@@ -85,8 +88,19 @@ pub(super) struct Claimed {
 }
 
 impl Session {
-    pub(super) fn host(inner: Arc<Inner>) -> Self {
-        Self { inner, actor: Actor::Host, guard: None }
+    pub(super) fn host(inner: Arc<Inner>, store: Arc<dyn Store>) -> Self {
+        Self { inner, store, batch: None, actor: Actor::Host, guard: None }
+    }
+
+    pub(super) fn is_batched(&self) -> bool {
+        self.batch.is_some()
+    }
+
+    /// The same session on an overlay of its store.
+    pub(super) fn batched(&self) -> (Self, Arc<Overlay>) {
+        let overlay = Arc::new(Overlay::new(Arc::clone(&self.store), self.actor.clone()));
+        let store: Arc<dyn Store> = Arc::clone(&overlay) as _;
+        (Self { store, batch: Some(Arc::clone(&overlay)), ..self.clone() }, overlay)
     }
 
     pub(super) fn by(mut self, actor: Actor) -> Self {
@@ -100,7 +114,7 @@ impl Session {
     }
 
     pub(super) fn store(&self) -> &dyn Store {
-        &*self.inner.store
+        &*self.store
     }
 
     /// The first line of every operation: whether the caller's key still lives, and the moment of the operation.
@@ -182,8 +196,30 @@ impl Session {
         Ok(Some((Page { items, next }, listing.total)))
     }
 
-    /// Commits a set that claims no idempotency key.
-    pub(super) async fn commit(&self, set: ChangeSet) -> Result<Receipt, Error> {
+    /// Commits a set that claims no idempotency key. In a batch it is staged, and its request is bound: the operation,
+    /// the object and what `Debug` says of the body, which has no `Serialize`.
+    pub(super) async fn commit(
+        &self,
+        set: ChangeSet,
+        operation: Operation,
+        body: &(dyn fmt::Debug + Sync),
+    ) -> Result<Receipt, Error> {
+        if let Some(batch) = &self.batch {
+            let object = set.changes.first().map(Change::logged).map(|c| format!("{}/{}", c.kind, c.id));
+            let (object, body) = (object.unwrap_or_default(), Zeroizing::new(format!("{body:?}")));
+            return batch.stage(set, |names| self.bound_by(names, operation, &object, body.as_bytes())).await;
+        }
+        self.applied(set).await
+    }
+
+    /// The MAC of a request with the ids of its batch replaced.
+    fn bound_by(&self, names: &Names, operation: Operation, path: &str, request: &[u8]) -> [u8; 32] {
+        let path = names.replace(path.as_bytes());
+        let path = String::from_utf8_lossy(&path);
+        self.inner.vault.request(operation.into(), &path, &names.replace(request))
+    }
+
+    async fn applied(&self, set: ChangeSet) -> Result<Receipt, Error> {
         match self.store().commit(set).await? {
             Committed::Applied(receipt) => {
                 self.inner.newest.fetch_max(receipt.at.unix_millis(), Ordering::Relaxed);
@@ -200,6 +236,9 @@ impl Session {
         request: &[u8],
     ) -> Result<Option<T>, Error> {
         let Some(key) = &claimed.key else { return Ok(None) };
+        if self.batch.is_some() {
+            return Err(no_key_of_its_own());
+        }
         let Some(kept) = self.store().claim(claimed.tenant, key).await? else { return Ok(None) };
         if kept.expires_at <= self.now() {
             return Ok(None);
@@ -210,6 +249,20 @@ impl Session {
         self.inner.vault.open_answer(claimed.tenant, key, &kept.answer).map(Some)
     }
 
+    /// What is kept under a key, whatever its request was; another kind of answer is that of another command.
+    pub(super) async fn kept<T: DeserializeOwned>(
+        &self,
+        tenant: Incarnation,
+        key: &IdempotencyKey,
+    ) -> Result<Option<T>, Error> {
+        let Some(kept) = self.store().claim(tenant, key).await? else { return Ok(None) };
+        if kept.expires_at <= self.now() {
+            return Ok(None);
+        }
+        let answer: serde_json::Value = self.inner.vault.open_answer(tenant, key, &kept.answer)?;
+        serde_json::from_value(answer).map(Some).map_err(|_| Error::IdempotencyMismatch)
+    }
+
     fn bound(&self, claimed: &Claimed, request: &[u8]) -> [u8; 32] {
         self.inner.vault.request(claimed.operation.into(), &claimed.path, request)
     }
@@ -218,14 +271,30 @@ impl Session {
     /// time.
     pub(super) async fn commit_claimed<T: Serialize + DeserializeOwned>(
         &self,
-        mut set: ChangeSet,
+        set: ChangeSet,
         claimed: &Claimed,
         request: &[u8],
         answer: T,
     ) -> Result<T, Error> {
-        let Some(key) = &claimed.key else {
-            self.commit(set).await?;
+        if let Some(batch) = &self.batch {
+            let bind = |names: &Names| self.bound_by(names, claimed.operation, &claimed.path, request);
+            batch.stage(set, bind).await?;
             return Ok(answer);
+        }
+        Ok(self.commit_received(set, claimed, request, answer).await?.0)
+    }
+
+    /// Commits a set past any batch, and answers with its receipt too, if it was applied now.
+    pub(super) async fn commit_received<T: Serialize + DeserializeOwned>(
+        &self,
+        mut set: ChangeSet,
+        claimed: &Claimed,
+        request: &[u8],
+        answer: T,
+    ) -> Result<(T, Option<Receipt>), Error> {
+        let Some(key) = &claimed.key else {
+            let receipt = self.applied(set).await?;
+            return Ok((answer, Some(receipt)));
         };
         set.idempotency = Some(IdempotencyClaim {
             tenant: claimed.tenant,
@@ -237,9 +306,9 @@ impl Session {
         match self.store().commit(set).await? {
             Committed::Applied(receipt) => {
                 self.inner.newest.fetch_max(receipt.at.unix_millis(), Ordering::Relaxed);
-                Ok(answer)
+                Ok((answer, Some(receipt)))
             }
-            Committed::Replayed(first) => self.inner.vault.open_answer(claimed.tenant, key, &first),
+            Committed::Replayed(first) => Ok((self.inner.vault.open_answer(claimed.tenant, key, &first)?, None)),
         }
     }
 }

@@ -1,0 +1,206 @@
+//! Batches: several commands gathered into one change set, read back before it is committed, and committed as one.
+//!
+//! [`PerfectPay::batch`] opens one. [`Batch::pay`] is a root handle like any other, on which every operation works: later
+//! commands read what earlier ones staged, and nobody else sees any of it. [`Batch::preview`] lists what would change,
+//! [`Batch::commit`] does it: all of it in one commit with one entry in the log, or nothing. A batch that is dropped wrote
+//! nothing. A command that is refused stages nothing, and the batch goes on without it.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use perfectpay::{MasterKey, NewOrganization, PerfectPay, Settings, json};
+//! use perfectpay_memory::MemoryStore;
+//!
+//! # futures_lite::future::block_on(async {
+//! # let master_key = MasterKey::from_hex("2026-11", &"5fa1".repeat(16))?;
+//! # let pay = PerfectPay::open(Arc::new(MemoryStore::new()), Settings::new(master_key)).await?;
+//! let request = "onboarding-1001".parse()?;
+//! if pay.committed_batch(&request).await?.is_none() {
+//!     let batch = pay.batch();
+//!     let group = batch.pay().create_organization(NewOrganization::named("Acme Group".parse()?)).await?;
+//!     let group = batch.pay().organization(&group.organization_id);
+//!     let shop = group.create_merchant(json::from_slice(br#"{"merchant_id": "acme_us"}"#)?).await?;
+//!     let shop = group.merchant(&shop.merchant_id);
+//!     shop.create_profile(json::from_slice(br#"{"profile_name": "Web"}"#)?).await?;
+//!     shop.blocklist().add(json::from_slice(br#"{"type": "card_bin", "data": "411111"}"#)?).await?;
+//!
+//!     assert_eq!(batch.preview().len(), 6);
+//!     assert!(pay.merchant(&"acme_us".parse()?).retrieve().await.is_err());
+//!     batch.commit().idempotency_key(request.clone()).await?;
+//! }
+//! assert_eq!(pay.log(perfectpay::LogPosition::START, 10).await?.len(), 1);
+//! assert!(pay.merchant(&"acme_us".parse()?).retrieve().await.is_ok());
+//! assert_eq!(pay.committed_batch(&request).await?.expect("was committed").changes.len(), 6);
+//! # Ok::<(), perfectpay::Error>(())
+//! # }).unwrap();
+//! ```
+//!
+//! # When others write meanwhile
+//!
+//! Every object that the batch read, one by one, is pinned at the version that it was read at. If it has another one when
+//! the batch is committed, or is gone, the commit is refused with [`Error::Stale`] or [`Error::NotFound`]; numbers of
+//! children that a decision stood on answer [`Error::Moved`]; unique values and parents are judged again. Nothing was
+//! written then, and the batch cannot be saved: open another one and give the commands again. Lists that the batch read
+//! are not pinned.
+//!
+//! # One owner, one actor
+//!
+//! A batch stays within one organization, which may be a new one; a command in another one is refused with the code
+//! `batch.other_organization`. Its entry in the log is the merchant account's where only one has a part in it, else the
+//! organization's alone: then [`MerchantScope::log`](super::MerchantScope::log) does not show it, and
+//! [`MerchantScope::log_of`](super::MerchantScope::log_of) does. The entry names whoever opened the batch; a command by
+//! another actor is refused with the code `batch.other_actor`: a key that is authenticated in the batch may read there.
+//! The log as the batch reads it is that of what happened, without the batch.
+//!
+//! # Removals
+//!
+//! A removal that cascades is the last command of its batch: what follows is refused with the code
+//! `changes.after_cascade`. Whether something has children is counted through the lists, since a store is asked for
+//! nothing else: to remove a profile in a batch reads the account's payments.
+//!
+//! # Idempotency
+//!
+//! The key belongs to the batch, and is unique among all that the root handle creates; one on a command inside is
+//! refused with the code `batch.idempotency_key`. It is bound to the staged commands in order: operation, path and
+//! request of each. An id that the library made for an object of the batch counts as "the object made in that step", so
+//! that the same commands are the same request although their ids are new. Commands that staged nothing do not count. Of
+//! an update the body is bound as its `Debug` shows it, which hides secrets: two batches that differ only in a secret
+//! inside an update count as equal. Bodies that create are bound wholly.
+//!
+//! A batch that is repeated may be refused before it is committed: its names are taken by then. Therefore ask
+//! [`PerfectPay::committed_batch`] first, as above. Where two run at once, the commit of the second one answers as
+//! the first did, or [`Error::IdempotencyMismatch`].
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::command::{Create, CreateOptions};
+use super::operation::Operation;
+use super::overlay::Overlay;
+use super::root::PerfectPay;
+use super::session::{Claimed, Session};
+use crate::error::{Error, Fault};
+use crate::id::Incarnation;
+use crate::store::{ChangeSet, IdempotencyKey, LogChange, Receipt};
+use crate::time::Timestamp;
+
+/// Commands that are staged, to be committed as one. See the [module](self).
+///
+/// Clones share what is staged.
+#[derive(Clone)]
+pub struct Batch {
+    /// The session that commits, on the real store.
+    session: Session,
+    overlay: Arc<Overlay>,
+    pay: PerfectPay,
+}
+
+/// What a committed batch changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchReceipt {
+    /// What changed, in order, as the log's entry lists it: the ids of what was created among it.
+    pub changes: Vec<LogChange>,
+    /// Where the entry stands and when it was made; `None` in an answer that is replayed for an idempotency key, which
+    /// was sealed before the commit had its place.
+    #[serde(skip)]
+    pub receipt: Option<Receipt>,
+}
+
+impl BatchReceipt {
+    /// Whether the answer is that of an earlier commit under the same idempotency key. Nothing was applied then.
+    pub fn replayed(&self) -> bool {
+        self.receipt.is_none()
+    }
+}
+
+fn claimed(key: Option<IdempotencyKey>) -> Claimed {
+    Claimed { operation: Operation::CommitBatch, tenant: Incarnation::PLATFORM, path: String::new(), key }
+}
+
+impl PerfectPay {
+    /// Opens a batch. See [`Batch`].
+    pub fn batch(&self) -> Batch {
+        let (session, overlay) = self.session.batched();
+        Batch { session: self.session.clone(), overlay, pay: Self { session } }
+    }
+
+    /// What the batch under this idempotency key changed, if it was committed and its key is still kept.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::IdempotencyMismatch`] if the key is another command's; those of the store.
+    pub async fn committed_batch(&self, key: &IdempotencyKey) -> Result<Option<BatchReceipt>, Error> {
+        self.session.begin(Operation::CommitBatch).await?;
+        self.session.kept(Incarnation::PLATFORM, key).await
+    }
+}
+
+impl Batch {
+    /// The root handle on which commands are staged, and which reads what they staged.
+    pub fn pay(&self) -> &PerfectPay {
+        &self.pay
+    }
+
+    /// What would change, in order, exactly as the log will list it. An object that several commands change is listed
+    /// once for each.
+    pub fn preview(&self) -> Vec<LogChange> {
+        self.overlay.preview()
+    }
+
+    /// Commits everything staged, or nothing. The batch then takes no more commands. After an error it is as it was, and
+    /// may be committed again where the error allows it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Stale`], [`Error::NotFound`], [`Error::Moved`], [`Error::AlreadyExists`] or [`Error::Duplicate`] if what
+    /// the batch stood on changed meanwhile; [`Error::IdempotencyMismatch`]; [`Error::Invalid`] with code
+    /// `changes.empty` if nothing is staged, `batch.committed` if it was committed, `batch.nested` if the batch was
+    /// opened in another one.
+    pub fn commit(&self) -> Create<BatchReceipt> {
+        let batch = self.clone();
+        Create::new(async move |options: CreateOptions| {
+            let session = &batch.session;
+            let moment = session.begin(Operation::CommitBatch).await?;
+            if session.is_batched() {
+                return Err(Fault::new("batch.nested", "cannot be committed into another batch").at("batch").into());
+            }
+            let (set, committing) = Committing::begin(&batch.overlay, moment)?;
+            let answer = BatchReceipt { changes: set.logged(), receipt: None };
+            let claimed = claimed(options.idempotency_key);
+            let requests = batch.overlay.requests();
+            let (answer, receipt) = session.commit_received(set, &claimed, &requests, answer).await?;
+            committing.done();
+            Ok(BatchReceipt { receipt, ..answer })
+        })
+    }
+}
+
+/// While a batch is committed it takes no more; if that fails, or its future is dropped, it is open again.
+struct Committing<'a>(Option<&'a Overlay>);
+
+impl<'a> Committing<'a> {
+    fn begin(overlay: &'a Overlay, moment: Timestamp) -> Result<(ChangeSet, Self), Error> {
+        let set = overlay.gathered(moment)?;
+        Ok((set, Self(Some(overlay))))
+    }
+
+    fn done(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Committing<'_> {
+    fn drop(&mut self) {
+        if let Some(overlay) = self.0 {
+            overlay.reopen();
+        }
+    }
+}
+
+impl fmt::Debug for Batch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Batch").field("overlay", &self.overlay).finish_non_exhaustive()
+    }
+}
