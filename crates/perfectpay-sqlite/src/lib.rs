@@ -35,6 +35,7 @@
 
 mod error;
 mod open;
+mod place;
 mod read;
 mod reader;
 mod rows;
@@ -44,6 +45,7 @@ mod writer;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -167,9 +169,8 @@ impl SqliteOptions {
     ///   cannot be reached (`Inaccessible`), is locked (`Busy`), or the SQLite in use is older than 3.51.3
     ///   (`OldEngine`).
     pub fn open(self) -> Result<SqliteStore, Error> {
-        let (path, conn) = open::open(&self)?;
-        let writer = Writer::spawn(conn, &self)?;
-        let location = Location { path: path.into(), busy_timeout: self.busy_timeout };
+        let (location, conn) = open::open(&self)?;
+        let writer = Writer::spawn(conn, &self, Some(Arc::clone(&location.place)))?;
         let readers = Readers::spawn(location.clone())?;
         Ok(SqliteStore { readers: Some(readers), location: Some(location), writer })
     }
@@ -204,7 +205,7 @@ impl SqliteStore {
     /// [`Error::Unavailable`], if SQLite is too old or a thread cannot be started.
     pub fn in_memory() -> Result<Self, Error> {
         let options = SqliteOptions::new("");
-        let writer = Writer::spawn(open::in_memory(&options)?, &options)?;
+        let writer = Writer::spawn(open::in_memory(&options)?, &options, None)?;
         Ok(Self { readers: None, location: None, writer })
     }
 
@@ -221,8 +222,9 @@ impl SqliteStore {
     {
         if let Some(readers) = &self.readers {
             match readers.here(&read) {
-                Err(failure) if failure.is_busy() => {}
-                answer => return Ok(answer?),
+                None => {}
+                Some(Err(failure)) if failure.is_busy() => {}
+                Some(answer) => return Ok(answer?),
             }
         }
         self.elsewhere(read).await

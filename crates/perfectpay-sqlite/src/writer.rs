@@ -15,10 +15,11 @@ use perfectpay::{Error, Unavailability};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode};
 
-use crate::SqliteOptions;
 use crate::error::{classify, contradiction, halted, is_busy, is_lasting, unknown};
+use crate::place::{Place, gone, gone_meanwhile};
 use crate::rows::Prepared;
 use crate::write::{Seen, apply};
+use crate::{SqliteOptions, schema};
 
 /// How many frames the write-ahead log has before they are moved into the file, between two groups.
 const MANY_FRAMES: i64 = 1_000;
@@ -69,10 +70,11 @@ pub(crate) struct Writer {
 
 impl Writer {
     /// Gives the connection to a thread of its own.
-    pub(crate) fn spawn(conn: Connection, options: &SqliteOptions) -> Result<Self, Error> {
+    pub(crate) fn spawn(conn: Connection, options: &SqliteOptions, place: Option<Arc<Place>>) -> Result<Self, Error> {
         let (queue, jobs) = channel();
         let engine = Engine {
             conn,
+            place,
             group_limit: options.group_limit,
             last_group: 0,
             halted: false,
@@ -120,6 +122,8 @@ impl Drop for Writer {
 /// What the thread owns.
 struct Engine {
     conn: Connection,
+    /// Where its file is, if it has one.
+    place: Option<Arc<Place>>,
     group_limit: usize,
     /// How many commits the last group had.
     last_group: usize,
@@ -216,6 +220,10 @@ impl Engine {
         if self.halted {
             return sets.iter().map(|_| Err(halted())).collect();
         }
+        if !self.is_in_place() {
+            self.halted = true;
+            return sets.iter().map(|_| Err(gone())).collect();
+        }
         match self.together(sets) {
             Ok(answers) => answers,
             Err(RolledBack { culprit, error }) => {
@@ -242,6 +250,17 @@ impl Engine {
         if let Err(error) = self.execute("BEGIN IMMEDIATE") {
             return Ok(self.nothing_written(sets, error));
         }
+        match schema::version(&self.conn) {
+            Ok(schema::CURRENT) => {}
+            Ok(version) => {
+                self.rollback();
+                return Ok(sets.iter().map(|_| Err(schema::not_ours(version))).collect());
+            }
+            Err(error) => {
+                self.rollback();
+                return Ok(self.nothing_written(sets, error));
+            }
+        }
         let mut answers = Vec::with_capacity(sets.len());
         for (culprit, set) in sets.iter().enumerate() {
             match self.member(set) {
@@ -250,7 +269,11 @@ impl Engine {
             }
         }
         match self.execute("COMMIT") {
-            Ok(()) => Ok(answers),
+            Ok(()) if self.is_in_place() => Ok(answers),
+            Ok(()) => {
+                self.halted = true;
+                Ok(sets.iter().map(|_| Err(gone_meanwhile())).collect())
+            }
             // The answers of members that were refused may stand on what other members wrote: none of them holds.
             Err(error) => Ok(self.not_committed(sets, error)),
         }
@@ -296,6 +319,11 @@ impl Engine {
         sets.iter().map(|_| Err(classify(&error))).collect()
     }
 
+    /// Whether whoever opens the path finds what is written here.
+    fn is_in_place(&self) -> bool {
+        self.place.as_ref().is_none_or(|place| place.is_kept())
+    }
+
     /// The transaction did not commit: either it is certain that nothing was written, or nobody knows.
     fn not_committed(&mut self, sets: &[Prepared], error: rusqlite::Error) -> Vec<Answer> {
         let certain = is_busy(&error) || error.sqlite_error_code() == Some(ErrorCode::DiskFull);
@@ -334,6 +362,10 @@ impl Engine {
     /// When nothing happens: moves the write-ahead log into the file, and empties it if it holds what was removed.
     fn tidy(&mut self) {
         self.unmoved = false;
+        if !self.is_in_place() {
+            // The log of whoever put another file there is not ours to move.
+            return;
+        }
         if self.purged {
             // Never in the way of a commit: whoever reads now keeps the log from being emptied.
             self.purged = self.emptied().is_none();
@@ -366,7 +398,7 @@ impl Engine {
     }
 
     fn close(mut self) {
-        if self.halted {
+        if self.halted || !self.is_in_place() {
             // What a failed sync left in the cache of the system must not be taken for what is on the disk.
             let _kept = self.conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
         } else {
