@@ -37,7 +37,7 @@ use report::Report;
 /// How many times one file is used, killed over and checked before the next one begins.
 const LIVES: u64 = 8;
 
-/// The two tests below take turns: each wants the machine for itself.
+/// The tests below take turns: each wants the machine for itself.
 static TURN: Mutex<()> = Mutex::new(());
 
 fn chosen(variable: &str) -> Option<u64> {
@@ -148,11 +148,21 @@ fn a_killed_host_leaves_what_it_acknowledged_and_nothing_half_done() {
 
 #[test]
 fn a_command_of_two_commits_is_found_half_done_within_forty_kills() {
+    planted("pairs", "half done");
+}
+
+#[test]
+fn an_acknowledgement_before_the_commit_is_found_within_forty_kills() {
+    planted("hasty", "acknowledged without a commit");
+}
+
+/// Kills hosts with a fault until the check finds it, which it must.
+fn planted(fault: &str, found: &str) {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let seed = seed();
-    let (tally, problems) = kill_and_check(40, "planted", seed);
+    let (tally, problems) = kill_and_check(40, fault, seed);
     assert!(!problems.is_empty(), "the check is blind: {tally} (PERFECTPAY_SEED={seed})");
-    assert!(problems.iter().all(|problem| problem.starts_with("half done")), "PERFECTPAY_SEED={seed}: {problems:?}");
+    assert!(problems.iter().all(|problem| problem.starts_with(found)), "PERFECTPAY_SEED={seed}: {problems:?}");
     eprintln!("the planted fault was found at kill {}", tally.kills);
 }
 

@@ -47,11 +47,11 @@ impl Dice {
 
 /// The library on a store whose commits are told to `sink`, with the system's clock and randomness.
 pub(crate) fn opened(store: Arc<dyn Store>, sink: Sink) -> (PerfectPay, Arc<Recorder>) {
-    let recorded = Layered::over(store, Recorder::new(sink));
-    let recorder = Arc::clone(&recorded.layer);
+    let layered = Layered::over(store, Recorder::new(sink));
+    let recorder = Arc::clone(&layered.layer);
     let master_key = MasterKey::from_hex(host::MASTER_KEY_ID, host::MASTER_KEY_HEX).unwrap();
     let settings = Settings::new(master_key).base_url(host::BASE_URL.parse().unwrap());
-    (block_on(PerfectPay::open(Arc::new(recorded), settings)).unwrap(), recorder)
+    (block_on(PerfectPay::open(Arc::new(layered), settings)).unwrap(), recorder)
 }
 
 pub(crate) fn by(pay: &PerfectPay, actor: &str) -> PerfectPay {
@@ -133,10 +133,13 @@ pub(crate) fn run(path: &Path) {
                 dice: Dice::new(seed ^ thread.wrapping_mul(0x1234_5678_9abc_def1)),
                 commands: 0,
             };
-            let planted = what == "planted";
             scope.spawn(move || {
                 loop {
-                    block_on(if planted { worker.pair_boxed() } else { worker.command_boxed() });
+                    match what {
+                        "pairs" => block_on(worker.pair()),
+                        "hasty" => block_on(worker.hasty()),
+                        _ => block_on(worker.command()),
+                    }
                 }
             });
         }
@@ -157,17 +160,7 @@ async fn found(pay: &PerfectPay) -> Known {
     known
 }
 
-type Boxed<'a> = std::pin::Pin<Box<dyn Future<Output = ()> + 'a>>;
-
 impl Worker<'_> {
-    fn command_boxed(&mut self) -> Boxed<'_> {
-        Box::pin(self.command())
-    }
-
-    fn pair_boxed(&mut self) -> Boxed<'_> {
-        Box::pin(self.pair())
-    }
-
     fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -177,7 +170,16 @@ impl Worker<'_> {
         format!("{}.{}", self.name, self.commands)
     }
 
-    /// The planted fault: one command that makes two objects in two commits.
+    /// A planted fault: a command that is acknowledged before it is carried out.
+    async fn hasty(&mut self) {
+        let actor = self.named();
+        self.recorder.sink.begins(&actor, &["organization"], None);
+        self.recorder.sink.answered(&actor, &Ok(String::new()));
+        let body = json::from_slice(host::organization_body(&actor).as_bytes()).unwrap();
+        by(self.pay, &actor).create_organization(body).await.unwrap();
+    }
+
+    /// A planted fault: one command that makes two objects in two commits.
     async fn pair(&mut self) {
         let actor = self.named();
         let pay = by(self.pay, &actor);
@@ -217,7 +219,7 @@ impl Worker<'_> {
 
     async fn create_tenant(&mut self, pay: &PerfectPay, actor: &str, choice: usize) -> Result<String, Error> {
         let organizations = self.known().organizations.clone();
-        let organization = self.dice.one_of(&organizations).filter(|_| choice % 4 != 0);
+        let organization = self.dice.one_of(&organizations).filter(|_| !choice.is_multiple_of(4));
         let key = self.maybe_once(actor);
         let merchant = String::new();
         let Some(organization) = organization else {

@@ -75,7 +75,9 @@ impl Create {
 
 /// How an object is named here: its kind, its tenant, and its id if it is not the tenant.
 pub(crate) fn name(entity: &EntityRef) -> String {
-    let tenant: String = entity.tenant.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    let bytes = entity.tenant.as_bytes().iter();
+    let digits = bytes.flat_map(|byte| [byte >> 4, byte & 15]).filter_map(|digit| char::from_digit(digit.into(), 16));
+    let tenant: String = digits.collect();
     named(&entity.kind.to_string(), &tenant, &entity.id)
 }
 
