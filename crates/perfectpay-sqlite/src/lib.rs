@@ -31,7 +31,28 @@
 //! from then on this store refuses to write ([`Unavailability::Halted`]) and goes on reading. Open the file again, and
 //! repeat the commit with its idempotency key.
 //!
+//! **A file that goes away.** A file that is removed or replaced under a running process lives on for that process
+//! alone. Before a commit is acknowledged the store looks whether its path still leads to the file and the `-wal` that
+//! it has open (device and inode, two calls of the system a group); after a pause, and every 16 groups, it looks at the
+//! `-shm` too, and before it writes. Where they are gone, a commit answers [`Unavailability::Inaccessible`] if nothing
+//! was written and [`Error::OutcomeUnknown`] if it was, and the store is halted. Reads go on in what is open, and never
+//! in another file. Left out: a file that is exchanged and put back between two looks, files copied over in place, and
+//! systems other than Unix, which do not let an open file go.
+//!
+//! **Several versions on one file.** Every transaction that writes first looks at the version of the schema. When a
+//! newer library has brought the file further, commits of the older one answer [`Unavailability::NewerSchema`], with
+//! nothing written, and a new start of it is refused. Its reads go on; what they do not understand is
+//! [`Error::Corrupt`]. So: end the older processes first.
+//!
+//! **Limits.** A full disk answers [`Unavailability::Full`] and heals by itself; opening a store needs some space (32 KiB
+//! for the `-shm`). A limit on the size of a process's files is told by SQLite as a disk that failed: unknown outcome,
+//! and halted; the host ignores SIGXFSZ, or is ended by it (nothing acknowledged is lost either way). A process without
+//! descriptors goes on with the connections that it has.
+//!
 //! [`Unavailability::Halted`]: perfectpay::Unavailability::Halted
+//! [`Unavailability::Inaccessible`]: perfectpay::Unavailability::Inaccessible
+//! [`Unavailability::NewerSchema`]: perfectpay::Unavailability::NewerSchema
+//! [`Unavailability::Full`]: perfectpay::Unavailability::Full
 
 mod error;
 mod open;

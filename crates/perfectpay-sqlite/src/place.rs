@@ -45,8 +45,18 @@ impl Place {
     /// Whether all of them are still there. Where that cannot be found out, because a folder on the way may not be
     /// searched, they are taken to be.
     pub(crate) fn is_kept(&self) -> bool {
-        self.0.iter().all(|(path, known)| identity(path).is_none_or(|found| found == *known))
+        self.0.iter().all(is_still_there)
     }
+
+    /// Whether the file and its log, which hold what was committed, are still there: short enough for every commit.
+    pub(crate) fn keeps_what_is_written(&self) -> bool {
+        let [file, log, _] = &self.0;
+        is_still_there(file) && is_still_there(log)
+    }
+}
+
+fn is_still_there((path, known): &(PathBuf, Option<Identity>)) -> bool {
+    identity(path).is_none_or(|found| found == *known)
 }
 
 /// Which file is there, if any; `None` where that cannot be found out.

@@ -220,7 +220,9 @@ impl Engine {
         if self.halted {
             return sets.iter().map(|_| Err(halted())).collect();
         }
-        if !self.is_in_place() {
+        // After a pause, in which most of what happens to a file happens, and before anything is written. In a stream of
+        // commits the look after each is enough.
+        if !self.unmoved && !self.is_in_place() {
             self.halted = true;
             return sets.iter().map(|_| Err(gone())).collect();
         }
@@ -269,7 +271,7 @@ impl Engine {
             }
         }
         match self.execute("COMMIT") {
-            Ok(()) if self.is_in_place() => Ok(answers),
+            Ok(()) if self.place.as_ref().is_none_or(|place| place.keeps_what_is_written()) => Ok(answers),
             Ok(()) => {
                 self.halted = true;
                 Ok(sets.iter().map(|_| Err(gone_meanwhile())).collect())
@@ -353,6 +355,11 @@ impl Engine {
         self.groups += 1;
         if self.groups >= GROUPS_BETWEEN_LOOKS && !self.halted {
             self.groups = 0;
+            if !self.is_in_place() {
+                // The next commit looks again, and is told.
+                self.unmoved = false;
+                return;
+            }
             if self.checkpoint("PRAGMA wal_checkpoint(NOOP)").is_some_and(|frames| frames >= MANY_FRAMES) {
                 self.checkpoint("PRAGMA wal_checkpoint(PASSIVE)");
             }
@@ -363,7 +370,7 @@ impl Engine {
     fn tidy(&mut self) {
         self.unmoved = false;
         if !self.is_in_place() {
-            // The log of whoever put another file there is not ours to move.
+            // The log of whoever put another file there is not ours to move. The next commit is told.
             return;
         }
         if self.purged {

@@ -24,6 +24,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Barrier};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
@@ -89,6 +90,11 @@ fn filled() -> (tempfile::TempDir, PathBuf, SqliteStore) {
     let store = SqliteStore::open(&path).unwrap();
     (0..5).for_each(|number| one(&store, number));
     (folder, path, store)
+}
+
+/// Longer than the writing thread waits before it takes it that nothing more comes.
+fn a_pause() {
+    thread::sleep(Duration::from_millis(800));
 }
 
 /// This test program again, with one scene to play, under `limits`: words of the shell.
@@ -382,6 +388,7 @@ fn another_user_is_refused_by_what_the_file_and_the_folder_allow() {
 fn a_file_that_is_moved_away_takes_no_more_commits_and_has_all_when_it_is_back() {
     let (folder, path, store) = filled();
     let aside = folder.path().join("aside.db");
+    a_pause();
     fs::rename(&path, &aside).unwrap();
     let error = try_one(&store, 5).unwrap_err();
     assert!(is(&error, Unavailability::Inaccessible), "{error:?}");
@@ -396,12 +403,49 @@ fn a_file_that_is_moved_away_takes_no_more_commits_and_has_all_when_it_is_back()
 }
 
 #[test]
+fn a_file_that_is_moved_away_in_a_stream_of_commits_ends_the_stream_and_loses_none_of_it() {
+    for suffix in ["", "-wal"] {
+        let (folder, path, store) = filled();
+        let acknowledged = AtomicU64::new(5);
+        let aside = folder.path().join("aside");
+        let mut name = path.clone().into_os_string();
+        name.push(suffix);
+        let error = thread::scope(|scope| {
+            let stream = scope.spawn(|| {
+                loop {
+                    if let Err(error) = try_one(&store, acknowledged.load(Ordering::SeqCst)) {
+                        break error;
+                    }
+                    acknowledged.fetch_add(1, Ordering::SeqCst);
+                }
+            });
+            thread::sleep(Duration::from_millis(100));
+            fs::rename(&name, &aside).unwrap();
+            let before = acknowledged.load(Ordering::SeqCst);
+            let error = stream.join().unwrap();
+            // One may have been past the look, and not heard of yet, when the file was moved.
+            assert!(acknowledged.load(Ordering::SeqCst) <= before + 1);
+            error
+        });
+        // Unknown, but where the look between two groups was the first to notice.
+        let noticed = error.kind() == ErrorKind::UnknownOutcome || is(&error, Unavailability::Inaccessible);
+        assert!(noticed, "{suffix}: {error:?}");
+        let acknowledged = acknowledged.into_inner();
+        assert!(is(&try_one(&store, acknowledged).unwrap_err(), Unavailability::Halted), "{suffix}");
+        drop(store);
+        fs::rename(&aside, &name).unwrap();
+        all_there(&path, acknowledged);
+    }
+}
+
+#[test]
 fn a_file_a_log_or_a_shared_memory_that_is_removed_stops_the_commits() {
     for suffix in ["", "-wal", "-shm"] {
         let (_folder, path, store) = filled();
         let mut name = path.into_os_string();
         name.push(suffix);
         fs::remove_file(&name).unwrap();
+        a_pause();
         let error = try_one(&store, 5).unwrap_err();
         assert!(is(&error, Unavailability::Inaccessible), "{suffix}: {error:?}");
         assert!(is(&try_one(&store, 5).unwrap_err(), Unavailability::Halted), "{suffix}");
@@ -413,6 +457,7 @@ fn a_file_a_log_or_a_shared_memory_that_is_removed_stops_the_commits() {
 fn a_folder_that_is_removed_stops_the_commits() {
     let (folder, _path, store) = filled();
     fs::remove_dir_all(folder.path()).unwrap();
+    a_pause();
     let error = try_one(&store, 5).unwrap_err();
     assert!(is(&error, Unavailability::Inaccessible), "{error:?}");
     reads_go_on(&store, 5);
@@ -434,6 +479,7 @@ fn a_file_that_is_replaced_is_neither_read_nor_written_by_the_store_of_the_old_o
     fs::rename(&elsewhere, &path).unwrap();
     let new = SqliteStore::open(&path).unwrap();
     one(&new, 78);
+    a_pause();
     let error = try_one(&old, 5).unwrap_err();
     assert!(is(&error, Unavailability::Inaccessible), "{error:?}");
     // More readers at one moment than there are connections: none of them reads the other file.
