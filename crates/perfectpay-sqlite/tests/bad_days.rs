@@ -11,14 +11,13 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stdout,
-    clippy::print_stderr,
     reason = "a test fails by panicking, and says what it could not run"
 )]
 
 mod common;
 
 use std::fs::{self, File, Permissions};
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
@@ -90,6 +89,11 @@ fn filled() -> (tempfile::TempDir, PathBuf, SqliteStore) {
     let store = SqliteStore::open(&path).unwrap();
     (0..5).for_each(|number| one(&store, number));
     (folder, path, store)
+}
+
+/// Says it even where the test passes, whose own output is kept back then.
+fn not_run(what: &str) {
+    std::io::stderr().write_all(format!("NOT RUN: {what}\n").as_bytes()).unwrap();
 }
 
 /// Longer than the writing thread waits before it takes it that nothing more comes.
@@ -204,7 +208,7 @@ fn a_disk_that_is_full_refuses_commits_as_full_and_takes_them_again_when_there_i
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("accounts.db");
     let Some(disk) = SmallDisk::mount(folder.path(), "size=640k") else {
-        eprintln!("NOT RUN: no right to mount a small disk; a limit on the size of the file stands in for it");
+        not_run("no right to mount a small disk; a limit on the size of the file stands in for it");
         let store = SqliteOptions::new(&path).size_limit(400 * 1024).open().unwrap();
         let (kept, error) = until_refused(&store, 0);
         assert!(is(&error, Unavailability::Full), "{error:?}");
@@ -248,7 +252,7 @@ fn a_store_on_a_full_disk_opens_when_there_is_space_again() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("accounts.db");
     let Some(disk) = SmallDisk::mount(folder.path(), "size=1m") else {
-        eprintln!("NOT RUN: no right to mount a small disk; opening on a full one was not tried");
+        not_run("no right to mount a small disk; opening on a full one was not tried");
         return;
     };
     let store = SqliteStore::open(&path).unwrap();
@@ -331,7 +335,7 @@ fn a_disk_that_is_mounted_read_only_is_refused_as_read_only_until_it_is_not() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("accounts.db");
     let Some(disk) = SmallDisk::mount(folder.path(), "size=4m") else {
-        eprintln!("NOT RUN: no right to mount a disk; one that is mounted read-only was not tried");
+        not_run("no right to mount a disk; one that is mounted read-only was not tried");
         return;
     };
     let store = SqliteStore::open(&path).unwrap();
@@ -370,7 +374,7 @@ fn another_user_is_refused_by_what_the_file_and_the_folder_allow() {
             .output();
         let said = output.map_or_else(|_| String::new(), |output| String::from_utf8_lossy(&output.stdout).into_owned());
         if !said.contains("running 1 test") {
-            eprintln!("NOT RUN: no right to be another user; what one is refused for was not tried");
+            not_run("no right to be another user; what one is refused for was not tried");
             return;
         }
         assert!(

@@ -26,6 +26,8 @@ pub(crate) struct Tally {
     /// Killed before the answer, and not there.
     pub(crate) absent: u64,
     pub(crate) repeated: u64,
+    /// What was done to which kind of object.
+    pub(crate) done: BTreeSet<String>,
 }
 
 impl fmt::Display for Tally {
@@ -113,6 +115,8 @@ pub(crate) fn check(path: &Path, report: &mut Report, tally: &mut Tally, dice: &
 
 fn count(told: &Told, entries: &[Entry], tally: &mut Tally) {
     tally.begun += 1;
+    let kind = |step: &Step| step.name.split('/').next().map(str::to_owned).unwrap_or_default();
+    tally.done.extend(entries.iter().flat_map(|e| &e.steps).map(|step| format!("{} {}", kind(step), step.verb)));
     match &told.answer {
         Some(Ok(_)) => tally.acknowledged += 1,
         Some(Err(_)) => tally.refused += 1,
