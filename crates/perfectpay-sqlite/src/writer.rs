@@ -249,19 +249,8 @@ impl Engine {
 
     /// One transaction for all. A set that is refused leaves no trace in it.
     fn together(&mut self, sets: &[Prepared]) -> Result<Vec<Answer>, RolledBack> {
-        if let Err(error) = self.execute("BEGIN IMMEDIATE") {
-            return Ok(self.nothing_written(sets, error));
-        }
-        match schema::version(&self.conn) {
-            Ok(schema::CURRENT) => {}
-            Ok(version) => {
-                self.rollback();
-                return Ok(sets.iter().map(|_| Err(schema::not_ours(version))).collect());
-            }
-            Err(error) => {
-                self.rollback();
-                return Ok(self.nothing_written(sets, error));
-            }
+        if let Err(answers) = self.begin(sets) {
+            return Ok(answers);
         }
         let mut answers = Vec::with_capacity(sets.len());
         for (culprit, set) in sets.iter().enumerate() {
@@ -270,14 +259,35 @@ impl Engine {
                 Err(error) => return Err(RolledBack { culprit, error }),
             }
         }
+        // The answers of members that were refused may stand on what other members wrote: should it fail, none holds.
+        Ok(self.end(sets, answers))
+    }
+
+    /// Begins a transaction in the schema that this library writes, or answers why not.
+    fn begin(&mut self, sets: &[Prepared]) -> Result<(), Vec<Answer>> {
+        if let Err(error) = self.execute("BEGIN IMMEDIATE") {
+            return Err(self.nothing_written(sets, error));
+        }
+        let version = schema::version(&self.conn);
+        if version.as_ref().is_ok_and(|version| *version == schema::CURRENT) {
+            return Ok(());
+        }
+        self.rollback();
+        Err(match version {
+            Ok(version) => sets.iter().map(|_| Err(schema::not_ours(version))).collect(),
+            Err(error) => self.nothing_written(sets, error),
+        })
+    }
+
+    /// Commits, and acknowledges what whoever opens the path finds.
+    fn end(&mut self, sets: &[Prepared], answers: Vec<Answer>) -> Vec<Answer> {
         match self.execute("COMMIT") {
-            Ok(()) if self.place.as_ref().is_none_or(|place| place.keeps_what_is_written()) => Ok(answers),
+            Ok(()) if self.place.as_ref().is_none_or(|place| place.keeps_what_is_written()) => answers,
             Ok(()) => {
                 self.halted = true;
-                Ok(sets.iter().map(|_| Err(gone_meanwhile())).collect())
+                sets.iter().map(|_| Err(gone_meanwhile())).collect()
             }
-            // The answers of members that were refused may stand on what other members wrote: none of them holds.
-            Err(error) => Ok(self.not_committed(sets, error)),
+            Err(error) => self.not_committed(sets, error),
         }
     }
 
