@@ -31,10 +31,32 @@
 //! from then on this store refuses to write ([`Unavailability::Halted`]) and goes on reading. Open the file again, and
 //! repeat the commit with its idempotency key.
 //!
+//! **A file that goes away.** A file that is removed or replaced under a running process lives on for that process
+//! alone. Before a commit is acknowledged the store looks whether its path still leads to the file and the `-wal` that
+//! it has open (device and inode, two calls of the system a group); after a pause, and every 16 groups, it looks at the
+//! `-shm` too, and before it writes. Where they are gone, a commit answers [`Unavailability::Inaccessible`] if nothing
+//! was written and [`Error::OutcomeUnknown`] if it was, and the store is halted. Reads go on in what is open, and never
+//! in another file. Left out: a file that is exchanged and put back between two looks, files copied over in place, and
+//! systems other than Unix, which do not let an open file go.
+//!
+//! **Several versions on one file.** Every transaction that writes first looks at the version of the schema. When a
+//! newer library has brought the file further, commits of the older one answer [`Unavailability::NewerSchema`], with
+//! nothing written, and a new start of it is refused. Its reads go on; what they do not understand is
+//! [`Error::Corrupt`]. So: end the older processes first.
+//!
+//! **Limits.** A full disk answers [`Unavailability::Full`] and heals by itself; opening a store needs some space (32 KiB
+//! for the `-shm`). A limit on the size of a process's files is told by SQLite as a disk that failed: unknown outcome,
+//! and halted; the host ignores SIGXFSZ, or is ended by it (nothing acknowledged is lost either way). A process without
+//! descriptors goes on with the connections that it has.
+//!
 //! [`Unavailability::Halted`]: perfectpay::Unavailability::Halted
+//! [`Unavailability::Inaccessible`]: perfectpay::Unavailability::Inaccessible
+//! [`Unavailability::NewerSchema`]: perfectpay::Unavailability::NewerSchema
+//! [`Unavailability::Full`]: perfectpay::Unavailability::Full
 
 mod error;
 mod open;
+mod place;
 mod read;
 mod reader;
 mod rows;
@@ -44,6 +66,7 @@ mod writer;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -167,9 +190,8 @@ impl SqliteOptions {
     ///   cannot be reached (`Inaccessible`), is locked (`Busy`), or the SQLite in use is older than 3.51.3
     ///   (`OldEngine`).
     pub fn open(self) -> Result<SqliteStore, Error> {
-        let (path, conn) = open::open(&self)?;
-        let writer = Writer::spawn(conn, &self)?;
-        let location = Location { path: path.into(), busy_timeout: self.busy_timeout };
+        let (location, conn) = open::open(&self)?;
+        let writer = Writer::spawn(conn, &self, Some(Arc::clone(&location.place)))?;
         let readers = Readers::spawn(location.clone())?;
         Ok(SqliteStore { readers: Some(readers), location: Some(location), writer })
     }
@@ -204,7 +226,7 @@ impl SqliteStore {
     /// [`Error::Unavailable`], if SQLite is too old or a thread cannot be started.
     pub fn in_memory() -> Result<Self, Error> {
         let options = SqliteOptions::new("");
-        let writer = Writer::spawn(open::in_memory(&options)?, &options)?;
+        let writer = Writer::spawn(open::in_memory(&options)?, &options, None)?;
         Ok(Self { readers: None, location: None, writer })
     }
 
@@ -221,8 +243,9 @@ impl SqliteStore {
     {
         if let Some(readers) = &self.readers {
             match readers.here(&read) {
-                Err(failure) if failure.is_busy() => {}
-                answer => return Ok(answer?),
+                None => {}
+                Some(Err(failure)) if failure.is_busy() => {}
+                Some(answer) => return Ok(answer?),
             }
         }
         self.elsewhere(read).await

@@ -13,6 +13,7 @@ use rusqlite::limits::Limit;
 use rusqlite::{Connection, OpenFlags, ffi};
 
 use crate::error::{Failure, is_busy};
+use crate::place::{Place, gone};
 use crate::{Durability, SqliteOptions, schema};
 
 /// The first version without the race of two connections over a write-ahead log, which can corrupt a file.
@@ -35,10 +36,11 @@ static OPENING: Mutex<()> = Mutex::new(());
 /// # Errors
 ///
 /// As [`SqliteOptions::open`].
-pub(crate) fn open(options: &SqliteOptions) -> Result<(PathBuf, Connection), Error> {
+pub(crate) fn open(options: &SqliteOptions) -> Result<(Location, Connection), Error> {
     check_engine()?;
     let _turn = OPENING.lock().unwrap_or_else(PoisonError::into_inner);
     let path = locate(options)?;
+    let before = Place::of(&path);
     let mut conn = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE, options.busy_timeout)?;
     let prepare = |conn: &mut Connection| -> Result<(), Failure> {
         write_ahead(conn, options)?;
@@ -48,7 +50,11 @@ pub(crate) fn open(options: &SqliteOptions) -> Result<(PathBuf, Connection), Err
         limit_size(conn, options)
     };
     prepare(&mut conn)?;
-    Ok((path, conn))
+    let place = Place::of(&path);
+    if !place.has_the_file_of(&before) {
+        return Err(gone());
+    }
+    Ok((Location { path: path.into(), busy_timeout: options.busy_timeout, place: Arc::new(place) }, conn))
 }
 
 /// A database in memory, empty but for the schema.
@@ -65,9 +71,17 @@ pub(crate) fn in_memory(options: &SqliteOptions) -> Result<Connection, Error> {
 }
 
 /// A connection that only reads. It waits for other connections only if it is told to.
+///
+/// SQLite opens the file now and what is beside it with the first read, by name: so the first read is now. Later there
+/// may be the log of another file.
 pub(crate) fn reader(path: &Path, busy_timeout: Duration) -> Result<Connection, Error> {
     let conn = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY, busy_timeout)?;
-    harden(&conn)?;
+    let prepare = || -> Result<(), Failure> {
+        harden(&conn)?;
+        schema::version(&conn)?;
+        Ok(())
+    };
+    prepare()?;
     Ok(conn)
 }
 
@@ -201,6 +215,10 @@ fn inaccessible(error: io::Error) -> Error {
 fn connect(path: &Path, mode: OpenFlags, busy_timeout: Duration) -> Result<Connection, Error> {
     let connect = || -> Result<Connection, Failure> {
         let conn = Connection::open_with_flags(path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+        if mode.contains(OpenFlags::SQLITE_OPEN_READ_WRITE) && conn.is_readonly("main")? {
+            // SQLite would go on, and say so with the first write.
+            return Err(Error::unavailable(Unavailability::ReadOnly, "this process may not write to the file").into());
+        }
         conn.busy_timeout(busy_timeout)?;
         conn.set_prepared_statement_cache_capacity(256);
         Ok(conn)
@@ -269,4 +287,5 @@ fn limit_size(conn: &Connection, options: &SqliteOptions) -> Result<(), Failure>
 pub(crate) struct Location {
     pub(crate) path: Arc<Path>,
     pub(crate) busy_timeout: Duration,
+    pub(crate) place: Arc<Place>,
 }

@@ -36,7 +36,9 @@ impl Readers {
     pub(crate) fn spawn(location: Location) -> Result<Self, Error> {
         let (queue, tasks) = channel::<Task>();
         let tasks = Arc::new(Mutex::new(tasks));
-        let idle = Mutex::new(vec![open::reader(&location.path, Duration::ZERO)?]);
+        let first = open::reader(&location.path, location.busy_timeout)?;
+        first.busy_timeout(Duration::ZERO).map_err(Failure::from)?;
+        let idle = Mutex::new(vec![first]);
         let places = Arc::new(Semaphore::new(PLACES));
         let mut readers = Self { location, idle, queue: Some(queue), places, threads: Vec::new() };
         for _ in 0..THREADS {
@@ -49,19 +51,20 @@ impl Readers {
         Ok(readers)
     }
 
-    /// Reads on the caller's thread, without waiting for anyone.
-    pub(crate) fn here<T>(&self, read: impl FnOnce(&Connection) -> Result<T, Failure>) -> Result<T, Failure> {
+    /// Reads on the caller's thread, without waiting for anyone. `None` where no connection is idle and none can be had:
+    /// the process has no descriptor left, or there is another file at the path by now.
+    pub(crate) fn here<T>(&self, read: impl FnOnce(&Connection) -> Result<T, Failure>) -> Option<Result<T, Failure>> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let conn = match idle {
             Some(conn) => conn,
-            None => open::reader(&self.location.path, Duration::ZERO)?,
+            None => open::reader(&self.location.path, Duration::ZERO).ok().filter(|_| self.location.place.is_kept())?,
         };
         let answer = read(&conn);
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < IDLE_CONNECTIONS {
             idle.push(conn);
         }
-        answer
+        Some(answer)
     }
 
     /// Reads on a thread of the store.

@@ -36,15 +36,33 @@ pub(crate) fn inspect(conn: &Connection, shared: bool) -> Result<usize, Failure>
     let version = recorded(conn, "schema_version")?.and_then(|text| text.parse::<usize>().ok());
     let version = version.filter(|v| *v > 0).ok_or_else(|| Error::corrupt("the schema has no version"))?;
     if version > STEPS.len() {
-        let known = STEPS.len();
-        let source = format!("the file has schema version {version}, this library knows {known}");
-        return Err(Error::unavailable(Unavailability::NewerSchema, source).into());
+        return Err(not_ours(version).into());
     }
     let (found, expected) = (fingerprint(conn)?, expected(version)?);
     if found != expected || recorded(conn, "schema_hash")?.as_deref() != Some(&expected) {
         return Err(Error::corrupt("the schema is not the one of its version").into());
     }
     Ok(version)
+}
+
+/// The version that this library writes.
+pub(crate) const CURRENT: usize = STEPS.len();
+
+/// The version that the file has at this moment, 0 for none: another process, with a newer library, may have brought it
+/// further since it was opened. Asked in every transaction that writes.
+pub(crate) fn version(conn: &Connection) -> rusqlite::Result<usize> {
+    let mut statement = conn.prepare_cached("SELECT value FROM pp_meta WHERE key = 'schema_version'")?;
+    let version = statement.query_row([], |row| row.get::<_, String>(0)).optional()?;
+    Ok(version.and_then(|text| text.parse().ok()).unwrap_or_default())
+}
+
+/// The error of a file with a version that is not [`CURRENT`].
+pub(crate) fn not_ours(version: usize) -> Error {
+    if version < CURRENT {
+        return Error::corrupt("the schema lost its version");
+    }
+    let source = format!("the file has schema version {version}, this library knows {CURRENT}");
+    Error::unavailable(Unavailability::NewerSchema, source)
 }
 
 /// A line of `pp_meta`; `None` also where there is no such table.

@@ -15,10 +15,11 @@ use perfectpay::{Error, Unavailability};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode};
 
-use crate::SqliteOptions;
 use crate::error::{classify, contradiction, halted, is_busy, is_lasting, unknown};
+use crate::place::{Place, gone, gone_meanwhile};
 use crate::rows::Prepared;
 use crate::write::{Seen, apply};
+use crate::{SqliteOptions, schema};
 
 /// How many frames the write-ahead log has before they are moved into the file, between two groups.
 const MANY_FRAMES: i64 = 1_000;
@@ -58,10 +59,11 @@ pub(crate) struct Writer {
 
 impl Writer {
     /// Gives the connection to a thread of its own.
-    pub(crate) fn spawn(conn: Connection, options: &SqliteOptions) -> Result<Self, Error> {
+    pub(crate) fn spawn(conn: Connection, options: &SqliteOptions, place: Option<Arc<Place>>) -> Result<Self, Error> {
         let (queue, jobs) = channel();
         let engine = Engine {
             conn,
+            place,
             group_limit: options.group_limit,
             last_group: 0,
             halted: false,
@@ -109,6 +111,8 @@ impl Drop for Writer {
 /// What the thread owns.
 struct Engine {
     conn: Connection,
+    /// Where its file is, if it has one.
+    place: Option<Arc<Place>>,
     group_limit: usize,
     /// How many commits the last group had.
     last_group: usize,
@@ -203,6 +207,12 @@ impl Engine {
         if self.halted {
             return sets.iter().map(|_| Err(halted())).collect();
         }
+        // After a pause, in which most of what happens to a file happens, and before anything is written. In a stream of
+        // commits the look after each is enough.
+        if !self.unmoved && !self.is_in_place() {
+            self.halted = true;
+            return sets.iter().map(|_| Err(gone())).collect();
+        }
         if let [set] = sets
             && let Some(answer) = self.unshared(set)
         {
@@ -234,15 +244,12 @@ impl Engine {
     /// with a savepoint, to learn what.
     fn unshared(&mut self, set: &Prepared) -> Option<Answer> {
         let sets = slice::from_ref(set);
-        let answers = match self.execute("BEGIN IMMEDIATE") {
-            Err(error) => self.nothing_written(sets, error),
+        let answers = match self.begin(sets) {
+            Err(answers) => answers,
             Ok(()) => match apply(&self.conn, set) {
                 Err(_) if self.rollback() => return None,
                 Err(failure) => vec![Err(failure.into())],
-                Ok(receipt) => match self.execute("COMMIT") {
-                    Ok(()) => vec![Ok(Committed::Applied(receipt))],
-                    Err(error) => self.not_committed(sets, error),
-                },
+                Ok(receipt) => self.end(sets, vec![Ok(Committed::Applied(receipt))]),
             },
         };
         answers.into_iter().next()
@@ -250,8 +257,8 @@ impl Engine {
 
     /// One transaction for all. A set that is refused leaves no trace in it.
     fn together(&mut self, sets: &[Prepared]) -> Result<Vec<Answer>, RolledBack> {
-        if let Err(error) = self.execute("BEGIN IMMEDIATE") {
-            return Ok(self.nothing_written(sets, error));
+        if let Err(answers) = self.begin(sets) {
+            return Ok(answers);
         }
         let mut answers = Vec::with_capacity(sets.len());
         for (culprit, set) in sets.iter().enumerate() {
@@ -260,10 +267,35 @@ impl Engine {
                 Err(error) => return Err(RolledBack { culprit, error }),
             }
         }
+        // The answers of members that were refused may stand on what other members wrote: should it fail, none holds.
+        Ok(self.end(sets, answers))
+    }
+
+    /// Begins a transaction in the schema that this library writes, or answers why not.
+    fn begin(&mut self, sets: &[Prepared]) -> Result<(), Vec<Answer>> {
+        if let Err(error) = self.execute("BEGIN IMMEDIATE") {
+            return Err(self.nothing_written(sets, error));
+        }
+        let version = schema::version(&self.conn);
+        if version.as_ref().is_ok_and(|version| *version == schema::CURRENT) {
+            return Ok(());
+        }
+        self.rollback();
+        Err(match version {
+            Ok(version) => sets.iter().map(|_| Err(schema::not_ours(version))).collect(),
+            Err(error) => self.nothing_written(sets, error),
+        })
+    }
+
+    /// Commits, and acknowledges what whoever opens the path finds.
+    fn end(&mut self, sets: &[Prepared], answers: Vec<Answer>) -> Vec<Answer> {
         match self.execute("COMMIT") {
-            Ok(()) => Ok(answers),
-            // The answers of members that were refused may stand on what other members wrote: none of them holds.
-            Err(error) => Ok(self.not_committed(sets, error)),
+            Ok(()) if self.place.as_ref().is_none_or(|place| place.keeps_what_is_written()) => answers,
+            Ok(()) => {
+                self.halted = true;
+                sets.iter().map(|_| Err(gone_meanwhile())).collect()
+            }
+            Err(error) => self.not_committed(sets, error),
         }
     }
 
@@ -307,6 +339,11 @@ impl Engine {
         sets.iter().map(|_| Err(classify(&error))).collect()
     }
 
+    /// Whether whoever opens the path finds what is written here.
+    fn is_in_place(&self) -> bool {
+        self.place.as_ref().is_none_or(|place| place.is_kept())
+    }
+
     /// The transaction did not commit: either it is certain that nothing was written, or nobody knows.
     fn not_committed(&mut self, sets: &[Prepared], error: rusqlite::Error) -> Vec<Answer> {
         let certain = is_busy(&error) || error.sqlite_error_code() == Some(ErrorCode::DiskFull);
@@ -336,6 +373,11 @@ impl Engine {
         self.groups += 1;
         if self.groups >= GROUPS_BETWEEN_LOOKS && !self.halted {
             self.groups = 0;
+            if !self.is_in_place() {
+                // The next commit looks again, and is told.
+                self.unmoved = false;
+                return;
+            }
             if self.checkpoint("PRAGMA wal_checkpoint(NOOP)").is_some_and(|frames| frames >= MANY_FRAMES) {
                 self.checkpoint("PRAGMA wal_checkpoint(PASSIVE)");
             }
@@ -345,6 +387,10 @@ impl Engine {
     /// When nothing happens: moves the write-ahead log into the file, and empties it if it holds what was removed.
     fn tidy(&mut self) {
         self.unmoved = false;
+        if !self.is_in_place() {
+            // The log of whoever put another file there is not ours to move. The next commit is told.
+            return;
+        }
         if self.purged {
             // Never in the way of a commit: whoever reads now keeps the log from being emptied.
             self.purged = self.emptied().is_none();
@@ -377,7 +423,7 @@ impl Engine {
     }
 
     fn close(mut self) {
-        if self.halted {
+        if self.halted || !self.is_in_place() {
             // What a failed sync left in the cache of the system must not be taken for what is on the disk.
             let _kept = self.conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
         } else {
