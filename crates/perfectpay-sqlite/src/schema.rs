@@ -1,5 +1,7 @@
 //! The schema: its versions, how a file is recognised, and how it is brought up to date.
 
+use std::sync::OnceLock;
+
 use perfectpay::{Error, Fault, Unavailability};
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 use sha2::{Digest as _, Sha256};
@@ -45,6 +47,23 @@ pub(crate) fn inspect(conn: &Connection, shared: bool) -> Result<usize, Failure>
         return Err(Error::corrupt("the schema is not the one of its version").into());
     }
     Ok(version)
+}
+
+/// Whether the connection's file has our tables in the newest version, as it says itself: for a file whose schema was
+/// looked at when the store was opened.
+pub(crate) fn is_newest(conn: &Connection) -> Result<bool, Failure> {
+    if recorded(conn, "schema_version")?.is_none_or(|text| text != STEPS.len().to_string()) {
+        return Ok(false);
+    }
+    static NEWEST: OnceLock<String> = OnceLock::new();
+    let newest = match NEWEST.get() {
+        Some(newest) => newest,
+        None => {
+            let newest = expected(STEPS.len())?;
+            NEWEST.get_or_init(|| newest)
+        }
+    };
+    Ok(recorded(conn, "schema_hash")?.as_deref() == Some(newest))
 }
 
 /// A line of `pp_meta`; `None` also where there is no such table.
