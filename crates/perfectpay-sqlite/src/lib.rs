@@ -226,7 +226,7 @@ impl SqliteOptions {
     ///
     /// # Errors
     ///
-    /// - [`Error::Corrupt`]: it is not a database at all.
+    /// - [`Error::Corrupt`]: it is not a database at all, or its schema cannot be read.
     /// - [`Error::Unavailable`]: it cannot be read.
     pub fn verify(&self, mut progress: impl FnMut(Progress)) -> Result<VerifyReport, Error> {
         verify::file(self, &mut progress)

@@ -238,8 +238,8 @@ fn checked<T: Default>(
 
 /// SQLite's own checks. Whether the file can be read at all.
 fn engine(conn: &Connection, report: &mut VerifyReport) -> Result<bool, Failure> {
-    let mut statement = conn.prepare("SELECT integrity_check FROM pragma_integrity_check(?)")?;
-    let mut rows = statement.query([MAX_LINES])?;
+    let mut statement = conn.prepare(&format!("PRAGMA integrity_check({MAX_LINES})"))?;
+    let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let line: String = row.get(0)?;
         if line != "ok" {
@@ -309,8 +309,13 @@ fn records(conn: &Connection, kept: &Kept, history: &mut History, report: &mut V
         }
         history.lives(*kind, of, &id, row.get(2).ok(), report);
     }
-    let violations: i64 = conn.query_row("SELECT count(*) FROM pragma_foreign_key_check(?)", [table], |r| r.get(0))?;
-    if u64::try_from(violations).ok() != Some(orphans) {
+    let mut statement = conn.prepare(&format!("PRAGMA foreign_key_check({table})"))?;
+    let mut rows = statement.query([])?;
+    let mut violations: u64 = 0;
+    while rows.next()?.is_some() {
+        violations = violations.saturating_add(1);
+    }
+    if violations != orphans {
         report.add(FaultKind::Parent, *table, "SQLite's foreign key check found other rows than these");
     }
     Ok(())

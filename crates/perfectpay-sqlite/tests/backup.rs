@@ -142,8 +142,10 @@ fn commits_go_on_while_a_backup_is_made_and_it_is_of_one_moment() {
     let alone = commits(100_000, &|n| n >= 500);
     let took = std::thread::scope(|scope| {
         let beside = scope.spawn(|| {
-            store.backup(&copy, |_| {}).unwrap();
+            let answer = store.backup(&copy, |_| {});
+            // Whatever it was, nobody goes on for ever.
             backed_up.store(true, Ordering::SeqCst);
+            answer.unwrap();
         });
         let took = commits(200_000, &|_| backed_up.load(Ordering::SeqCst));
         beside.join().unwrap();

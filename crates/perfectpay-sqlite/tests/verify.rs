@@ -118,11 +118,6 @@ fn each_fault_is_named_and_no_other() {
         ("DELETE FROM pp_log WHERE position = 4", "log `4`: the index names an entry that is not there"),
         ("UPDATE pp_log SET at = at - 1 WHERE position = 3", "log `3`: its time is before that of the entry in front"),
         ("UPDATE pp_log SET changes = '[1]' WHERE position = 3", "log `3`: its changes cannot be read"),
-        (
-            "DELETE FROM pp_log_entity WHERE kind = 'payment_link'",
-            // The link then lives without a word of the log's, but what is wrong is told once.
-            "log `4`: its changes and the index name different objects",
-        ),
         ("DELETE FROM pp_connector", "history `connector {2}/mca_1`: it is not there, and the log says that it is"),
         (
             "DELETE FROM pp_payment_link",
@@ -157,6 +152,17 @@ fn the_newest_entry_is_missed_even_where_nothing_names_it() {
 }
 
 #[test]
+fn an_object_that_the_logs_index_lost_is_named_beside_the_entry() {
+    assert_eq!(
+        after("DELETE FROM pp_log_entity WHERE kind = 'payment_link'"),
+        [
+            "log `4`: its changes and the index name different objects",
+            &spelled("history `payment_link {2}/plink_1`: it is there, and the log says that it is not"),
+        ]
+    );
+}
+
+#[test]
 fn a_body_that_breaks_the_schemas_own_check_is_found_by_sqlite_too() {
     let found = after("UPDATE pp_organization SET body = 'no JSON'");
     assert_eq!(
@@ -174,8 +180,9 @@ fn a_body_that_breaks_the_schemas_own_check_is_found_by_sqlite_too() {
 fn a_page_of_rubbish_is_found_and_a_file_of_rubbish_is_an_error() {
     let (_folder, path) = filled();
     let mut whole = std::fs::read(&path).unwrap();
-    let length = whole.len();
-    whole[length / 2..].fill(0x5a);
+    let root = common::count(&path, "SELECT rootpage FROM sqlite_schema WHERE name = 'pp_payment'");
+    let page = usize::try_from(root - 1).unwrap() * 4_096;
+    whole[page..page + 4_096].fill(0x5a);
     std::fs::write(&path, &whole).unwrap();
     let found = faults(&path);
     assert!(!found.is_empty() && found.iter().any(|fault| fault.starts_with("file ")), "{found:?}");
