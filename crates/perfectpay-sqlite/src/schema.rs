@@ -49,19 +49,20 @@ pub(crate) fn inspect(conn: &Connection, shared: bool) -> Result<usize, Failure>
     Ok(version)
 }
 
+/// The fingerprint of the newest version, once it was taken.
+static NEWEST: OnceLock<String> = OnceLock::new();
+
 /// Whether the connection's file has our tables in the newest version, as it says itself: for a file whose schema was
 /// looked at when the store was opened.
 pub(crate) fn is_newest(conn: &Connection) -> Result<bool, Failure> {
     if recorded(conn, "schema_version")?.is_none_or(|text| text != STEPS.len().to_string()) {
         return Ok(false);
     }
-    static NEWEST: OnceLock<String> = OnceLock::new();
-    let newest = match NEWEST.get() {
-        Some(newest) => newest,
-        None => {
-            let newest = expected(STEPS.len())?;
-            NEWEST.get_or_init(|| newest)
-        }
+    let newest = if let Some(newest) = NEWEST.get() {
+        newest
+    } else {
+        let newest = expected(STEPS.len())?;
+        NEWEST.get_or_init(|| newest)
     };
     Ok(recorded(conn, "schema_hash")?.as_deref() == Some(newest))
 }

@@ -209,7 +209,8 @@ pub(crate) fn all(conn: &Connection, shared: bool, tell: Tell<'_>) -> Result<Ver
         next();
         checked(&mut report, "pp_idempotency", |report| claims(&moment, report))?;
     }
-    moment.commit().map_err(Failure::from)?;
+    // It wrote nothing, and over a damaged file it may not even end as it should.
+    drop(moment);
     next();
     report.faults.sort();
     report.faults.dedup();
@@ -287,7 +288,9 @@ fn records(conn: &Connection, kept: &Kept, history: &mut History, report: &mut V
         sql.push_str(", ");
         sql.push_str(column);
     }
-    sql.push_str(&format!(" FROM {table} AS r"));
+    sql.push_str(" FROM ");
+    sql.push_str(table);
+    sql.push_str(" AS r");
     let mut statement = conn.prepare(&sql)?;
     let mut rows = statement.query([])?;
     let mut orphans: u64 = 0;
@@ -461,7 +464,7 @@ impl History {
                 match entity {
                     Some(entity) => named.push(entity.clone()),
                     None => {
-                        report.add(FaultKind::Log, position.to_string(), "the index has a line that cannot be read")
+                        report.add(FaultKind::Log, position.to_string(), "the index has a line that cannot be read");
                     }
                 }
                 ahead = indexed(index.next()?)?;
@@ -482,7 +485,9 @@ impl History {
             }
             let Ok(changes) = serde_json::from_str::<Vec<LogChange>>(&text(6)?) else {
                 report.add(FaultKind::Log, position.to_string(), "its changes cannot be read");
-                named.iter().for_each(|entity| self.unclear(position, entity));
+                for entity in &named {
+                    self.unclear(position, entity);
+                }
                 continue;
             };
             let organization = row.get(4).ok().map(Incarnation::from_bytes);
@@ -528,7 +533,9 @@ impl History {
             });
             if !alike && tenants.len() > 1 || changes.len() < tenants.len() {
                 // Several objects of one name, and no telling which change is whose.
-                tenants.iter().for_each(|tenant| self.unclear(position, &(*tenant, *kind, id.clone())));
+                for tenant in tenants {
+                    self.unclear(position, &(*tenant, *kind, id.clone()));
+                }
             }
         }
         for change in changes {
@@ -570,8 +577,7 @@ impl History {
         let before = tenant.said.get(&key).copied();
         let follows = match (change.verb, before.map(|said| said.version)) {
             // An object that went along with another one may have been created again.
-            (_, Some(None)) => true,
-            (Verb::Created, None) => true,
+            (_, Some(None)) | (Verb::Created, None) => true,
             (Verb::Created, Some(_)) => tenant.gone_since(change.kind, before.map_or(0, |said| said.position)),
             (Verb::Updated | Verb::Revoked, Some(Some(version))) => change.version == version.saturating_add(1),
             (Verb::Removed, Some(Some(version))) => change.version == version,
@@ -582,7 +588,7 @@ impl History {
             report.add(FaultKind::Log, position.to_string(), what);
         }
         if change.verb == Verb::Removed {
-            self.removed(position, of, key);
+            self.removed(position, of, &key);
             return;
         }
         if change.kind == EntityKind::Merchant {
@@ -591,7 +597,7 @@ impl History {
         tenant.said.insert(key, Said { position, version: Some(change.version), found: false });
     }
 
-    fn removed(&mut self, position: i64, of: Incarnation, key: (EntityKind, Box<str>)) {
+    fn removed(&mut self, position: i64, of: Incarnation, key: &(EntityKind, Box<str>)) {
         match key.0 {
             EntityKind::Merchant => drop(self.tenants.remove(&of)),
             EntityKind::Organization => {
@@ -601,7 +607,7 @@ impl History {
             }
             kind => {
                 let tenant = self.tenants.entry(of).or_default();
-                tenant.said.remove(&key);
+                tenant.said.remove(key);
                 match kind {
                     EntityKind::Profile => tenant.profile_went = position,
                     EntityKind::Payment => tenant.payment_went = position,
