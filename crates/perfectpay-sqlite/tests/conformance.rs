@@ -1,4 +1,5 @@
 //! The contract of a Store, held against a file, a file that one store has alone, and a database in memory.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::sync::Arc;
 

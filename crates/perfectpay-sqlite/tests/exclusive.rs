@@ -22,7 +22,7 @@ fn exclusive(path: &Path) -> SqliteOptions {
     SqliteOptions::new(path).exclusive(true).busy_timeout(Duration::from_millis(50))
 }
 
-fn is_busy(answer: Result<SqliteStore, Error>) -> bool {
+fn is_busy(answer: &Result<SqliteStore, Error>) -> bool {
     matches!(answer, Err(Error::Unavailable { reason: Unavailability::Busy, .. }))
 }
 
@@ -45,24 +45,24 @@ fn whoever_comes_second_is_told_that_the_file_is_busy() {
     let path = folder.path().join("accounts.db");
     let shared = || SqliteOptions::new(&path).busy_timeout(Duration::from_millis(50)).open();
     let first = exclusive(&path).open().unwrap();
-    assert!(is_busy(exclusive(&path).open()));
-    assert!(is_busy(shared()));
+    assert!(is_busy(&exclusive(&path).open()));
+    assert!(is_busy(&shared()));
     apply(&first, creating(in_organization(1), [organization(1).into()]));
     drop(first);
     let first = shared().unwrap();
-    assert!(is_busy(exclusive(&path).open()));
+    assert!(is_busy(&exclusive(&path).open()));
     drop(first);
     // And again on a file that has everything already, so that opening it writes nothing.
     let _first = exclusive(&path).open().unwrap();
-    assert!(is_busy(exclusive(&path).open()));
-    assert!(is_busy(shared()));
+    assert!(is_busy(&exclusive(&path).open()));
+    assert!(is_busy(&shared()));
 }
 
 /// Not a test of its own: what [`another_process_is_told_that_the_file_is_busy`] runs.
 #[test]
 fn as_another_process() {
     let Ok(path) = std::env::var("PERFECTPAY_TEST_FILE") else { return };
-    assert!(is_busy(SqliteOptions::new(&path).busy_timeout(Duration::from_millis(50)).open()));
+    assert!(is_busy(&SqliteOptions::new(&path).busy_timeout(Duration::from_millis(50)).open()));
 }
 
 #[test]
