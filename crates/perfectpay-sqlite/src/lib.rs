@@ -54,19 +54,23 @@
 //! [`Unavailability::NewerSchema`]: perfectpay::Unavailability::NewerSchema
 //! [`Unavailability::Full`]: perfectpay::Unavailability::Full
 
+mod backup;
 mod error;
+mod host;
 mod open;
 mod place;
 mod read;
 mod reader;
 mod rows;
 mod schema;
+mod verify;
 mod write;
 mod writer;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -81,7 +85,31 @@ use crate::error::Failure;
 use crate::open::Location;
 use crate::reader::{Readers, asking};
 use crate::rows::Prepared;
+pub use crate::verify::{FaultKind, VerifyFault, VerifyReport};
 use crate::writer::Writer;
+
+/// The rusqlite that this crate uses, so that a host can have the same one for [`SqliteStore::commit_in`].
+pub use rusqlite;
+
+/// How far a [backup](SqliteStore::backup) or a [verification](SqliteStore::verify) is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// What is being done.
+    pub step: Step,
+    /// How much of it is done.
+    pub done: u64,
+    /// How much there is to do.
+    pub total: u64,
+}
+
+/// A part of a longer work, and what is counted in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Copying, in pages.
+    Copying,
+    /// Verifying, in checks.
+    Verifying,
+}
 
 /// What an acknowledged commit survives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -114,6 +142,7 @@ pub struct SqliteOptions {
     durability: Durability,
     busy_timeout: Duration,
     shared_with_host: bool,
+    exclusive: bool,
     group_limit: usize,
     queue_limit: usize,
     size_limit: Option<u64>,
@@ -128,6 +157,7 @@ impl SqliteOptions {
             durability: Durability::default(),
             busy_timeout: Duration::from_secs(5),
             shared_with_host: false,
+            exclusive: false,
             group_limit: 256,
             queue_limit: 1_024,
             size_limit: None,
@@ -151,6 +181,21 @@ impl SqliteOptions {
     /// refused.
     pub fn shared_with_host(mut self, shared: bool) -> Self {
         self.shared_with_host = shared;
+        self
+    }
+
+    /// Whether this store is the only one that has the file open, and keeps everyone else out for as long as it lives:
+    /// another process, another store and the `sqlite3` shell get `Busy` after their busy timeout.
+    ///
+    /// There is no shared-memory file (`-shm`) then. With one, SQLite needs some 32 KiB of free disk even to read, and a
+    /// disk that is full to the last block can end the host's process by a signal; without one neither happens.
+    ///
+    /// The price: one connection does everything. Reads wait for their turn between groups of commits on the writing
+    /// thread, a [backup](SqliteStore::backup) and a [verification](SqliteStore::verify) keep commits waiting from
+    /// beginning to end, and there is no [`SqliteStore::commit_in`]. For a host that is one process and reads little, or
+    /// from memory of its own.
+    pub fn exclusive(mut self, exclusive: bool) -> Self {
+        self.exclusive = exclusive;
         self
     }
 
@@ -192,8 +237,21 @@ impl SqliteOptions {
     pub fn open(self) -> Result<SqliteStore, Error> {
         let (location, conn) = open::open(&self)?;
         let writer = Writer::spawn(conn, &self, Some(Arc::clone(&location.place)))?;
-        let readers = Readers::spawn(location.clone())?;
-        Ok(SqliteStore { readers: Some(readers), location: Some(location), writer })
+        let readers = if self.exclusive { None } else { Some(Readers::spawn(location.clone())?) };
+        Ok(SqliteStore { readers, location: Some(location), shared: self.shared_with_host, writer })
+    }
+
+    /// Checks a file without opening it as a store, and without changing it: [`SqliteStore::verify`] says what. A file
+    /// whose schema was altered, or is a newer version's, is reported as such and not refused.
+    ///
+    /// This blocks, for as long as reading the whole file takes.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::Corrupt`]: it is not a database at all, or its schema cannot be read.
+    /// - [`Error::Unavailable`]: it cannot be read.
+    pub fn verify(&self, mut progress: impl FnMut(Progress)) -> Result<VerifyReport, Error> {
+        verify::file(self, &mut progress)
     }
 }
 
@@ -203,9 +261,11 @@ impl SqliteOptions {
 /// it.
 pub struct SqliteStore {
     // Dropped in this order: the connection that writes closes last, and takes the log with it.
-    /// `None` for a database in memory, which has one connection.
+    /// `None` for a database that has one connection: one in memory, or a file that is used alone.
     readers: Option<Readers>,
     location: Option<Location>,
+    /// Whether the file may hold the host's tables.
+    shared: bool,
     writer: Writer,
 }
 
@@ -227,12 +287,135 @@ impl SqliteStore {
     pub fn in_memory() -> Result<Self, Error> {
         let options = SqliteOptions::new("");
         let writer = Writer::spawn(open::in_memory(&options)?, &options, None)?;
-        Ok(Self { readers: None, location: None, writer })
+        Ok(Self { readers: None, location: None, shared: false, writer })
     }
 
     /// Where the file is; `None` for a database in memory.
     pub fn path(&self) -> Option<&Path> {
         self.location.as_ref().map(|location| &*location.path)
+    }
+
+    /// Commits a set inside the host's own transaction, so that its rows and ours become visible together or not at all.
+    ///
+    /// The transaction is one on a connection of the host's own to this store's file, which holds the host's tables
+    /// beside ours ([`SqliteOptions::shared_with_host`]). The set is applied in a savepoint of it, and judged by the same
+    /// checks as by [`Store::commit`]. After an error there is nothing of the set in the transaction, and the host may go
+    /// on with it; only where SQLite itself ended the transaction (a full disk can do that) is it gone as a whole.
+    ///
+    /// Reads of this store see the commit when the host's COMMIT has returned; the position in the answer is given up
+    /// when the host rolls back. Durability and the wait for other writers are those of the host's connection: switch it
+    /// to `synchronous = EXTRA` for what [`Durability::Extra`] promises, to `secure_delete = ON` for what a removal
+    /// promises, and begin with [`TransactionBehavior::Immediate`](rusqlite::TransactionBehavior::Immediate), because a
+    /// transaction that reads first and writes then is refused at once if another one wrote between.
+    ///
+    /// ```
+    /// use perfectpay_sqlite::{SqliteOptions, rusqlite};
+    /// # use perfectpay::store::{Actor, ChangeSet, CommitClass, Owner, Stored};
+    /// # let organization = perfectpay_testkit::records::organization(1);
+    /// # let mut set = perfectpay_testkit::records::organization_set(&organization);
+    /// # set.create(organization);
+    ///
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("host.db");
+    /// let store = SqliteOptions::new(&path).shared_with_host(true).open()?;
+    /// let mut host = rusqlite::Connection::open(&path)?;
+    /// host.execute_batch("PRAGMA foreign_keys = ON; CREATE TABLE customer (id TEXT)")?;
+    ///
+    /// let transaction = host.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    /// transaction.execute("INSERT INTO customer VALUES ('acme')", [])?;
+    /// store.commit_in(&transaction, set)?;
+    /// transaction.commit()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::Invalid`], before anything is done, with code `transaction.not_shared` (the store was not opened as
+    ///   shared), `transaction.exclusive` (it has its file alone, or in memory), `transaction.other_file`,
+    ///   `transaction.other_schema`, `transaction.foreign_keys_off`, `transaction.foreign_keys_deferred`,
+    ///   `transaction.checks_off`, or `transaction.shadowed` (temporary tables or triggers named like ours).
+    /// - What [`Store::commit`] answers, but never [`Error::OutcomeUnknown`]: the outcome is that of the host's COMMIT.
+    pub fn commit_in(&self, transaction: &rusqlite::Transaction<'_>, set: ChangeSet) -> Result<Committed, Error> {
+        let (Some(location), Some(_)) = (&self.location, &self.readers) else {
+            return Err(host::refused("transaction.exclusive", "is not possible: the store has its database alone"));
+        };
+        if !self.shared {
+            let message = "is not possible: the store was not opened as shared with the host";
+            return Err(host::refused("transaction.not_shared", message));
+        }
+        // Once there are snapshots, they are marked dirty here, before anything is applied, and the host calls
+        // `catch_up()` after its COMMIT: only then is it known which of these commits came to be.
+        host::commit(&location.path, transaction, set)
+    }
+
+    /// Copies the whole database, the host's tables too, as it is at this moment, to a new file, while writers go on.
+    ///
+    /// The copy is made a few pages at a time under a temporary name beside the target (`{name}.….partial`), readable by
+    /// its owner alone; then it is [verified](Self::verify), synced, and renamed. So what is at the path is whole. It is
+    /// one file, and is restored by opening it. Nobody who commits waits for it, but the write-ahead log cannot be
+    /// shortened meanwhile. `progress` hears of every few pages, and of every check.
+    ///
+    /// This blocks, for as long as copying and reading the whole file takes; inside an async runtime call it where
+    /// blocking is allowed (`spawn_blocking`). A store in memory or in [exclusive](SqliteOptions::exclusive) mode has one
+    /// connection: there commits wait until the backup is done.
+    ///
+    /// # Errors
+    ///
+    /// After any of them there is nothing at the path.
+    ///
+    /// - [`Error::Invalid`] with code `backup.target_exists`: nothing is ever replaced.
+    /// - [`Error::Corrupt`]: the copy has faults, and so probably this database; [verify](Self::verify) names them.
+    /// - [`Error::Unavailable`]: the file cannot be written, or the disk is full.
+    pub fn backup(&self, to: impl AsRef<Path>, mut progress: impl FnMut(Progress)) -> Result<(), Error> {
+        let (to, gently) = (to.as_ref().to_path_buf(), self.readers.is_some());
+        self.blocking(move |conn, tell| backup::backup(conn, &to, gently, tell), &mut progress)
+    }
+
+    /// Checks everything that can be checked without keys, at one moment, while writers go on, and names each fault:
+    ///
+    /// - SQLite's own checks of the whole file, and of our foreign keys;
+    /// - the schema, by its hash;
+    /// - every record can be read, and its columns say what its body says (unique values, parents, kinds, times);
+    /// - every parent is there;
+    /// - the kept counts are those of the rows;
+    /// - the log, from its first entry to its newest, leads to exactly the objects that live, each at its version. It
+    ///   does not say below which profile an account or a payment was: one that is gone without an entry of its own
+    ///   is excused if a profile (or for a link a payment) of its merchant account went later;
+    /// - what is kept under idempotency keys can be read.
+    ///
+    /// It cannot see a body that was altered into another one that can be read and has the same columns. The memory that
+    /// it takes grows with the number of living objects and entries: some 150 bytes each.
+    ///
+    /// This blocks, for as long as reading the whole file takes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`], if the file cannot be read. Faults are no error.
+    pub fn verify(&self, mut progress: impl FnMut(Progress)) -> Result<VerifyReport, Error> {
+        let shared = self.shared;
+        self.blocking(move |conn, tell| verify::all(conn, shared, tell), &mut progress)
+    }
+
+    /// Work that takes long and says how far it is: on a connection of its own, or on the only one there is.
+    fn blocking<T, W>(&self, work: W, progress: &mut dyn FnMut(Progress)) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        W: FnOnce(&Connection, backup::Tell<'_>) -> Result<T, Error> + Send + 'static,
+    {
+        if let (Some(location), Some(_)) = (&self.location, &self.readers) {
+            return work(&open::reader(&location.path, location.busy_timeout)?, progress);
+        }
+        let (tell, told) = mpsc::channel();
+        let (reply, answer) = mpsc::channel();
+        self.writer.task(Box::new(move |conn| {
+            // Whoever asked may have gone.
+            let answer = work(conn, &mut |progress| {
+                let _heard = tell.send(progress);
+            });
+            let _heard = reply.send(answer);
+        }))?;
+        told.into_iter().for_each(progress);
+        answer.recv().unwrap_or_else(|e| Err(Error::unavailable(Unavailability::Failed, e)))
     }
 
     /// A read that is short: right here, or elsewhere if someone is in its way.

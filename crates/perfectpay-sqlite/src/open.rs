@@ -43,6 +43,9 @@ pub(crate) fn open(options: &SqliteOptions) -> Result<(Location, Connection), Er
     let before = Place::of(&path);
     let mut conn = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE, options.busy_timeout)?;
     let prepare = |conn: &mut Connection| -> Result<(), Failure> {
+        if options.exclusive {
+            alone(conn)?;
+        }
         write_ahead(conn, options)?;
         harden(conn)?;
         conn.pragma_update(None, "wal_autocheckpoint", 0)?;
@@ -80,6 +83,54 @@ pub(crate) fn reader(path: &Path, busy_timeout: Duration) -> Result<Connection, 
         harden(&conn)?;
         schema::version(&conn)?;
         Ok(())
+    };
+    prepare()?;
+    Ok(conn)
+}
+
+/// A connection for looking at a whole file, beside whoever uses it or, if `exclusive`, alone. It writes nothing, and
+/// leaves beside the file what it found there.
+pub(crate) fn looker(options: &SqliteOptions) -> Result<Connection, Error> {
+    check_engine()?;
+    let path = fs::canonicalize(&options.path).map_err(inaccessible)?;
+    if !fs::metadata(&path).map_err(inaccessible)?.is_file() {
+        return Err(Error::unavailable(Unavailability::Inaccessible, "the path does not lead to a file"));
+    }
+    let log = size(&beside(&path, "-wal")) > 0;
+    Ok(look(&path, options, log, options.exclusive)?)
+}
+
+/// A connection that reads, and that needs to write only what reading needs.
+fn look(path: &Path, options: &SqliteOptions, log: bool, exclusive: bool) -> Result<Connection, Failure> {
+    let conn = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE, options.busy_timeout)?;
+    // Closing would otherwise move the log of a file that was not closed into it. Where there is no log, closing takes
+    // away what reading made.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, log)?;
+    if exclusive {
+        alone(&conn)?;
+    }
+    harden(&conn)?;
+    Ok(conn)
+}
+
+/// Makes the connection the only one of its file. Before the first access; there is then no shared memory.
+fn alone(conn: &Connection) -> Result<(), Failure> {
+    Ok(conn.pragma_update(None, "locking_mode", "EXCLUSIVE")?)
+}
+
+/// A new, empty file for a backup, readable by its owner alone, and a connection that fills it. Until it is whole nobody
+/// else knows it, so that it needs no journal.
+pub(crate) fn target(path: &Path) -> Result<Connection, Error> {
+    let mut file = OpenOptions::new();
+    file.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut file, 0o600);
+    drop(file.open(path).map_err(inaccessible)?);
+    let conn = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE, Duration::ZERO)?;
+    let prepare = || -> Result<(), Failure> {
+        alone(&conn)?;
+        conn.pragma_update(None, "synchronous", "FULL")?;
+        Ok(conn.pragma_update_and_check(None, "journal_mode", "OFF", |_| Ok(()))?)
     };
     prepare()?;
     Ok(conn)
@@ -152,25 +203,21 @@ fn identify(path: &Path, options: &SqliteOptions) -> Result<(), Error> {
         // SQLite would take it for an empty file.
         return Err(Error::corrupt("the file is not a database"));
     }
-    let look = |alone: bool| -> Result<(), Failure> {
-        let conn = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE, options.busy_timeout)?;
-        // Closing would otherwise move the log of a file that was not closed into it. Where there is no log, closing
-        // takes away what reading made.
-        conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, log)?;
-        if alone {
-            conn.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
-        }
-        harden(&conn)?;
+    let inspect = |exclusive: bool| -> Result<(), Failure> {
+        let conn = look(path, options, log, exclusive)?;
         schema::inspect(&conn, options.shared_with_host).map(drop)
     };
+    if options.exclusive {
+        return Ok(inspect(true)?);
+    }
     // A log without its shared memory: nobody is using the file, and nothing is made beside it if we use it alone.
     if log && !beside(path, "-shm").exists() {
-        match look(true) {
+        match inspect(true) {
             Err(failure) if failure.is_busy() => {}
             answer => return Ok(answer?),
         }
     }
-    Ok(look(false)?)
+    Ok(inspect(false)?)
 }
 
 /// Whether the file has a rollback journal because its creation was interrupted. From before its first table on a file
@@ -192,7 +239,7 @@ fn unfinished(path: &Path, file: &fs::Metadata, options: &SqliteOptions) -> Resu
     }
 }
 
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
@@ -202,7 +249,7 @@ fn size(path: &Path) -> u64 {
     fs::metadata(path).map_or(0, |file| file.len())
 }
 
-fn inaccessible(error: io::Error) -> Error {
+pub(crate) fn inaccessible(error: io::Error) -> Error {
     let reason = match error.kind() {
         io::ErrorKind::ReadOnlyFilesystem => Unavailability::ReadOnly,
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Unavailability::Full,

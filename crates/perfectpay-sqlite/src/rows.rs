@@ -88,7 +88,7 @@ impl Table {
 }
 
 /// The columns of a kind beyond those that all have, in the order of its [`Table`].
-fn columns(record: &Record) -> Vec<Value> {
+pub(crate) fn columns(record: &Record) -> Vec<Value> {
     let text = |text: &dyn std::fmt::Display| Value::Text(text.to_string());
     let time = |time: Option<Timestamp>| time.map_or(Value::Null, |t| Value::Integer(t.unix_millis()));
     match record {

@@ -1,5 +1,7 @@
 //! The schema: its versions, how a file is recognised, and how it is brought up to date.
 
+use std::sync::OnceLock;
+
 use perfectpay::{Error, Fault, Unavailability};
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 use sha2::{Digest as _, Sha256};
@@ -63,6 +65,24 @@ pub(crate) fn not_ours(version: usize) -> Error {
     }
     let source = format!("the file has schema version {version}, this library knows {CURRENT}");
     Error::unavailable(Unavailability::NewerSchema, source)
+}
+
+/// The fingerprint of the newest version, once it was taken.
+static NEWEST: OnceLock<String> = OnceLock::new();
+
+/// Whether the connection's file has our tables in the newest version, as it says itself: for a file whose schema was
+/// looked at when the store was opened.
+pub(crate) fn is_newest(conn: &Connection) -> Result<bool, Failure> {
+    if recorded(conn, "schema_version")?.is_none_or(|text| text != STEPS.len().to_string()) {
+        return Ok(false);
+    }
+    let newest = if let Some(newest) = NEWEST.get() {
+        newest
+    } else {
+        let newest = expected(STEPS.len())?;
+        NEWEST.get_or_init(|| newest)
+    };
+    Ok(recorded(conn, "schema_hash")?.as_deref() == Some(newest))
 }
 
 /// A line of `pp_meta`; `None` also where there is no such table.

@@ -1,10 +1,10 @@
-//! The contract of a Store, held against a file and against a database in memory.
-#![allow(clippy::unwrap_used, reason = "a fixture that cannot be opened fails its case")]
+//! The contract of a Store, held against a file, a file that one store has alone, and a database in memory.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::sync::Arc;
 
 use perfectpay::store::Store;
-use perfectpay_sqlite::SqliteStore;
+use perfectpay_sqlite::{SqliteOptions, SqliteStore};
 use perfectpay_testkit::Fixture;
 use tempfile::TempDir;
 
@@ -13,11 +13,30 @@ use tempfile::TempDir;
 struct File {
     store: Option<Arc<SqliteStore>>,
     folder: TempDir,
+    exclusive: bool,
 }
 
 impl File {
-    fn open(folder: &TempDir) -> Arc<SqliteStore> {
-        Arc::new(SqliteStore::open(folder.path().join("accounts.db")).unwrap())
+    fn new(exclusive: bool) -> Self {
+        let mut file = Self { store: None, folder: tempfile::tempdir().unwrap(), exclusive };
+        file.open();
+        file
+    }
+
+    fn open(&mut self) {
+        let options = SqliteOptions::new(self.folder.path().join("accounts.db")).exclusive(self.exclusive);
+        self.store = Some(Arc::new(options.open().unwrap()));
+    }
+}
+
+impl Drop for File {
+    /// Whatever the contract's cases commit, what they leave is a healthy file.
+    fn drop(&mut self) {
+        if let Some(store) = &self.store
+            && !std::thread::panicking()
+        {
+            assert_eq!(store.verify(|_| {}).unwrap().faults, []);
+        }
     }
 }
 
@@ -29,7 +48,7 @@ impl Fixture for File {
     fn reopen(&mut self) -> bool {
         // The file has one owner at a time: what it holds is on the disk before it is opened again.
         drop(self.store.take());
-        self.store = Some(Self::open(&self.folder));
+        self.open();
         true
     }
 }
@@ -38,8 +57,17 @@ mod file {
     use super::File;
 
     fn open() -> File {
-        let folder = tempfile::tempdir().unwrap();
-        File { store: Some(File::open(&folder)), folder }
+        File::new(false)
+    }
+
+    perfectpay_testkit::conformance!(open);
+}
+
+mod exclusive {
+    use super::File;
+
+    fn open() -> File {
+        File::new(true)
     }
 
     perfectpay_testkit::conformance!(open);
