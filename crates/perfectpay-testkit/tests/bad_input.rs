@@ -18,9 +18,9 @@ use futures_lite::future::block_on;
 use perfectpay::store::LogPosition;
 use perfectpay::{
     ApiKeyUpdate, BlockRequest, CardNumber, ConnectorId, ConnectorUpdate, Environment, Error, ErrorKind, Fault,
-    IssuedApiKey, MasterKey, MerchantId, MerchantScope, MerchantUpdate, NewConnector, NewMerchant, NewOrganization,
-    NewPayment, NewProfile, OrganizationId, OrganizationUpdate, PageRequest, PaymentId, PaymentLinkId, PerfectPay,
-    ProfileId, ProfileUpdate, Refusal, Timestamp,
+    IssuedApiKey, MerchantId, MerchantScope, MerchantUpdate, NewConnector, NewMerchant, NewOrganization, NewPayment,
+    NewProfile, OrganizationId, OrganizationUpdate, PageRequest, PaymentId, PaymentLinkId, PerfectPay, ProfileId,
+    ProfileUpdate, Refusal, Timestamp,
 };
 use perfectpay_testkit::host::{self, Tenant};
 use serde_json::json;
@@ -1320,10 +1320,6 @@ fn every_key_that_is_refused_looks_the_same_to_the_caller() {
         assert_eq!(snapshot(pay).await, before, "{}", world.name);
         // White space around a good one is the header's, not the key's.
         pay.authenticate(&format!(" {good}\n")).await.unwrap();
-        // The same store under another master key knows no key at all.
-        let other = MasterKey::from_hex("test-2", &"0123456789abcdef".repeat(4)).unwrap();
-        let other = PerfectPay::open(world.backend.store.clone(), perfectpay::Settings::new(other)).await.unwrap();
-        assert!(matches!(other.authenticate(&good).await, Err(Error::Unauthorized(Refusal::Unknown))));
     });
 }
 
@@ -1949,4 +1945,43 @@ fn a_clock_before_the_first_year_is_no_clock() {
     assert_eq!(Timestamp::from_unix_millis(i64::MIN), None);
     assert_eq!(Timestamp::from_unix_millis(i64::MAX), None);
     assert!(block_on(async { read::<NewMerchant>("{}") }).is_err());
+}
+
+#[test]
+fn an_array_is_no_body_however_deep_it_stands() {
+    let refused = |error: Error| (error.code().to_owned(), error.to_string());
+    let of_type = |path: &str| ("json.wrong_type".to_owned(), format!("{path} must be an object"));
+    for body in [r#"["Arr"]"#, "[]", r#"["Arr", null, null]"#] {
+        let error = read::<perfectpay::NewOrganization>(body).unwrap_err();
+        assert_eq!(refused(error), of_type("the input"), "{body}");
+        assert_eq!(refused(read::<perfectpay::ProfileUpdate>(body).unwrap_err()), of_type("the input"), "{body}");
+    }
+    let error = read::<perfectpay::NewApiKey>(r#"["k", null, "never"]"#).unwrap_err();
+    assert_eq!(refused(error), of_type("the input"));
+    let error = read::<perfectpay::BlockRequest>(r#"["card_bin", "411111"]"#).unwrap_err();
+    assert_eq!(refused(error), of_type("the input"));
+    let error = read::<perfectpay::NewProfile>(r#"{"webhook_details": ["1.0.1"]}"#).unwrap_err();
+    assert_eq!(refused(error), of_type("`webhook_details`:"));
+    let error = read::<perfectpay::NewMerchant>(r#"{"merchant_id": "m", "merchant_details": ["Jo"]}"#).unwrap_err();
+    assert_eq!(refused(error), of_type("`merchant_details`:"));
+    // Where an array belongs it is read as before.
+    read::<perfectpay::NewMerchant>(
+        r#"{"merchant_id": "m", "primary_business_details": [{"country": "DE", "business": "books"}]}"#,
+    )
+    .unwrap();
+    let error =
+        read::<perfectpay::NewMerchant>(r#"{"merchant_id": "m", "primary_business_details": [["DE", "books"]]}"#)
+            .unwrap_err();
+    assert_eq!(refused(error), of_type("`primary_business_details[0]`:"));
+}
+
+#[test]
+fn a_field_name_from_outside_forges_no_line_and_fills_no_log() {
+    let error = read::<perfectpay::NewOrganization>("{\"a\\nERROR forged \\u001b[31m\": 1}").unwrap_err();
+    assert_eq!(error.code(), "json.unknown_field");
+    assert!(!error.to_string().chars().any(char::is_control), "{error:?}");
+    let long = format!(r#"{{"{}": 1}}"#, "x".repeat(30_000));
+    let error = read::<perfectpay::NewOrganization>(&long).unwrap_err();
+    assert_eq!(error.code(), "json.unknown_field");
+    assert!(error.to_string().len() < 600, "{}", error.to_string().len());
 }

@@ -7,6 +7,7 @@ use serde::Deserializer;
 use serde::de::{DeserializeOwned, Visitor};
 
 use crate::error::{Error, Fault};
+use crate::strict::Strict;
 
 /// The longest body that [`from_slice`] reads, in bytes: 32 KiB, the published limit.
 pub const MAX_BODY: usize = 32 * 1024;
@@ -33,7 +34,7 @@ pub fn from_slice<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
         return Err(Fault::new("json.too_large", "must be at most 32 KiB").into());
     }
     let mut deserializer = serde_json::Deserializer::from_slice(body);
-    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|e| {
+    let value = serde_path_to_error::deserialize(Strict(&mut deserializer)).map_err(|e| {
         let fault = fault(e.path().to_string().as_str(), e.inner());
         if fault.code() == "json.malformed" { well_formed(body, fault, e.inner()) } else { fault }
     })?;
@@ -47,7 +48,7 @@ pub fn from_slice<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
 ///
 /// As [`from_slice`].
 pub fn from_value<T: DeserializeOwned>(body: serde_json::Value) -> Result<T, Error> {
-    serde_path_to_error::deserialize(body).map_err(|e| fault(e.path().to_string().as_str(), e.inner()).into())
+    serde_path_to_error::deserialize(Strict(body)).map_err(|e| fault(e.path().to_string().as_str(), e.inner()).into())
 }
 
 /// Syntax is also what `serde_json` calls a value of the wrong type where a word of an enumeration is asked for, and JSON
@@ -67,6 +68,31 @@ fn well_formed(body: &[u8], fault: Fault, error: &serde_json::Error) -> Fault {
     fault.at(path)
 }
 
+/// What serde expected, in the words of JSON rather than of Rust.
+fn in_words(expected: &str) -> &str {
+    match expected {
+        "a map" => "an object",
+        "a sequence" => "an array",
+        "a boolean" => "true or false",
+        "i8" | "i16" | "i32" | "i64" | "u8" | "u16" | "u32" | "u64" => "a whole number",
+        other if other.starts_with("struct ") => "an object",
+        other => other,
+    }
+}
+
+/// A path as it may be shown: names of fields come from the caller, who may hide line ends and escapes in them.
+fn shown(path: &str) -> String {
+    let plain = path.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c });
+    let mut shown: String = plain.clone().take(MAX_PATH).collect();
+    if plain.count() > MAX_PATH {
+        shown.push('…');
+    }
+    shown
+}
+
+/// The longest path that an error shows, in characters.
+const MAX_PATH: usize = 256;
+
 /// What serde says, without what it repeats of the input: its messages quote values, which may be secrets.
 fn fault(path: &str, error: &serde_json::Error) -> Fault {
     let message = error.to_string();
@@ -84,7 +110,7 @@ fn fault(path: &str, error: &serde_json::Error) -> Fault {
     } else if message.starts_with("invalid ") && error.is_data() {
         let expected = message.rsplit_once(", expected ").map_or("another type", |(_, expected)| expected);
         let expected = expected.rsplit_once(" at line ").map_or(expected, |(expected, _)| expected);
-        (None, Fault::new("json.wrong_type", format!("must be {expected}")))
+        (None, Fault::new("json.wrong_type", format!("must be {}", in_words(expected))))
     // Only now: the messages above quote the input, which could hold the marks of one of ours.
     } else if let Some(fault) = carried(&message) {
         (None, fault)
@@ -92,8 +118,10 @@ fn fault(path: &str, error: &serde_json::Error) -> Fault {
         let place = format!("is not valid JSON at line {}, column {}", error.line(), error.column());
         (None, Fault::new("json.malformed", place))
     };
-    let path = if path == "." { "" } else { path };
-    match field {
+    let path = if path == "." { String::new() } else { shown(path) };
+    let path = path.as_str();
+    let field = field.map(shown);
+    match field.as_deref() {
         // Where the field was met its name already ends the path; a missing one is not met.
         Some(field) if path == field || path.ends_with(&format!(".{field}")) => fault.at(path),
         Some(field) if path.is_empty() => fault.at(field),

@@ -96,6 +96,7 @@ pub mod seal;
 pub mod secret;
 pub mod store;
 mod stored;
+mod strict;
 pub mod text;
 pub mod time;
 pub mod web_url;

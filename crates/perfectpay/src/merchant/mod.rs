@@ -60,7 +60,8 @@ pub struct NewMerchant {
     /// Whether it acts for `parent_merchant_id`, which must then be given; false unless stated.
     #[serde(default)]
     pub sub_merchants_enabled: Option<bool>,
-    /// Another account of the same organization.
+    /// Another account of the same organization, checked when it is stated. It is a name and nothing more: the account may
+    /// be removed later, and nothing is read through it.
     #[serde(default)]
     pub parent_merchant_id: Option<MerchantId>,
     /// Kept and not read.

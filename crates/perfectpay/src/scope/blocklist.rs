@@ -1,6 +1,6 @@
 //! A merchant account's blocklist.
 
-use super::command::{Create, CreateOptions, Remove, RemoveOptions};
+use super::command::{Create, CreateOptions, Remove, RemoveOptions, Update, UpdateOptions};
 use super::merchant::{MerchantScope, claimed};
 use super::operation::Operation;
 use super::session::{at_expected, canonical, settle};
@@ -99,22 +99,29 @@ impl BlocklistScope {
 
     /// Switches the guard on or off; without a status, to the other of the two. Entries stay as they are.
     ///
+    /// The switch is part of the merchant account: its version is what the command may expect, and what grows. With a
+    /// status the command may be repeated; without one a repetition switches back.
+    ///
     /// # Errors
     ///
-    /// [`Error::NotFound`] for the account.
-    pub async fn toggle(&self, status: Option<bool>) -> Result<BlocklistGuard, Error> {
-        let session = &self.merchant.session;
-        let moment = session.begin(Operation::ToggleBlocklist).await?;
-        settle!(session, None, {
-            let loaded = self.merchant.load().await?;
-            let on = status.unwrap_or(!loaded.row.state.blocklist_guard);
-            if on != loaded.row.state.blocklist_guard {
-                let state = MerchantState { blocklist_guard: on, ..loaded.row.state.clone() };
-                let mut set = session.changes(loaded.owner(), moment, CommitClass::Configuration);
-                set.update(loaded.row.next(moment, state));
-                session.commit(set, Operation::ToggleBlocklist, &status).await?;
-            }
-            Ok(BlocklistGuard::of(on))
+    /// [`Error::NotFound`] for the account, [`Error::Stale`].
+    pub fn toggle(&self, status: Option<bool>) -> Update<BlocklistGuard> {
+        let merchant = self.merchant.clone();
+        Update::new(async move |options: UpdateOptions| {
+            let session = &merchant.session;
+            let moment = session.begin(Operation::ToggleBlocklist).await?;
+            settle!(session, options.expected_version, {
+                let loaded = merchant.load().await?;
+                at_expected(&loaded.row, options.expected_version)?;
+                let on = status.unwrap_or(!loaded.row.state.blocklist_guard);
+                if on != loaded.row.state.blocklist_guard {
+                    let state = MerchantState { blocklist_guard: on, ..loaded.row.state.clone() };
+                    let mut set = session.changes(loaded.owner(), moment, CommitClass::Configuration);
+                    set.update(loaded.row.next(moment, state));
+                    session.commit(set, Operation::ToggleBlocklist, &status).await?;
+                }
+                Ok(BlocklistGuard::of(on))
+            })
         })
     }
 

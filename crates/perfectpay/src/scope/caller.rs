@@ -30,7 +30,9 @@ impl Guard {
     }
 }
 
-/// Who was authenticated. A key reaches everything of its merchant account.
+/// Who was authenticated. A key reaches everything of its merchant account: its holder may read revealed credentials, make
+/// and revoke keys, and remove the account with all that is in it. Keys with less are not part of this version; a host
+/// that hands keys to others decides itself which of the handle's operations it offers them.
 #[derive(Debug, Clone)]
 pub struct Caller {
     api_key: ApiKey,

@@ -14,6 +14,7 @@ use crate::api_key::Environment;
 use crate::connector::Catalogue;
 use crate::error::Error;
 use crate::id::{Incarnation, MerchantId, OrganizationId};
+use crate::merchant::MerchantState;
 use crate::organization::{NewOrganization, Organization, OrganizationState};
 use crate::page::{Page, PageRequest};
 use crate::seal::MasterKey;
@@ -116,7 +117,8 @@ impl PerfectPay {
     ///
     /// # Errors
     ///
-    /// [`Error::Unavailable`] or [`Error::Corrupt`] if the store's log cannot be read.
+    /// [`Error::Unavailable`] or [`Error::Corrupt`] if the store cannot be read; [`Error::Corrupt`], which names the key that
+    /// is needed, if its accounts were sealed under another master key.
     pub async fn open(store: Arc<dyn Store>, settings: Settings) -> Result<Self, Error> {
         let head = store.head().await?;
         let base_url = match settings.base_url {
@@ -135,7 +137,29 @@ impl PerfectPay {
             newest: AtomicI64::new(head.at.unix_millis()),
             lanes: Lanes::default(),
         };
-        Ok(Self { session: Session::host(Arc::new(inner), store) })
+        let pay = Self { session: Session::host(Arc::new(inner), store) };
+        pay.check_master_key().await?;
+        Ok(pay)
+    }
+
+    /// Opens one data key of the store, so that a wrong master key is noticed before anything is sealed under it. Looks
+    /// at the first account of each of the first organizations.
+    async fn check_master_key(&self) -> Result<(), Error> {
+        let session = &self.session;
+        let organizations = session.list::<OrganizationState>(&Query::Organizations(PageRequest::default())).await?;
+        for organization in organizations.into_iter().flat_map(|page| page.items) {
+            let path = OrganizationPath::Pinned(organization.tenant);
+            let merchants = session.list::<MerchantState>(&Query::Merchants(path, PageRequest::of(1)?)).await?;
+            if let Some(merchant) = merchants.and_then(|page| page.items.into_iter().next()) {
+                let key = session.inner.vault.data_key(session.store(), merchant.tenant, &merchant.state.data_key);
+                return match key.await {
+                    // The account went meanwhile; whoever removed it had the key.
+                    Err(Error::NotFound(_)) => Ok(()),
+                    other => other.map(drop),
+                };
+            }
+        }
+        Ok(())
     }
 
     /// The same handle on behalf of `actor`, whom the log names for everything done through it.
