@@ -10,15 +10,16 @@ use rusqlite::{Connection, Transaction};
 use crate::error::{Failure, contradiction};
 use crate::rows::Prepared;
 use crate::schema;
-use crate::write::{Seen, apply};
+use crate::write::{Seen, Start, apply};
 
 /// Applies the set in a savepoint of the host's transaction, or leaves nothing of it there.
 pub(crate) fn commit(file: &Path, transaction: &Transaction<'_>, set: ChangeSet) -> Result<Committed, Error> {
     let conn: &Connection = transaction;
     check(file, conn)?;
     let prepared = Prepared::new(set)?;
+    let Start { newest, .. } = Start::of(conn).map_err(Failure::from)?;
     execute(conn, "SAVEPOINT pp_commit").map_err(Failure::from)?;
-    let applied = apply(conn, &prepared).and_then(|receipt| {
+    let applied = apply(conn, &prepared, newest).and_then(|receipt| {
         execute(conn, "RELEASE pp_commit")?;
         Ok(receipt)
     });

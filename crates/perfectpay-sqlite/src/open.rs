@@ -14,6 +14,7 @@ use rusqlite::{Connection, OpenFlags, ffi};
 
 use crate::error::{Failure, is_busy};
 use crate::place::{Place, gone};
+use crate::write::Start;
 use crate::{Durability, SqliteOptions, schema};
 
 /// The first version without the race of two connections over a write-ahead log, which can corrupt a file.
@@ -81,7 +82,7 @@ pub(crate) fn reader(path: &Path, busy_timeout: Duration) -> Result<Connection, 
     let conn = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY, busy_timeout)?;
     let prepare = || -> Result<(), Failure> {
         harden(&conn)?;
-        schema::version(&conn)?;
+        Start::of(&conn)?;
         Ok(())
     };
     prepare()?;

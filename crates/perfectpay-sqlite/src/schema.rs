@@ -50,14 +50,6 @@ pub(crate) fn inspect(conn: &Connection, shared: bool) -> Result<usize, Failure>
 /// The version that this library writes.
 pub(crate) const CURRENT: usize = STEPS.len();
 
-/// The version that the file has at this moment, 0 for none: another process, with a newer library, may have brought it
-/// further since it was opened. Asked in every transaction that writes.
-pub(crate) fn version(conn: &Connection) -> rusqlite::Result<usize> {
-    let mut statement = conn.prepare_cached("SELECT value FROM pp_meta WHERE key = 'schema_version'")?;
-    let version = statement.query_row([], |row| row.get::<_, String>(0)).optional()?;
-    Ok(version.and_then(|text| text.parse().ok()).unwrap_or_default())
-}
-
 /// The error of a file with a version that is not [`CURRENT`].
 pub(crate) fn not_ours(version: usize) -> Error {
     if version < CURRENT {

@@ -14,12 +14,34 @@ use crate::error::Failure;
 use crate::read;
 use crate::rows::{Prepared, Row, Table, indexed_id, integer, timestamp, unsigned};
 
-/// Applies the set and appends its entry to the log.
+/// What a transaction finds when it begins.
+pub(crate) struct Start {
+    /// The schema's version at this moment, 0 for none: another process, with a newer library, may have brought it
+    /// further since the file was opened.
+    pub(crate) schema: usize,
+    /// The time of the log's newest entry, in milliseconds.
+    pub(crate) newest: i64,
+}
+
+impl Start {
+    pub(crate) fn of(conn: &Connection) -> rusqlite::Result<Self> {
+        let mut statement = conn.prepare_cached(
+            "SELECT (SELECT value FROM pp_meta WHERE key = 'schema_version'),
+                    (SELECT at FROM pp_log ORDER BY position DESC LIMIT 1)",
+        )?;
+        let (schema, newest): (Option<String>, Option<i64>) =
+            statement.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let schema = schema.and_then(|version| version.parse().ok()).unwrap_or_default();
+        Ok(Self { schema, newest: newest.unwrap_or_default() })
+    }
+}
+
+/// Applies the set and appends its entry to the log, at a time that is not before `newest`, the newest entry's.
 ///
 /// # Errors
 ///
 /// An objection, after which the caller undoes what was done and asks `judge`; or the engine's error.
-pub(crate) fn apply(conn: &Connection, prepared: &Prepared) -> Result<Receipt, Failure> {
+pub(crate) fn apply(conn: &Connection, prepared: &Prepared, newest: i64) -> Result<Receipt, Failure> {
     #[cfg(test)]
     tests::fault_point(conn, prepared)?;
     let set = &prepared.set;
@@ -47,7 +69,7 @@ pub(crate) fn apply(conn: &Connection, prepared: &Prepared) -> Result<Receipt, F
     }
     keep_counts(conn, counts)?;
     keep_claim(conn, prepared)?;
-    append(conn, prepared)
+    append(conn, prepared, prepared.set.at.unix_millis().max(newest))
 }
 
 fn ensure(holds: bool) -> Result<(), Failure> {
@@ -214,26 +236,25 @@ fn keep_claim(conn: &Connection, prepared: &Prepared) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Appends the set's entry, at a time that is not before the newest entry's.
-fn append(conn: &Connection, prepared: &Prepared) -> Result<Receipt, Failure> {
+fn append(conn: &Connection, prepared: &Prepared, at: i64) -> Result<Receipt, Failure> {
     let set = &prepared.set;
     let (organization, merchant) = (set.owner.organization.as_ref(), set.owner.merchant.as_ref());
-    let mut statement = conn.prepare_cached(
+    execute(
+        conn,
         "INSERT INTO pp_log (at, actor, class, organization, merchant, organization_id, merchant_id, changes)
-         VALUES (max(?, coalesce((SELECT at FROM pp_log ORDER BY position DESC LIMIT 1), 0)), ?, ?, ?, ?, ?, ?, ?)
-         RETURNING position, at",
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        params![
+            at,
+            set.actor.to_string(),
+            <&str>::from(set.class),
+            organization.map(|t| *t.incarnation.as_bytes()),
+            merchant.map(|t| *t.incarnation.as_bytes()),
+            organization.map(|t| t.id.as_str()),
+            merchant.map(|t| t.id.as_str()),
+            prepared.logged,
+        ],
     )?;
-    let entry = params![
-        set.at.unix_millis(),
-        set.actor.to_string(),
-        set.class.to_string(),
-        organization.map(|t| *t.incarnation.as_bytes()),
-        merchant.map(|t| *t.incarnation.as_bytes()),
-        organization.map(|t| t.id.as_str()),
-        merchant.map(|t| t.id.as_str()),
-        prepared.logged,
-    ];
-    let (position, at): (i64, i64) = statement.query_row(entry, |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let position = conn.last_insert_rowid();
     let mut index =
         conn.prepare_cached("INSERT OR IGNORE INTO pp_log_entity (tenant, kind, id, position) VALUES (?, ?, ?, ?)")?;
     for change in &set.changes {

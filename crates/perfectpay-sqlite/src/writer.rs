@@ -18,7 +18,7 @@ use rusqlite::{Connection, ErrorCode};
 use crate::error::{classify, contradiction, halted, is_busy, is_lasting, unknown};
 use crate::place::{Place, gone, gone_meanwhile};
 use crate::rows::Prepared;
-use crate::write::{Seen, apply};
+use crate::write::{Seen, Start, apply};
 use crate::{SqliteOptions, schema};
 
 /// How many frames the write-ahead log has before they are moved into the file, between two groups.
@@ -37,6 +37,10 @@ pub(crate) type Task = Box<dyn FnOnce(&Connection) + Send>;
 
 type Answer = Result<Committed, Error>;
 
+/// An answer, and of a group the set that it is about: whoever made it lets it go, and the thread that writes does not
+/// spend the others' time on memory that is another thread's.
+type Reply = (Answer, Option<Prepared>);
+
 enum Job {
     Commit(Box<Waiting>),
     Task(Task),
@@ -45,7 +49,7 @@ enum Job {
 /// A commit, whoever waits for it, and its place in the queue.
 struct Waiting {
     prepared: Prepared,
-    reply: oneshot::Sender<Answer>,
+    reply: oneshot::Sender<Reply>,
     place: SemaphoreGuardArc,
 }
 
@@ -66,6 +70,8 @@ impl Writer {
             place,
             group_limit: options.group_limit,
             last_group: 0,
+            written: None,
+            newest: 0,
             halted: false,
             groups: 0,
             unmoved: false,
@@ -84,7 +90,7 @@ impl Writer {
         let (reply, answer) = oneshot::async_channel();
         self.send(Job::Commit(Box::new(Waiting { prepared, reply, place })))?;
         // Every path of the thread answers; if it does not, nobody knows how far it came.
-        answer.await.unwrap_or_else(|e| Err(Error::OutcomeUnknown { source: e.into() }))
+        answer.await.map_or_else(|e| Err(Error::OutcomeUnknown { source: e.into() }), |(answer, _set)| answer)
     }
 
     /// Runs a task between two groups.
@@ -116,6 +122,11 @@ struct Engine {
     group_limit: usize,
     /// How many commits the last group had.
     last_group: usize,
+    /// What SQLite counts up when another connection writes, if [`Self::newest`] was looked up at that count and no
+    /// transaction was undone since.
+    written: Option<i64>,
+    /// The time of the log's newest entry, as the transaction sees it that is open.
+    newest: i64,
     /// Set by a write whose outcome is unknown, and never taken back.
     halted: bool,
     /// Groups since the number of frames was last looked up.
@@ -180,15 +191,20 @@ impl Engine {
         self.last_group = sets.len();
         if !sets.is_empty() {
             let answers = self.answers(&sets);
-            for ((reply, _place), answer) in replies.into_iter().zip(answers) {
+            self.purged |= sets.iter().any(|set| set.rows.iter().any(Option::is_none));
+            let alone = sets.len() == 1;
+            for (((reply, _place), answer), set) in replies.into_iter().zip(answers).zip(sets) {
+                let (theirs, _ours) = if alone { (None, Some(set)) } else { (Some(set), None) };
                 // Whoever asked may have gone.
-                let _heard = reply.send(answer);
+                let _heard = reply.send((answer, theirs));
             }
-            self.between(&sets);
+            self.between();
         }
         for task in tasks {
             // A task that panics drops its own reply, and whoever waits for it is told.
             let _done = catch_unwind(AssertUnwindSafe(|| task(&self.conn)));
+            // It may have written, on this connection, which counts up nothing.
+            self.written = None;
         }
     }
 
@@ -246,10 +262,13 @@ impl Engine {
         let sets = slice::from_ref(set);
         let answers = match self.begin(sets) {
             Err(answers) => answers,
-            Ok(()) => match apply(&self.conn, set) {
+            Ok(()) => match apply(&self.conn, set, self.newest) {
                 Err(_) if self.rollback() => return None,
                 Err(failure) => vec![Err(failure.into())],
-                Ok(receipt) => self.end(sets, vec![Ok(Committed::Applied(receipt))]),
+                Ok(receipt) => {
+                    self.newest = receipt.at.unix_millis();
+                    self.end(sets, vec![Ok(Committed::Applied(receipt))])
+                }
             },
         };
         answers.into_iter().next()
@@ -276,15 +295,27 @@ impl Engine {
         if let Err(error) = self.execute("BEGIN IMMEDIATE") {
             return Err(self.nothing_written(sets, error));
         }
-        let version = schema::version(&self.conn);
-        if version.as_ref().is_ok_and(|version| *version == schema::CURRENT) {
-            return Ok(());
-        }
-        self.rollback();
-        Err(match version {
-            Ok(version) => sets.iter().map(|_| Err(schema::not_ours(version))).collect(),
+        let refusals = match self.start() {
+            Ok(schema::CURRENT) => return Ok(()),
+            Ok(schema) => sets.iter().map(|_| Err(schema::not_ours(schema))).collect(),
             Err(error) => self.nothing_written(sets, error),
-        })
+        };
+        self.rollback();
+        Err(refusals)
+    }
+
+    /// The schema's version. It and the newest entry are looked up only if anyone else wrote since they last were.
+    fn start(&mut self) -> rusqlite::Result<usize> {
+        let mut statement = self.conn.prepare_cached("PRAGMA data_version")?;
+        let written = statement.query_row([], |row| row.get(0))?;
+        if self.written != Some(written) {
+            let start = Start::of(&self.conn)?;
+            if start.schema != schema::CURRENT {
+                return Ok(start.schema);
+            }
+            (self.newest, self.written) = (start.newest, Some(written));
+        }
+        Ok(schema::CURRENT)
     }
 
     /// Commits, and acknowledges what whoever opens the path finds.
@@ -302,10 +333,13 @@ impl Engine {
     /// One set in a savepoint of its own: applied, or judged. The error is one that took the transaction with it.
     fn member(&mut self, set: &Prepared) -> Result<Answer, Error> {
         let savepoint = self.execute("SAVEPOINT member");
-        let applied = savepoint.map_err(Into::into).and_then(|()| apply(&self.conn, set));
+        let applied = savepoint.map_err(Into::into).and_then(|()| apply(&self.conn, set, self.newest));
         let failure = match applied {
             Ok(receipt) => match self.execute("RELEASE member") {
-                Ok(()) => return Ok(Ok(Committed::Applied(receipt))),
+                Ok(()) => {
+                    self.newest = receipt.at.unix_millis();
+                    return Ok(Ok(Committed::Applied(receipt)));
+                }
                 Err(error) => error.into(),
             },
             Err(failure) => failure,
@@ -357,6 +391,7 @@ impl Engine {
 
     /// Ends a transaction that is open still. A store that cannot even do that halts.
     fn rollback(&mut self) -> bool {
+        self.written = None;
         let ended = self.conn.is_autocommit() || self.execute("ROLLBACK").is_ok();
         self.halted |= !ended;
         ended
@@ -367,9 +402,8 @@ impl Engine {
     }
 
     /// After a group was answered: keeps the write-ahead log short.
-    fn between(&mut self, sets: &[Prepared]) {
+    fn between(&mut self) {
         self.unmoved = true;
-        self.purged |= sets.iter().any(|set| set.rows.iter().any(Option::is_none));
         self.groups += 1;
         if self.groups >= GROUPS_BETWEEN_LOOKS && !self.halted {
             self.groups = 0;
