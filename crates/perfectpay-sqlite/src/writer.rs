@@ -3,7 +3,6 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::slice;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
@@ -137,6 +136,64 @@ struct Engine {
     purged: bool,
 }
 
+/// Why nothing of a transaction is there, for each of its members.
+type Refusal = Box<dyn Fn() -> Error>;
+
+/// Commits that share a transaction, and the queue that more of them come from.
+struct Group<'a> {
+    sets: Vec<Prepared>,
+    /// Whoever waits for them, in the same order.
+    replies: Vec<(oneshot::Sender<Reply>, SemaphoreGuardArc)>,
+    /// What came behind the last of them.
+    task: Option<Task>,
+    jobs: &'a Receiver<Job>,
+    /// How many there are at most.
+    limit: usize,
+    /// How many there were the last time.
+    expected: usize,
+}
+
+impl Group<'_> {
+    fn join(&mut self, waiting: Waiting) {
+        self.sets.push(waiting.prepared);
+        self.replies.push((waiting.reply, waiting.place));
+    }
+
+    /// Takes one more commit out of the queue, if one is there. While there are fewer than the last time, it waits a
+    /// moment for it: those who were answered together are likely to come back together.
+    fn grow(&mut self) -> bool {
+        let patience = if self.sets.len() < self.expected { Some(LINGER) } else { None };
+        self.grow_within(patience)
+    }
+
+    /// Takes out of the queue whoever waits in it.
+    fn take_who_waits(&mut self) {
+        while self.grow_within(None) {}
+    }
+
+    fn grow_within(&mut self, patience: Option<Duration>) -> bool {
+        // A job that is taken out of the queue is carried out: only then may one be taken.
+        if self.task.is_some() || self.sets.len() >= self.limit {
+            return false;
+        }
+        let job = patience.map_or_else(|| self.jobs.try_recv().ok(), |time| self.jobs.recv_timeout(time).ok());
+        match job {
+            Some(Job::Commit(waiting)) => {
+                self.join(*waiting);
+                return true;
+            }
+            Some(Job::Task(task)) => self.task = Some(task),
+            None => {}
+        }
+        false
+    }
+
+    /// The same answer for every one of them.
+    fn refuse(&self, why: impl Fn() -> Error) -> Vec<Answer> {
+        self.sets.iter().map(|_| Err(why())).collect()
+    }
+}
+
 /// The transaction is gone, and with it the work of every member before this one.
 struct RolledBack {
     culprit: usize,
@@ -164,77 +221,68 @@ impl Engine {
         self.close();
     }
 
-    /// Carries out a job and everything that waits behind it.
+    /// Carries out a job, and of commits everything that joins while it does.
     fn group(&mut self, first: Job, jobs: &Receiver<Job>) {
-        let (mut sets, mut replies, mut tasks) = (Vec::new(), Vec::new(), Vec::new());
-        let mut next = Some(first);
-        while let Some(job) = next {
-            match job {
-                Job::Commit(waiting) => {
-                    sets.push(waiting.prepared);
-                    replies.push((waiting.reply, waiting.place));
-                }
-                Job::Task(task) => tasks.push(task),
-            }
-            let full = sets.len() + tasks.len() >= self.group_limit;
-            // A job that is taken out of the queue is carried out: only then may one be taken.
-            next = if full {
-                None
-            } else if tasks.is_empty() && sets.len() < self.last_group {
-                // Those who were answered together are likely to come back together, a moment apart. Whoever is alone
-                // was alone before, and waits for nobody.
-                jobs.recv_timeout(LINGER).ok()
-            } else {
-                jobs.try_recv().ok()
-            };
-        }
+        let (first, limit, expected) = match first {
+            Job::Commit(waiting) => (waiting, self.group_limit, self.last_group),
+            Job::Task(task) => return self.carry_out(task),
+        };
+        let mut group = Group { sets: Vec::new(), replies: Vec::new(), task: None, jobs, limit, expected };
+        group.join(*first);
+        let answers = self.answers(&mut group);
+        let Group { sets, replies, task, .. } = group;
         self.last_group = sets.len();
-        if !sets.is_empty() {
-            let answers = self.answers(&sets);
-            self.purged |= sets.iter().any(|set| set.rows.iter().any(Option::is_none));
-            let alone = sets.len() == 1;
-            for (((reply, _place), answer), set) in replies.into_iter().zip(answers).zip(sets) {
-                let (theirs, _ours) = if alone { (None, Some(set)) } else { (Some(set), None) };
-                // Whoever asked may have gone.
-                let _heard = reply.send((answer, theirs));
-            }
-            self.between();
+        self.purged |= sets.iter().any(|set| set.rows.iter().any(Option::is_none));
+        let alone = sets.len() == 1;
+        for (((reply, _place), answer), set) in replies.into_iter().zip(answers).zip(sets) {
+            let (theirs, _ours) = if alone { (None, Some(set)) } else { (Some(set), None) };
+            // Whoever asked may have gone.
+            let _heard = reply.send((answer, theirs));
         }
-        for task in tasks {
-            // A task that panics drops its own reply, and whoever waits for it is told.
-            let _done = catch_unwind(AssertUnwindSafe(|| task(&self.conn)));
-            // It may have written, on this connection, which counts up nothing.
-            self.written = None;
+        self.between();
+        if let Some(task) = task {
+            self.carry_out(task);
         }
     }
 
-    /// One answer a set, whatever happens.
-    fn answers(&mut self, sets: &[Prepared]) -> Vec<Answer> {
-        let written = catch_unwind(AssertUnwindSafe(|| self.write(sets)));
+    fn carry_out(&mut self, task: Task) {
+        // A task that panics drops its own reply, and whoever waits for it is told.
+        let _done = catch_unwind(AssertUnwindSafe(|| task(&self.conn)));
+        // It may have written, on this connection, which counts up nothing.
+        self.written = None;
+    }
+
+    /// One answer for each set of the group as it has become, whatever happens.
+    fn answers(&mut self, group: &mut Group<'_>) -> Vec<Answer> {
+        let written = catch_unwind(AssertUnwindSafe(|| self.write(group)));
         written.unwrap_or_else(|panic| {
             self.halted = true;
             let _undone = self.rollback();
             let source = || -> perfectpay::Source { format!("the writer panicked: {}", message(&*panic)).into() };
-            sets.iter().map(|_| Err(Error::OutcomeUnknown { source: source() })).collect()
+            group.refuse(|| Error::OutcomeUnknown { source: source() })
         })
     }
 
-    fn write(&mut self, sets: &[Prepared]) -> Vec<Answer> {
+    fn write(&mut self, group: &mut Group<'_>) -> Vec<Answer> {
         if self.halted {
-            return sets.iter().map(|_| Err(halted())).collect();
+            group.take_who_waits();
+            return group.refuse(halted);
         }
         // After a pause, in which most of what happens to a file happens, and before anything is written. In a stream of
         // commits the look after each is enough.
         if !self.unmoved && !self.is_in_place() {
             self.halted = true;
-            return sets.iter().map(|_| Err(gone())).collect();
+            return group.refuse(gone);
         }
-        if let [set] = sets
+        // Whoever was alone is likely to be again, and waits for nobody.
+        if self.last_group <= 1
+            && !group.grow()
+            && let [set] = &*group.sets
             && let Some(answer) = self.unshared(set)
         {
             return vec![answer];
         }
-        match self.together(sets) {
+        match self.together(group) {
             Ok(answers) => answers,
             Err(RolledBack { culprit, error }) => {
                 let mut error = Some(error);
@@ -243,65 +291,65 @@ impl Engine {
                     None if self.halted => Err(halted()),
                     None => self.alone(set),
                 };
-                sets.iter().enumerate().map(alone).collect()
+                group.sets.iter().enumerate().map(alone).collect()
             }
         }
     }
 
     fn alone(&mut self, set: &Prepared) -> Answer {
-        match self.together(slice::from_ref(set)) {
-            Ok(answers) => answers.into_iter().next().unwrap_or_else(|| Err(contradiction())),
-            Err(RolledBack { error, .. }) => Err(error),
-        }
+        self.begin().map_err(|why| why())?;
+        let answer = self.member(set)?;
+        self.end().map_err(|why| why())?;
+        answer
     }
 
     /// A transaction for one set that nothing stands against, without a savepoint: inside one SQLite keeps a copy of every
     /// page that is touched. `None` if something did stand against it; nothing is left of it then, and it is to begin anew
     /// with a savepoint, to learn what.
     fn unshared(&mut self, set: &Prepared) -> Option<Answer> {
-        let sets = slice::from_ref(set);
-        let answers = match self.begin(sets) {
-            Err(answers) => answers,
-            Ok(()) => match apply(&self.conn, set, self.newest) {
-                Err(_) if self.rollback() => return None,
-                Err(failure) => vec![Err(failure.into())],
-                Ok(receipt) => {
-                    self.newest = receipt.at.unix_millis();
-                    self.end(sets, vec![Ok(Committed::Applied(receipt))])
-                }
-            },
-        };
-        answers.into_iter().next()
+        if let Err(why) = self.begin() {
+            return Some(Err(why()));
+        }
+        match apply(&self.conn, set, self.newest) {
+            Err(_) if self.rollback() => None,
+            Err(failure) => Some(Err(failure.into())),
+            Ok(receipt) => {
+                self.newest = receipt.at.unix_millis();
+                Some(self.end().map(|()| Committed::Applied(receipt)).map_err(|why| why()))
+            }
+        }
     }
 
-    /// One transaction for all. A set that is refused leaves no trace in it.
-    fn together(&mut self, sets: &[Prepared]) -> Result<Vec<Answer>, RolledBack> {
-        if let Err(answers) = self.begin(sets) {
-            return Ok(answers);
+    /// One transaction for all, those who join while it is open among them. A set that is refused leaves no trace in it.
+    fn together(&mut self, group: &mut Group<'_>) -> Result<Vec<Answer>, RolledBack> {
+        if let Err(why) = self.begin() {
+            group.take_who_waits();
+            return Ok(group.refuse(why));
         }
-        let mut answers = Vec::with_capacity(sets.len());
-        for (culprit, set) in sets.iter().enumerate() {
+        let mut answers = Vec::new();
+        while let Some(set) = group.sets.get(answers.len()) {
             match self.member(set) {
                 Ok(answer) => answers.push(answer),
-                Err(error) => return Err(RolledBack { culprit, error }),
+                Err(error) => return Err(RolledBack { culprit: answers.len(), error }),
+            }
+            if answers.len() == group.sets.len() {
+                group.grow();
             }
         }
         // The answers of members that were refused may stand on what other members wrote: should it fail, none holds.
-        Ok(self.end(sets, answers))
+        Ok(self.end().map_or_else(|why| group.refuse(why), |()| answers))
     }
 
-    /// Begins a transaction in the schema that this library writes, or answers why not.
-    fn begin(&mut self, sets: &[Prepared]) -> Result<(), Vec<Answer>> {
-        if let Err(error) = self.execute("BEGIN IMMEDIATE") {
-            return Err(self.nothing_written(sets, error));
-        }
-        let refusals = match self.start() {
+    /// Begins a transaction in the schema that this library writes.
+    fn begin(&mut self) -> Result<(), Refusal> {
+        self.execute("BEGIN IMMEDIATE").map_err(|error| self.nothing_written(error))?;
+        let refusal: Refusal = match self.start() {
             Ok(schema::CURRENT) => return Ok(()),
-            Ok(schema) => sets.iter().map(|_| Err(schema::not_ours(schema))).collect(),
-            Err(error) => self.nothing_written(sets, error),
+            Ok(schema) => Box::new(move || schema::not_ours(schema)),
+            Err(error) => self.nothing_written(error),
         };
         self.rollback();
-        Err(refusals)
+        Err(refusal)
     }
 
     /// The schema's version. It and the newest entry are looked up only if anyone else wrote since they last were.
@@ -318,16 +366,14 @@ impl Engine {
         Ok(schema::CURRENT)
     }
 
-    /// Commits, and acknowledges what whoever opens the path finds.
-    fn end(&mut self, sets: &[Prepared], answers: Vec<Answer>) -> Vec<Answer> {
-        match self.execute("COMMIT") {
-            Ok(()) if self.place.as_ref().is_none_or(|place| place.keeps_what_is_written()) => answers,
-            Ok(()) => {
-                self.halted = true;
-                sets.iter().map(|_| Err(gone_meanwhile())).collect()
-            }
-            Err(error) => self.not_committed(sets, error),
+    /// Commits, so that it may be acknowledged: whoever opens the path finds it.
+    fn end(&mut self) -> Result<(), Refusal> {
+        self.execute("COMMIT").map_err(|error| self.not_committed(error))?;
+        if self.place.as_ref().is_none_or(|place| place.keeps_what_is_written()) {
+            return Ok(());
         }
+        self.halted = true;
+        Err(Box::new(gone_meanwhile))
     }
 
     /// One set in a savepoint of its own: applied, or judged. The error is one that took the transaction with it.
@@ -367,10 +413,10 @@ impl Engine {
     }
 
     /// The transaction could not begin.
-    fn nothing_written(&mut self, sets: &[Prepared], error: rusqlite::Error) -> Vec<Answer> {
+    fn nothing_written(&mut self, error: rusqlite::Error) -> Refusal {
         self.halted |= is_lasting(&error);
         let error = Arc::new(error);
-        sets.iter().map(|_| Err(classify(&error))).collect()
+        Box::new(move || classify(&error))
     }
 
     /// Whether whoever opens the path finds what is written here.
@@ -379,14 +425,14 @@ impl Engine {
     }
 
     /// The transaction did not commit: either it is certain that nothing was written, or nobody knows.
-    fn not_committed(&mut self, sets: &[Prepared], error: rusqlite::Error) -> Vec<Answer> {
+    fn not_committed(&mut self, error: rusqlite::Error) -> Refusal {
         let certain = is_busy(&error) || error.sqlite_error_code() == Some(ErrorCode::DiskFull);
         if self.rollback() && certain {
-            return self.nothing_written(sets, error);
+            return self.nothing_written(error);
         }
         self.halted = true;
         let error = Arc::new(error);
-        sets.iter().map(|_| Err(unknown(&error))).collect()
+        Box::new(move || unknown(&error))
     }
 
     /// Ends a transaction that is open still. A store that cannot even do that halts.
