@@ -10,13 +10,14 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use async_lock::{Semaphore, SemaphoreGuardArc};
-use perfectpay::store::{Committed, Verdict, judge};
+use perfectpay::store::{Committed, Prune, Pruned, Verdict, judge};
 use perfectpay::{Error, Unavailability};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode};
 
-use crate::error::{classify, contradiction, halted, is_busy, is_lasting, unknown};
+use crate::error::{Failure, classify, contradiction, halted, is_busy, is_lasting, unknown};
 use crate::place::{Place, gone, gone_meanwhile};
+use crate::prune::prune;
 use crate::rows::Prepared;
 use crate::write::{Seen, apply};
 use crate::{SqliteOptions, schema};
@@ -39,6 +40,7 @@ type Answer = Result<Committed, Error>;
 
 enum Job {
     Commit(Box<Waiting>),
+    Prune(Box<Pruning>),
     Task(Task),
 }
 
@@ -47,6 +49,13 @@ struct Waiting {
     prepared: Prepared,
     reply: oneshot::Sender<Answer>,
     place: SemaphoreGuardArc,
+}
+
+/// A step of housekeeping, whoever waits for it, and its place in the queue.
+struct Pruning {
+    prune: Prune,
+    reply: oneshot::Sender<Result<Pruned, Error>>,
+    _place: SemaphoreGuardArc,
 }
 
 /// The thread and its queue. Dropping it lets what waits in the queue finish, and waits for that.
@@ -84,6 +93,14 @@ impl Writer {
         let (reply, answer) = oneshot::async_channel();
         self.send(Job::Commit(Box::new(Waiting { prepared, reply, place })))?;
         // Every path of the thread answers; if it does not, nobody knows how far it came.
+        answer.await.unwrap_or_else(|e| Err(Error::OutcomeUnknown { source: e.into() }))
+    }
+
+    /// Carries out a step of housekeeping between two groups, waiting and cancelled as a commit is.
+    pub(crate) async fn prune(&self, prune: Prune) -> Result<Pruned, Error> {
+        let place = self.places.acquire_arc().await;
+        let (reply, answer) = oneshot::async_channel();
+        self.send(Job::Prune(Box::new(Pruning { prune, reply, _place: place })))?;
         answer.await.unwrap_or_else(|e| Err(Error::OutcomeUnknown { source: e.into() }))
     }
 
@@ -132,6 +149,33 @@ struct RolledBack {
     error: Error,
 }
 
+/// Why a transaction did not begin or did not commit; every member of it is told.
+enum Refused {
+    Halted,
+    Gone,
+    GoneMeanwhile,
+    Schema(usize),
+    NotWritten(Arc<rusqlite::Error>),
+    Unknown(Arc<rusqlite::Error>),
+}
+
+impl Refused {
+    fn error(&self) -> Error {
+        match self {
+            Self::Halted => halted(),
+            Self::Gone => gone(),
+            Self::GoneMeanwhile => gone_meanwhile(),
+            Self::Schema(version) => schema::not_ours(*version),
+            Self::NotWritten(error) => classify(error),
+            Self::Unknown(error) => unknown(error),
+        }
+    }
+
+    fn answers(&self, sets: &[Prepared]) -> Vec<Answer> {
+        sets.iter().map(|_| Err(self.error())).collect()
+    }
+}
+
 impl Engine {
     fn run(mut self, jobs: &Receiver<Job>) {
         loop {
@@ -155,7 +199,7 @@ impl Engine {
 
     /// Carries out a job and everything that waits behind it.
     fn group(&mut self, first: Job, jobs: &Receiver<Job>) {
-        let (mut sets, mut replies, mut tasks) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut sets, mut replies, mut prunings, mut tasks) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let mut next = Some(first);
         while let Some(job) = next {
             match job {
@@ -163,9 +207,11 @@ impl Engine {
                     sets.push(waiting.prepared);
                     replies.push((waiting.reply, waiting.place));
                 }
+                Job::Prune(pruning) => prunings.push(pruning),
                 Job::Task(task) => tasks.push(task),
             }
-            let full = sets.len() + tasks.len() >= self.group_limit;
+            // A step of housekeeping is as long as many commits: who comes next does not wait for more than one.
+            let full = sets.len() + tasks.len() >= self.group_limit || !prunings.is_empty();
             // A job that is taken out of the queue is carried out: only then may one be taken.
             next = if full {
                 None
@@ -184,7 +230,15 @@ impl Engine {
                 // Whoever asked may have gone.
                 let _heard = reply.send(answer);
             }
-            self.between(&sets);
+            let removes = sets.iter().any(|set| set.rows.iter().any(Option::is_none));
+            self.between(removes);
+        }
+        for pruning in prunings {
+            let answer = self.pruned(&pruning.prune);
+            let removes = answer.as_ref().is_ok_and(|pruned| pruned.removed > 0);
+            // Whoever asked may have gone.
+            let _heard = pruning.reply.send(answer);
+            self.between(removes);
         }
         for task in tasks {
             // A task that panics drops its own reply, and whoever waits for it is told.
@@ -198,20 +252,53 @@ impl Engine {
         written.unwrap_or_else(|panic| {
             self.halted = true;
             let _undone = self.rollback();
-            let source = || -> perfectpay::Source { format!("the writer panicked: {}", message(&*panic)).into() };
-            sets.iter().map(|_| Err(Error::OutcomeUnknown { source: source() })).collect()
+            sets.iter().map(|_| Err(panicked(&*panic))).collect()
         })
     }
 
-    fn write(&mut self, sets: &[Prepared]) -> Vec<Answer> {
+    /// The answer of a step of housekeeping, whatever happens.
+    fn pruned(&mut self, step: &Prune) -> Result<Pruned, Error> {
+        let written = catch_unwind(AssertUnwindSafe(|| self.write_pruned(step)));
+        written.unwrap_or_else(|panic| {
+            self.halted = true;
+            let _undone = self.rollback();
+            Err(panicked(&*panic))
+        })
+    }
+
+    /// A transaction for one step of housekeeping.
+    fn write_pruned(&mut self, step: &Prune) -> Result<Pruned, Error> {
+        self.writable().map_err(|refused| refused.error())?;
+        self.begin().map_err(|refused| refused.error())?;
+        match prune(&self.conn, step) {
+            Ok(pruned) => self.end().map(|()| pruned).map_err(|refused| refused.error()),
+            Err(failure) => {
+                if let Failure::Engine(error) = &failure {
+                    self.halted |= is_lasting(error);
+                }
+                self.rollback();
+                Err(failure.into())
+            }
+        }
+    }
+
+    /// Whether anything may be written.
+    fn writable(&mut self) -> Result<(), Refused> {
         if self.halted {
-            return sets.iter().map(|_| Err(halted())).collect();
+            return Err(Refused::Halted);
         }
         // After a pause, in which most of what happens to a file happens, and before anything is written. In a stream of
         // commits the look after each is enough.
         if !self.unmoved && !self.is_in_place() {
             self.halted = true;
-            return sets.iter().map(|_| Err(gone())).collect();
+            return Err(Refused::Gone);
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, sets: &[Prepared]) -> Vec<Answer> {
+        if let Err(refused) = self.writable() {
+            return refused.answers(sets);
         }
         if let [set] = sets
             && let Some(answer) = self.unshared(set)
@@ -243,22 +330,20 @@ impl Engine {
     /// page that is touched. `None` if something did stand against it; nothing is left of it then, and it is to begin anew
     /// with a savepoint, to learn what.
     fn unshared(&mut self, set: &Prepared) -> Option<Answer> {
-        let sets = slice::from_ref(set);
-        let answers = match self.begin(sets) {
-            Err(answers) => answers,
-            Ok(()) => match apply(&self.conn, set) {
-                Err(_) if self.rollback() => return None,
-                Err(failure) => vec![Err(failure.into())],
-                Ok(receipt) => self.end(sets, vec![Ok(Committed::Applied(receipt))]),
-            },
-        };
-        answers.into_iter().next()
+        if let Err(refused) = self.begin() {
+            return Some(Err(refused.error()));
+        }
+        Some(match apply(&self.conn, set) {
+            Err(_) if self.rollback() => return None,
+            Err(failure) => Err(failure.into()),
+            Ok(receipt) => self.end().map(|()| Committed::Applied(receipt)).map_err(|refused| refused.error()),
+        })
     }
 
     /// One transaction for all. A set that is refused leaves no trace in it.
     fn together(&mut self, sets: &[Prepared]) -> Result<Vec<Answer>, RolledBack> {
-        if let Err(answers) = self.begin(sets) {
-            return Ok(answers);
+        if let Err(refused) = self.begin() {
+            return Ok(refused.answers(sets));
         }
         let mut answers = Vec::with_capacity(sets.len());
         for (culprit, set) in sets.iter().enumerate() {
@@ -268,13 +353,13 @@ impl Engine {
             }
         }
         // The answers of members that were refused may stand on what other members wrote: should it fail, none holds.
-        Ok(self.end(sets, answers))
+        Ok(self.end().map_or_else(|refused| refused.answers(sets), |()| answers))
     }
 
-    /// Begins a transaction in the schema that this library writes, or answers why not.
-    fn begin(&mut self, sets: &[Prepared]) -> Result<(), Vec<Answer>> {
+    /// Begins a transaction in the schema that this library writes.
+    fn begin(&mut self) -> Result<(), Refused> {
         if let Err(error) = self.execute("BEGIN IMMEDIATE") {
-            return Err(self.nothing_written(sets, error));
+            return Err(self.nothing_written(error));
         }
         let version = schema::version(&self.conn);
         if version.as_ref().is_ok_and(|version| *version == schema::CURRENT) {
@@ -282,20 +367,20 @@ impl Engine {
         }
         self.rollback();
         Err(match version {
-            Ok(version) => sets.iter().map(|_| Err(schema::not_ours(version))).collect(),
-            Err(error) => self.nothing_written(sets, error),
+            Ok(version) => Refused::Schema(version),
+            Err(error) => self.nothing_written(error),
         })
     }
 
-    /// Commits, and acknowledges what whoever opens the path finds.
-    fn end(&mut self, sets: &[Prepared], answers: Vec<Answer>) -> Vec<Answer> {
+    /// Commits. What it answers for is what whoever opens the path finds.
+    fn end(&mut self) -> Result<(), Refused> {
         match self.execute("COMMIT") {
-            Ok(()) if self.place.as_ref().is_none_or(|place| place.keeps_what_is_written()) => answers,
+            Ok(()) if self.place.as_ref().is_none_or(|place| place.keeps_what_is_written()) => Ok(()),
             Ok(()) => {
                 self.halted = true;
-                sets.iter().map(|_| Err(gone_meanwhile())).collect()
+                Err(Refused::GoneMeanwhile)
             }
-            Err(error) => self.not_committed(sets, error),
+            Err(error) => Err(self.not_committed(error)),
         }
     }
 
@@ -310,7 +395,7 @@ impl Engine {
             },
             Err(failure) => failure,
         };
-        if let crate::error::Failure::Engine(error) = &failure
+        if let Failure::Engine(error) = &failure
             && is_lasting(error)
         {
             self.halted = true;
@@ -333,10 +418,9 @@ impl Engine {
     }
 
     /// The transaction could not begin.
-    fn nothing_written(&mut self, sets: &[Prepared], error: rusqlite::Error) -> Vec<Answer> {
+    fn nothing_written(&mut self, error: rusqlite::Error) -> Refused {
         self.halted |= is_lasting(&error);
-        let error = Arc::new(error);
-        sets.iter().map(|_| Err(classify(&error))).collect()
+        Refused::NotWritten(Arc::new(error))
     }
 
     /// Whether whoever opens the path finds what is written here.
@@ -345,14 +429,13 @@ impl Engine {
     }
 
     /// The transaction did not commit: either it is certain that nothing was written, or nobody knows.
-    fn not_committed(&mut self, sets: &[Prepared], error: rusqlite::Error) -> Vec<Answer> {
+    fn not_committed(&mut self, error: rusqlite::Error) -> Refused {
         let certain = is_busy(&error) || error.sqlite_error_code() == Some(ErrorCode::DiskFull);
         if self.rollback() && certain {
-            return self.nothing_written(sets, error);
+            return self.nothing_written(error);
         }
         self.halted = true;
-        let error = Arc::new(error);
-        sets.iter().map(|_| Err(unknown(&error))).collect()
+        Refused::Unknown(Arc::new(error))
     }
 
     /// Ends a transaction that is open still. A store that cannot even do that halts.
@@ -367,9 +450,9 @@ impl Engine {
     }
 
     /// After a group was answered: keeps the write-ahead log short.
-    fn between(&mut self, sets: &[Prepared]) {
+    fn between(&mut self, removes: bool) {
         self.unmoved = true;
-        self.purged |= sets.iter().any(|set| set.rows.iter().any(Option::is_none));
+        self.purged |= removes;
         self.groups += 1;
         if self.groups >= GROUPS_BETWEEN_LOOKS && !self.halted {
             self.groups = 0;
@@ -430,6 +513,10 @@ impl Engine {
             self.emptied();
         }
     }
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> Error {
+    Error::OutcomeUnknown { source: format!("the writer panicked: {}", message(panic)).into() }
 }
 
 fn message(panic: &(dyn Any + Send)) -> &str {
