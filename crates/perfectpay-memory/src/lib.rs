@@ -10,16 +10,17 @@
 //! assert!(store.is_empty());
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::fmt;
 use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use perfectpay::store::{
-    Change, ChangeSet, Collection, CommitClass, Committed, EntityRef, Head, IdempotencyClaim, IdempotencyKey, Key,
-    Listing, LogEntry, LogPosition, LogQuery, LogScope, MAX_LOG_LIMIT, MerchantPath, Order, OrganizationPath, Premises,
-    Query, Receipt, Record, Store, UniqueKey, Verdict, judge,
+    Actor, Change, ChangeSet, Collection, CommitClass, Committed, EntityRef, Head, IdempotencyClaim, IdempotencyKey,
+    Key, Listing, LogBound, LogEntry, LogPosition, LogPruning, LogQuery, LogScope, MAX_LOG_LIMIT, MAX_PRUNE_LIMIT,
+    MerchantPath, Order, OrganizationPath, Premises, Prune, Pruned, Query, Receipt, Record, Store, UniqueKey, Verdict,
+    judge,
 };
 use perfectpay::{ChildCount, Cursor, EntityKind, Error, Incarnation, Timestamp};
 
@@ -73,9 +74,16 @@ struct State {
     /// Every collection in its ascending order.
     places: BTreeMap<Place, EntityRef>,
     claims: HashMap<(Incarnation, IdempotencyKey), IdempotencyClaim>,
-    log: Vec<Logged>,
+    /// The claims, the first to expire first.
+    expiries: BTreeSet<Expiry>,
+    /// What is kept of the log: once there was an entry, there is always one.
+    log: VecDeque<Logged>,
+    pruned: Option<LogPruning>,
     configuration: LogPosition,
 }
+
+/// When a claim expires, and which.
+type Expiry = (Timestamp, Incarnation, IdempotencyKey);
 
 impl State {
     fn record(&self, entity: &EntityRef) -> Option<&Record> {
@@ -119,14 +127,15 @@ impl State {
         self.take(entity);
         if matches!(entity.kind, EntityKind::Organization | EntityKind::Merchant) {
             self.claims.retain(|(tenant, _), _| *tenant != entity.tenant);
+            self.expiries.retain(|(_, tenant, _)| *tenant != entity.tenant);
         }
     }
 
     fn apply(&mut self, set: ChangeSet) -> Receipt {
-        let newest = self.log.last().map_or(Timestamp::UNIX_EPOCH, |logged| logged.entry.at);
+        let newest = self.head();
         let entry = LogEntry {
-            position: LogPosition::from_u64(self.log.len() as u64 + 1),
-            at: set.at.max(newest),
+            position: LogPosition::from_u64(newest.position.as_u64() + 1),
+            at: set.at.max(newest.at),
             actor: set.actor.clone(),
             class: set.class,
             organization_id: set.owner.organization.as_ref().map(|t| t.id.clone()),
@@ -152,10 +161,15 @@ impl State {
             }
         }
         if let Some(claim) = set.idempotency {
-            self.claims.insert((claim.tenant, claim.key.clone()), claim);
+            self.expiries.insert((claim.expires_at, claim.tenant, claim.key.clone()));
+            if let Some(old) = self.claims.insert((claim.tenant, claim.key.clone()), claim.clone())
+                && old.expires_at != claim.expires_at
+            {
+                self.expiries.remove(&(old.expires_at, old.tenant, old.key));
+            }
         }
         let incarnation = |tenant: Option<perfectpay::store::TenantRef>| tenant.map(|t| t.incarnation);
-        self.log.push(Logged {
+        self.log.push_back(Logged {
             entry,
             entities,
             organization: incarnation(set.owner.organization),
@@ -245,17 +259,69 @@ impl State {
         Some(Listing { records: found.into_iter().filter_map(|e| self.record(e)).cloned().collect(), total })
     }
 
-    fn log(&self, query: &LogQuery) -> Vec<LogEntry> {
+    fn head(&self) -> Head {
+        let newest = self.log.back().map(|logged| &logged.entry);
+        Head {
+            position: newest.map_or(LogPosition::START, |entry| entry.position),
+            configuration: self.configuration,
+            at: newest.map_or(Timestamp::UNIX_EPOCH, |entry| entry.at),
+            pruned: self.pruned.clone(),
+        }
+    }
+
+    fn log(&self, query: &LogQuery) -> Result<Vec<LogEntry>, Error> {
+        let through = self.pruned.as_ref().map_or(LogPosition::START, |pruned| pruned.through);
+        if query.after < through {
+            return Err(Error::LogPruned { through });
+        }
         let within = |logged: &&Logged| match &query.scope {
             LogScope::All => true,
             LogScope::Organization(incarnation) => logged.organization == Some(*incarnation),
             LogScope::Merchant(incarnation) => logged.merchant == Some(*incarnation),
             LogScope::Entity(entity) => logged.entities.contains(entity),
         };
-        // Positions count from 1 without gaps here, so that a position is how many entries lie before the next one.
-        let skip = usize::try_from(query.after.as_u64()).unwrap_or(usize::MAX);
+        // Positions count without gaps here, so that their difference is how many entries lie between them.
+        let skip = usize::try_from(query.after.as_u64() - through.as_u64()).unwrap_or(usize::MAX);
         let limit = query.limit.min(MAX_LOG_LIMIT) as usize;
-        self.log.iter().skip(skip).filter(within).take(limit).map(|logged| logged.entry.clone()).collect()
+        Ok(self.log.iter().skip(skip).filter(within).take(limit).map(|logged| logged.entry.clone()).collect())
+    }
+
+    fn prune(&mut self, prune: &Prune) -> Pruned {
+        match prune {
+            Prune::Log { bound, limit, at, by } => self.prune_log(*bound, *limit, *at, by),
+            Prune::Claims { expired_at, limit } => self.prune_claims(*expired_at, *limit),
+        }
+    }
+
+    fn prune_log(&mut self, bound: LogBound, limit: u32, at: Timestamp, by: &Actor) -> Pruned {
+        let all_but_newest = self.log.iter().take(self.log.len().saturating_sub(1));
+        // Neither positions nor times ever step back.
+        let goes = |logged: &&Logged| match bound {
+            LogBound::Before(position) => logged.entry.position < position,
+            LogBound::OlderThan(moment) => logged.entry.at < moment,
+        };
+        let limit = limit.min(MAX_PRUNE_LIMIT) as usize;
+        let found = all_but_newest.take_while(goes).take(limit + 1).count();
+        let removed = found.min(limit);
+        if let Some(last) = self.log.drain(..removed).next_back() {
+            self.pruned = Some(LogPruning { through: last.entry.position, at, by: by.clone() });
+        }
+        Pruned { removed: removed as u64, more: found > limit }
+    }
+
+    fn prune_claims(&mut self, expired_at: Timestamp, limit: u32) -> Pruned {
+        let limit = u64::from(limit.min(MAX_PRUNE_LIMIT));
+        let mut removed = 0;
+        while self.expiries.first().is_some_and(|(at, ..)| *at <= expired_at) {
+            if removed == limit {
+                return Pruned { removed, more: true };
+            }
+            if let Some((_, tenant, key)) = self.expiries.pop_first() {
+                self.claims.remove(&(tenant, key));
+                removed += 1;
+            }
+        }
+        Pruned { removed, more: false }
     }
 }
 
@@ -323,16 +389,14 @@ impl Store for MemoryStore {
     }
 
     async fn log(&self, query: &LogQuery) -> Result<Vec<LogEntry>, Error> {
-        Ok(self.state().log(query))
+        self.state().log(query)
     }
 
     async fn head(&self) -> Result<Head, Error> {
-        let state = self.state();
-        let newest = state.log.last().map(|logged| &logged.entry);
-        Ok(Head {
-            position: newest.map_or(LogPosition::START, |entry| entry.position),
-            configuration: state.configuration,
-            at: newest.map_or(Timestamp::UNIX_EPOCH, |entry| entry.at),
-        })
+        Ok(self.state().head())
+    }
+
+    async fn prune(&self, prune: &Prune) -> Result<Pruned, Error> {
+        Ok(self.state().prune(prune))
     }
 }

@@ -147,6 +147,7 @@ CREATE TABLE pp_idempotency (
     expires_at INTEGER NOT NULL,
     PRIMARY KEY (tenant, key)
 ) STRICT;
+CREATE INDEX pp_idempotency_expiry ON pp_idempotency (expires_at);
 
 -- One row a commit. No foreign key: the entries of removed tenants stay.
 CREATE TABLE pp_log (
@@ -173,6 +174,17 @@ CREATE TABLE pp_log_entity (
     position INTEGER NOT NULL,
     PRIMARY KEY (tenant, kind, id, position)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX pp_log_entity_of_position ON pp_log_entity (position);
+
+-- The last step that removed entries of the log: at most one row. Every position up to `through` is gone, the newest
+-- entry of the class `configuration` among them was `configuration`, or 0.
+CREATE TABLE pp_log_pruning (
+    id            INTEGER PRIMARY KEY CHECK (id = 1),
+    through       INTEGER NOT NULL    CHECK (through >= 1),
+    configuration INTEGER NOT NULL    CHECK (configuration BETWEEN 0 AND through),
+    at            INTEGER NOT NULL,
+    actor         TEXT    NOT NULL    CHECK (octet_length(actor) BETWEEN 1 AND 1024)
+) STRICT;
 
 -- For people. The library itself never reads a view, and its own connections have them switched off.
 
@@ -303,3 +315,9 @@ CREATE VIEW pp_log_view AS SELECT
     change.value ->> '$.verb'                                                     AS verb,
     change.value ->> '$.version'                                                  AS version
 FROM pp_log, json_each(pp_log.changes) AS change;
+
+CREATE VIEW pp_log_pruning_view AS SELECT
+    through,
+    strftime('%Y-%m-%dT%H:%M:%fZ', at / 1000.0, 'unixepoch')                      AS at,
+    actor
+FROM pp_log_pruning;

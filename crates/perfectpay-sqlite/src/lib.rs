@@ -27,6 +27,10 @@
 //! The log is moved into the file by the writing thread, between two commits once it is longer than about 1,000 pages,
 //! and half a second after the last commit; so no commit waits for it.
 //!
+//! **Housekeeping.** [`Store::prune`] runs on the writing thread between two groups, in a transaction of its own. What it
+//! frees is used again before the file grows; the file itself does not shrink, and a host that wants that runs `VACUUM`
+//! while the store is closed.
+//!
 //! **After an error.** [`Error::OutcomeUnknown`] means that a sync failed or the engine answered what it should not;
 //! from then on this store refuses to write ([`Unavailability::Halted`]) and goes on reading. Open the file again, and
 //! repeat the commit with its idempotency key.
@@ -59,6 +63,7 @@ mod error;
 mod host;
 mod open;
 mod place;
+mod prune;
 mod read;
 mod reader;
 mod rows;
@@ -75,8 +80,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use perfectpay::store::{
-    ChangeSet, Committed, Head, IdempotencyClaim, IdempotencyKey, Key, Listing, LogEntry, LogQuery, Query, Record,
-    Store,
+    ChangeSet, Committed, Head, IdempotencyClaim, IdempotencyKey, Key, Listing, LogEntry, LogQuery, Prune, Pruned,
+    Query, Record, Store,
 };
 use perfectpay::{Error, Incarnation, Unavailability};
 use rusqlite::Connection;
@@ -383,6 +388,9 @@ impl SqliteStore {
     ///   is excused if a profile (or for a link a payment) of its merchant account went later;
     /// - what is kept under idempotency keys can be read.
     ///
+    /// Of a log that was pruned the kept part is followed: what it does not speak of may live at any version, and an
+    /// object that went before it began is not missed.
+    ///
     /// It cannot see a body that was altered into another one that can be read and has the same columns. The memory that
     /// it takes grows with the number of living objects and entries: some 150 bytes each.
     ///
@@ -483,5 +491,10 @@ impl Store for SqliteStore {
 
     async fn head(&self) -> Result<Head, Error> {
         self.point(read::head).await
+    }
+
+    async fn prune(&self, prune: &Prune) -> Result<Pruned, Error> {
+        let prune = prune.clone();
+        self.writer.apart(move |conn| prune::prune(conn, &prune)).await
     }
 }

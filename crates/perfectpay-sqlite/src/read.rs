@@ -1,8 +1,8 @@
 //! Reads.
 
 use perfectpay::store::{
-    Collection, Head, IdempotencyClaim, IdempotencyKey, Key, Listing, LogEntry, LogPosition, LogQuery, LogScope,
-    MAX_LOG_LIMIT, MerchantPath, Order, OrganizationPath, Query, Record,
+    Collection, Head, IdempotencyClaim, IdempotencyKey, Key, Listing, LogEntry, LogPosition, LogPruning, LogQuery,
+    LogScope, MAX_LOG_LIMIT, MerchantPath, Order, OrganizationPath, Query, Record,
 };
 use perfectpay::{EntityKind, Error, Incarnation};
 use rusqlite::types::{ToSqlOutput, ValueRef};
@@ -271,8 +271,22 @@ macro_rules! log {
     };
 }
 
-/// Entries of the log.
+/// Entries of the log, if none of those that were asked for is gone at the moment of the read.
 pub(crate) fn log(conn: &Connection, query: &LogQuery) -> Result<Vec<LogEntry>, Failure> {
+    let moment = conn.unchecked_transaction()?;
+    let mut statement = moment.prepare_cached("SELECT through FROM pp_log_pruning")?;
+    let through: Option<i64> = statement.query_row([], |row| row.get(0)).optional()?;
+    let through = LogPosition::from_u64(unsigned(through.unwrap_or(0))?);
+    drop(statement);
+    if query.after < through {
+        return Err(Error::LogPruned { through }.into());
+    }
+    let entries = entries(&moment, query)?;
+    moment.commit()?;
+    Ok(entries)
+}
+
+fn entries(conn: &Connection, query: &LogQuery) -> Result<Vec<LogEntry>, Failure> {
     let after = i64::try_from(query.after.as_u64()).unwrap_or(i64::MAX);
     let limit = query.limit.min(MAX_LOG_LIMIT);
     let (sql, mut bound) = match &query.scope {
@@ -316,17 +330,27 @@ fn entry(row: &rusqlite::Row<'_>) -> Result<LogEntry, Failure> {
     })
 }
 
-/// Where the log ends, both ends read at one moment.
+/// Where the log ends and begins, all of it read at one moment.
 pub(crate) fn head(conn: &Connection) -> Result<Head, Failure> {
     let mut statement = conn.prepare_cached(
         "SELECT coalesce((SELECT max(position) FROM pp_log), 0),
-                coalesce((SELECT max(position) FROM pp_log WHERE class = 'configuration'), 0),
-                coalesce((SELECT at FROM pp_log ORDER BY position DESC LIMIT 1), 0)",
+                coalesce((SELECT max(position) FROM pp_log WHERE class = 'configuration'), p.configuration, 0),
+                coalesce((SELECT at FROM pp_log ORDER BY position DESC LIMIT 1), 0),
+                p.through, p.at, p.actor
+         FROM (SELECT 1) LEFT JOIN pp_log_pruning AS p",
     )?;
-    let (position, configuration, at): (i64, i64, i64) =
-        statement.query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-    let position_of = |number| unsigned(number).map(LogPosition::from_u64);
-    Ok(Head { position: position_of(position)?, configuration: position_of(configuration)?, at: timestamp(at)? })
+    let mut rows = statement.query([])?;
+    let row = rows.next()?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+    let position = |column| -> Result<_, Failure> { Ok(LogPosition::from_u64(unsigned(row.get(column)?)?)) };
+    let pruned = match row.get::<_, Option<i64>>(3)? {
+        None => None,
+        Some(_) => Some(LogPruning {
+            through: position(3)?,
+            at: timestamp(row.get(4)?)?,
+            by: row.get::<_, String>(5)?.parse().map_err(|_| Error::corrupt("the actor who pruned the log"))?,
+        }),
+    };
+    Ok(Head { position: position(0)?, configuration: position(1)?, at: timestamp(row.get(2)?)?, pruned })
 }
 
 #[cfg(test)]

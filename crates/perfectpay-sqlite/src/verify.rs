@@ -1,6 +1,6 @@
 //! Checks of a whole file: whether what is stored is what commits would have left.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 
 use perfectpay::store::{IdempotencyKey, LogChange, Record, Verb};
@@ -426,14 +426,37 @@ struct History {
     tenants: HashMap<Incarnation, Tenant>,
     /// When an organization last went whose merchant accounts the log does not all name, or may have gone.
     organization_went: i64,
+    /// Up to where the log was pruned, or 0: then what it does not speak of may live, at any version, unless an entry
+    /// that is kept removed it.
+    pruned: i64,
+    gone: HashSet<(Incarnation, EntityKind, Box<str>)>,
+    gone_tenants: HashSet<Incarnation>,
 }
 
 /// An object as the index of the log names it: tenant, kind and id.
 type Indexed = (Incarnation, EntityKind, String);
 
 impl History {
+    /// Up to where the log was pruned.
+    fn read_pruning(&mut self, conn: &Connection, report: &mut VerifyReport) -> Result<(), Failure> {
+        let mut statement = conn.prepare("SELECT id, through, configuration, at, actor FROM pp_log_pruning")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let (id, through, configuration): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            if id != 1 || through < 1 || !(0..=through).contains(&configuration) {
+                report.add(FaultKind::Log, "pp_log_pruning", "it says what no pruning leaves");
+            }
+            if timestamp(row.get(3)?).is_err() || lossy(row.get_ref(4)?).parse::<perfectpay::store::Actor>().is_err() {
+                report.add(FaultKind::Log, "pp_log_pruning", "its time or its actor cannot be read");
+            }
+            self.pruned = self.pruned.max(through);
+        }
+        Ok(())
+    }
+
     /// Follows the log from its beginning.
     fn read(&mut self, conn: &Connection, report: &mut VerifyReport) -> Result<(), Failure> {
+        self.read_pruning(conn, report)?;
         let mut index = conn.prepare("SELECT position, tenant, kind, id FROM pp_log_entity ORDER BY position")?;
         let mut index = index.query([])?;
         let mut ahead = indexed(index.next()?)?;
@@ -471,6 +494,9 @@ impl History {
             }
             report.entries = report.entries.saturating_add(1);
             newest = newest.max(position);
+            if position <= self.pruned {
+                report.add(FaultKind::Log, position.to_string(), "it was pruned, and is there");
+            }
             let at: i64 = row.get(1)?;
             if at < time {
                 report.add(FaultKind::Log, position.to_string(), "its time is before that of the entry in front");
@@ -572,6 +598,7 @@ impl History {
         change: &LogChange,
         report: &mut VerifyReport,
     ) {
+        let untold = self.may_be_untold(of, change.kind, id);
         let tenant = self.tenants.entry(of).or_default();
         let key = (change.kind, Box::from(id));
         let before = tenant.said.get(&key).copied();
@@ -581,7 +608,7 @@ impl History {
             (Verb::Created, Some(_)) => tenant.gone_since(change.kind, before.map_or(0, |said| said.position)),
             (Verb::Updated | Verb::Revoked, Some(Some(version))) => change.version == version.saturating_add(1),
             (Verb::Removed, Some(Some(version))) => change.version == version,
-            (Verb::Updated | Verb::Revoked | Verb::Removed, None) => false,
+            (Verb::Updated | Verb::Revoked | Verb::Removed, None) => untold,
         };
         if !follows {
             let what = format!("{} does not follow from the entries before", name(change.kind, of, id));
@@ -594,14 +621,31 @@ impl History {
         if change.kind == EntityKind::Merchant {
             tenant.organization = organization;
         }
+        if self.pruned > 0 {
+            self.gone.remove(&(of, change.kind, Box::from(id)));
+        }
         tenant.said.insert(key, Said { position, version: Some(change.version), found: false });
     }
 
+    /// Whether an object that no kept entry spoke of may live all the same.
+    fn may_be_untold(&self, of: Incarnation, kind: EntityKind, id: &str) -> bool {
+        self.pruned > 0 && !self.gone_tenants.contains(&of) && !self.gone.contains(&(of, kind, id.into()))
+    }
+
     fn removed(&mut self, position: i64, of: Incarnation, key: &(EntityKind, Box<str>)) {
+        if self.pruned > 0 {
+            self.gone.insert((of, key.0, key.1.clone()));
+        }
         match key.0 {
-            EntityKind::Merchant => drop(self.tenants.remove(&of)),
+            EntityKind::Merchant => {
+                self.tenants.remove(&of);
+                self.gone_tenants.insert(of);
+            }
             EntityKind::Organization => {
                 self.tenants.remove(&of);
+                self.gone_tenants.insert(of);
+                let below = self.tenants.iter().filter(|(_, tenant)| tenant.organization == Some(of));
+                self.gone_tenants.extend(below.map(|(below, _)| *below));
                 self.tenants.retain(|_, tenant| tenant.organization != Some(of));
                 self.organization_went = position;
             }
@@ -634,7 +678,11 @@ impl History {
     fn lives(&mut self, kind: EntityKind, of: Incarnation, id: &str, version: Option<i64>, report: &mut VerifyReport) {
         let entity = perfectpay::store::EntityRef { kind, tenant: of, id: id.into() };
         let key = (kind, Box::from(indexed_id(&entity)));
+        let untold = self.may_be_untold(of, kind, &key.1);
         let Some(said) = self.tenants.get_mut(&of).and_then(|tenant| tenant.said.get_mut(&key)) else {
+            if untold {
+                return;
+            }
             report.add(FaultKind::History, name(kind, of, id), "it is there, and the log says that it is not");
             return;
         };

@@ -14,7 +14,7 @@ use perfectpay::{Error, Unavailability};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode};
 
-use crate::error::{classify, contradiction, halted, is_busy, is_lasting, unknown};
+use crate::error::{Failure, classify, contradiction, halted, is_busy, is_lasting, unknown};
 use crate::place::{Place, gone, gone_meanwhile};
 use crate::rows::Prepared;
 use crate::write::{Seen, Start, apply};
@@ -42,8 +42,12 @@ type Reply = (Answer, Option<Prepared>);
 
 enum Job {
     Commit(Box<Waiting>),
+    Apart(Apart),
     Task(Task),
 }
+
+/// A write in a transaction of its own, which answers whoever waits for it.
+type Apart = Box<dyn FnOnce(&mut Engine) + Send>;
 
 /// A commit, whoever waits for it, and its place in the queue.
 struct Waiting {
@@ -92,6 +96,24 @@ impl Writer {
         answer.await.map_or_else(|e| Err(Error::OutcomeUnknown { source: e.into() }), |(answer, _set)| answer)
     }
 
+    /// Writes in a transaction of its own between two groups, waiting and cancelled as a commit is. What the work leaves
+    /// behind when it fails is undone.
+    pub(crate) async fn apart<T, W>(&self, work: W) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        W: FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
+    {
+        let place = self.places.acquire_arc().await;
+        let (reply, answer) = oneshot::async_channel();
+        self.send(Job::Apart(Box::new(move |engine| {
+            let _place = place;
+            let written = catch_unwind(AssertUnwindSafe(|| engine.apart(work)));
+            // Whoever asked may have gone.
+            let _heard = reply.send(written.unwrap_or_else(|panic| Err(engine.panicked(&*panic))));
+        })))?;
+        answer.await.unwrap_or_else(|e| Err(Error::OutcomeUnknown { source: e.into() }))
+    }
+
     /// Runs a task between two groups.
     pub(crate) fn task(&self, task: Task) -> Result<(), Error> {
         self.send(Job::Task(task))
@@ -136,8 +158,34 @@ struct Engine {
     purged: bool,
 }
 
-/// Why nothing of a transaction is there, for each of its members.
-type Refusal = Box<dyn Fn() -> Error>;
+/// Why a transaction did not begin or did not commit; every member of it is told.
+enum Refused {
+    Halted,
+    Gone,
+    GoneMeanwhile,
+    Schema(usize),
+    NotWritten(Arc<rusqlite::Error>),
+    Unknown(Arc<rusqlite::Error>),
+}
+
+impl From<&Refused> for Error {
+    fn from(refused: &Refused) -> Self {
+        match refused {
+            Refused::Halted => halted(),
+            Refused::Gone => gone(),
+            Refused::GoneMeanwhile => gone_meanwhile(),
+            Refused::Schema(version) => schema::not_ours(*version),
+            Refused::NotWritten(error) => classify(error),
+            Refused::Unknown(error) => unknown(error),
+        }
+    }
+}
+
+impl From<Refused> for Error {
+    fn from(refused: Refused) -> Self {
+        Self::from(&refused)
+    }
+}
 
 /// Commits that share a transaction, and the queue that more of them come from.
 struct Group<'a> {
@@ -145,7 +193,7 @@ struct Group<'a> {
     /// Whoever waits for them, in the same order.
     replies: Vec<(oneshot::Sender<Reply>, SemaphoreGuardArc)>,
     /// What came behind the last of them.
-    task: Option<Task>,
+    next: Option<Job>,
     jobs: &'a Receiver<Job>,
     /// How many there are at most.
     limit: usize,
@@ -173,24 +221,23 @@ impl Group<'_> {
 
     fn grow_within(&mut self, patience: Option<Duration>) -> bool {
         // A job that is taken out of the queue is carried out: only then may one be taken.
-        if self.task.is_some() || self.sets.len() >= self.limit {
+        if self.next.is_some() || self.sets.len() >= self.limit {
             return false;
         }
         let job = patience.map_or_else(|| self.jobs.try_recv().ok(), |time| self.jobs.recv_timeout(time).ok());
         match job {
-            Some(Job::Commit(waiting)) => {
-                self.join(*waiting);
-                return true;
+            Some(Job::Commit(waiting)) => self.join(*waiting),
+            other => {
+                self.next = other;
+                return false;
             }
-            Some(Job::Task(task)) => self.task = Some(task),
-            None => {}
         }
-        false
+        true
     }
 
     /// The same answer for every one of them.
-    fn refuse(&self, why: impl Fn() -> Error) -> Vec<Answer> {
-        self.sets.iter().map(|_| Err(why())).collect()
+    fn refuse(&self, why: &Refused) -> Vec<Answer> {
+        self.sets.iter().map(|_| Err(why.into())).collect()
     }
 }
 
@@ -216,21 +263,40 @@ impl Engine {
                 let Ok(job) = jobs.recv() else { break };
                 job
             };
-            self.group(first, jobs);
+            self.carry_out(first, jobs);
         }
         self.close();
     }
 
     /// Carries out a job, and of commits everything that joins while it does.
-    fn group(&mut self, first: Job, jobs: &Receiver<Job>) {
-        let (first, limit, expected) = match first {
-            Job::Commit(waiting) => (waiting, self.group_limit, self.last_group),
-            Job::Task(task) => return self.carry_out(task),
+    fn carry_out(&mut self, job: Job, jobs: &Receiver<Job>) {
+        let next = match job {
+            Job::Commit(first) => self.group(*first, jobs),
+            Job::Apart(write) => {
+                write(self);
+                self.purged = true;
+                self.between();
+                None
+            }
+            Job::Task(task) => {
+                // A task that panics drops its own reply, and whoever waits for it is told.
+                let _done = catch_unwind(AssertUnwindSafe(|| task(&self.conn)));
+                None
+            }
         };
-        let mut group = Group { sets: Vec::new(), replies: Vec::new(), task: None, jobs, limit, expected };
-        group.join(*first);
+        // What came behind a group was taken out of the queue with it.
+        if let Some(job) = next {
+            self.carry_out(job, jobs);
+        }
+    }
+
+    /// Writes a commit and those that join it, and answers what came behind them.
+    fn group(&mut self, first: Waiting, jobs: &Receiver<Job>) -> Option<Job> {
+        let (limit, expected) = (self.group_limit, self.last_group);
+        let mut group = Group { sets: Vec::new(), replies: Vec::new(), next: None, jobs, limit, expected };
+        group.join(first);
         let answers = self.answers(&mut group);
-        let Group { sets, replies, task, .. } = group;
+        let Group { sets, replies, next, .. } = group;
         self.last_group = sets.len();
         self.purged |= sets.iter().any(|set| set.rows.iter().any(Option::is_none));
         let alone = sets.len() == 1;
@@ -240,39 +306,59 @@ impl Engine {
             let _heard = reply.send((answer, theirs));
         }
         self.between();
-        if let Some(task) = task {
-            self.carry_out(task);
+        next
+    }
+
+    /// A transaction for one piece of work.
+    fn apart<T>(&mut self, work: impl FnOnce(&Connection) -> Result<T, Failure>) -> Result<T, Error> {
+        self.writable()?;
+        // What it writes on this connection counts up nothing by which the next transaction would notice it.
+        self.written = None;
+        self.begin()?;
+        self.written = None;
+        match work(&self.conn) {
+            Ok(answer) => self.end().map(|()| answer).map_err(Error::from),
+            Err(failure) => {
+                if let Failure::Engine(error) = &failure {
+                    self.halted |= is_lasting(error);
+                }
+                self.rollback();
+                Err(failure.into())
+            }
         }
     }
 
-    fn carry_out(&mut self, task: Task) {
-        // A task that panics drops its own reply, and whoever waits for it is told.
-        let _done = catch_unwind(AssertUnwindSafe(|| task(&self.conn)));
-        // It may have written, on this connection, which counts up nothing.
-        self.written = None;
+    /// After a panic in the middle of a transaction.
+    fn panicked(&mut self, panic: &(dyn Any + Send)) -> Error {
+        self.halted = true;
+        let _undone = self.rollback();
+        Error::OutcomeUnknown { source: format!("the writer panicked: {}", message(panic)).into() }
     }
 
     /// One answer for each set of the group as it has become, whatever happens.
     fn answers(&mut self, group: &mut Group<'_>) -> Vec<Answer> {
         let written = catch_unwind(AssertUnwindSafe(|| self.write(group)));
-        written.unwrap_or_else(|panic| {
-            self.halted = true;
-            let _undone = self.rollback();
-            let source = || -> perfectpay::Source { format!("the writer panicked: {}", message(&*panic)).into() };
-            group.refuse(|| Error::OutcomeUnknown { source: source() })
-        })
+        written.unwrap_or_else(|panic| group.sets.iter().map(|_| Err(self.panicked(&*panic))).collect())
     }
 
-    fn write(&mut self, group: &mut Group<'_>) -> Vec<Answer> {
+    /// Whether anything may be written.
+    fn writable(&mut self) -> Result<(), Refused> {
         if self.halted {
-            group.take_who_waits();
-            return group.refuse(halted);
+            return Err(Refused::Halted);
         }
         // After a pause, in which most of what happens to a file happens, and before anything is written. In a stream of
         // commits the look after each is enough.
         if !self.unmoved && !self.is_in_place() {
             self.halted = true;
-            return group.refuse(gone);
+            return Err(Refused::Gone);
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, group: &mut Group<'_>) -> Vec<Answer> {
+        if let Err(why) = self.writable() {
+            group.take_who_waits();
+            return group.refuse(&why);
         }
         // Whoever was alone is likely to be again, and waits for nobody.
         if self.last_group <= 1
@@ -297,9 +383,9 @@ impl Engine {
     }
 
     fn alone(&mut self, set: &Prepared) -> Answer {
-        self.begin().map_err(|why| why())?;
+        self.begin()?;
         let answer = self.member(set)?;
-        self.end().map_err(|why| why())?;
+        self.end()?;
         answer
     }
 
@@ -308,14 +394,14 @@ impl Engine {
     /// with a savepoint, to learn what.
     fn unshared(&mut self, set: &Prepared) -> Option<Answer> {
         if let Err(why) = self.begin() {
-            return Some(Err(why()));
+            return Some(Err(why.into()));
         }
         match apply(&self.conn, set, self.newest) {
             Err(_) if self.rollback() => None,
             Err(failure) => Some(Err(failure.into())),
             Ok(receipt) => {
                 self.newest = receipt.at.unix_millis();
-                Some(self.end().map(|()| Committed::Applied(receipt)).map_err(|why| why()))
+                Some(self.end().map(|()| Committed::Applied(receipt)).map_err(Error::from))
             }
         }
     }
@@ -324,7 +410,7 @@ impl Engine {
     fn together(&mut self, group: &mut Group<'_>) -> Result<Vec<Answer>, RolledBack> {
         if let Err(why) = self.begin() {
             group.take_who_waits();
-            return Ok(group.refuse(why));
+            return Ok(group.refuse(&why));
         }
         let mut answers = Vec::new();
         while let Some(set) = group.sets.get(answers.len()) {
@@ -337,19 +423,19 @@ impl Engine {
             }
         }
         // The answers of members that were refused may stand on what other members wrote: should it fail, none holds.
-        Ok(self.end().map_or_else(|why| group.refuse(why), |()| answers))
+        Ok(self.end().map_or_else(|why| group.refuse(&why), |()| answers))
     }
 
     /// Begins a transaction in the schema that this library writes.
-    fn begin(&mut self) -> Result<(), Refusal> {
+    fn begin(&mut self) -> Result<(), Refused> {
         self.execute("BEGIN IMMEDIATE").map_err(|error| self.nothing_written(error))?;
-        let refusal: Refusal = match self.start() {
+        let refused = match self.start() {
             Ok(schema::CURRENT) => return Ok(()),
-            Ok(schema) => Box::new(move || schema::not_ours(schema)),
+            Ok(schema) => Refused::Schema(schema),
             Err(error) => self.nothing_written(error),
         };
         self.rollback();
-        Err(refusal)
+        Err(refused)
     }
 
     /// The schema's version. It and the newest entry are looked up only if anyone else wrote since they last were.
@@ -367,13 +453,13 @@ impl Engine {
     }
 
     /// Commits, so that it may be acknowledged: whoever opens the path finds it.
-    fn end(&mut self) -> Result<(), Refusal> {
+    fn end(&mut self) -> Result<(), Refused> {
         self.execute("COMMIT").map_err(|error| self.not_committed(error))?;
         if self.place.as_ref().is_none_or(|place| place.keeps_what_is_written()) {
             return Ok(());
         }
         self.halted = true;
-        Err(Box::new(gone_meanwhile))
+        Err(Refused::GoneMeanwhile)
     }
 
     /// One set in a savepoint of its own: applied, or judged. The error is one that took the transaction with it.
@@ -390,7 +476,7 @@ impl Engine {
             },
             Err(failure) => failure,
         };
-        if let crate::error::Failure::Engine(error) = &failure
+        if let Failure::Engine(error) = &failure
             && is_lasting(error)
         {
             self.halted = true;
@@ -413,10 +499,9 @@ impl Engine {
     }
 
     /// The transaction could not begin.
-    fn nothing_written(&mut self, error: rusqlite::Error) -> Refusal {
+    fn nothing_written(&mut self, error: rusqlite::Error) -> Refused {
         self.halted |= is_lasting(&error);
-        let error = Arc::new(error);
-        Box::new(move || classify(&error))
+        Refused::NotWritten(Arc::new(error))
     }
 
     /// Whether whoever opens the path finds what is written here.
@@ -425,14 +510,13 @@ impl Engine {
     }
 
     /// The transaction did not commit: either it is certain that nothing was written, or nobody knows.
-    fn not_committed(&mut self, error: rusqlite::Error) -> Refusal {
+    fn not_committed(&mut self, error: rusqlite::Error) -> Refused {
         let certain = is_busy(&error) || error.sqlite_error_code() == Some(ErrorCode::DiskFull);
         if self.rollback() && certain {
             return self.nothing_written(error);
         }
         self.halted = true;
-        let error = Arc::new(error);
-        Box::new(move || unknown(&error))
+        Refused::Unknown(Arc::new(error))
     }
 
     /// Ends a transaction that is open still. A store that cannot even do that halts.
@@ -578,9 +662,10 @@ mod tests {
     #[test]
     fn a_panic_becomes_an_unknown_outcome_for_the_group_and_reads_go_on() {
         let (folder, store, answers) = group_with("panic");
-        for answer in answers {
-            assert_eq!(answer.unwrap_err().kind(), ErrorKind::UnknownOutcome);
-        }
+        let [first, second, third] = answers;
+        assert_eq!(first.unwrap_err().kind(), ErrorKind::UnknownOutcome);
+        assert_eq!(second.unwrap_err().kind(), ErrorKind::UnknownOutcome);
+        assert!(is_halted(&third), "it had not joined yet");
         assert!(is_halted(&block_on(store.commit(creating(4, "good")))));
         assert_eq!(block_on(store.head()).unwrap().position.as_u64(), 1);
         drop(store);

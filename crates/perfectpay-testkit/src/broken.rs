@@ -11,8 +11,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_lite::future::yield_now;
 use perfectpay::store::{
-    Change, ChangeSet, Committed, Head, IdempotencyClaim, IdempotencyKey, Key, Listing, LogEntry, LogPosition,
-    LogQuery, LogScope, MAX_LOG_LIMIT, MerchantPath, Order, Query, Receipt, Record, Store, Verb,
+    Change, ChangeSet, Committed, Head, IdempotencyClaim, IdempotencyKey, Key, Listing, LogBound, LogEntry,
+    LogPosition, LogQuery, LogScope, MAX_LOG_LIMIT, MerchantPath, Order, Prune, Pruned, Query, Receipt, Record, Store,
+    Verb,
 };
 use perfectpay::{Cursor, EntityKind, Error, Incarnation, PageRequest, Timestamp};
 
@@ -719,6 +720,182 @@ broken! {
         }
     }
 
+    /// Who is behind what was pruned is given what is left.
+    PrunesInSilence {} [
+        "a_follower_behind_what_was_pruned_is_told_and_one_ahead_is_not",
+        "commits_beside_a_pruning_are_all_followed_or_their_loss_is_told",
+    ] {
+        async fn log(&self, next: &dyn Store, query: &LogQuery) -> Result<Vec<LogEntry>, Error> {
+            let mut query = query.clone();
+            loop {
+                match next.log(&query).await {
+                    Err(Error::LogPruned { through }) => query.after = through,
+                    answer => return answer,
+                }
+            }
+        }
+    }
+
+    /// Only who follows the whole log is told that it was pruned.
+    TenantsNotTold {} ["a_follower_behind_what_was_pruned_is_told_and_one_ahead_is_not"] {
+        async fn log(&self, next: &dyn Store, query: &LogQuery) -> Result<Vec<LogEntry>, Error> {
+            match next.log(query).await {
+                Err(Error::LogPruned { through }) if query.scope != LogScope::All => {
+                    next.log(&LogQuery { after: through, ..query.clone() }).await
+                }
+                answer => answer,
+            }
+        }
+    }
+
+    /// Who begins at the start is given what is left as if it were all.
+    BeginnersNotTold {} ["a_follower_behind_what_was_pruned_is_told_and_one_ahead_is_not"] {
+        async fn log(&self, next: &dyn Store, query: &LogQuery) -> Result<Vec<LogEntry>, Error> {
+            match next.log(query).await {
+                Err(Error::LogPruned { through }) if query.after == LogPosition::START => {
+                    next.log(&LogQuery { after: through, ..query.clone() }).await
+                }
+                answer => answer,
+            }
+        }
+    }
+
+    /// Who has seen everything that was pruned is told that it missed something.
+    ToldWithoutCause {} ["a_follower_behind_what_was_pruned_is_told_and_one_ahead_is_not"] {
+        async fn log(&self, next: &dyn Store, query: &LogQuery) -> Result<Vec<LogEntry>, Error> {
+            match next.head().await?.pruned {
+                Some(pruned) if query.after == pruned.through => Err(Error::LogPruned { through: pruned.through }),
+                _ => next.log(query).await,
+            }
+        }
+    }
+
+    /// The entry at the bound goes, too.
+    PrunesOneMore {} [
+        "pruning_removes_exactly_the_oldest_entries",
+        "pruning_by_age_removes_what_is_older_and_nothing_of_the_moment",
+    ] {
+        async fn prune(&self, next: &dyn Store, prune: &Prune) -> Result<Pruned, Error> {
+            let mut prune = prune.clone();
+            if let Prune::Log { bound, .. } = &mut prune {
+                *bound = match *bound {
+                    LogBound::Before(position) => LogBound::Before(LogPosition::from_u64(position.as_u64().saturating_add(1))),
+                    LogBound::OlderThan(moment) => LogBound::OlderThan(later(moment, 1)),
+                };
+            }
+            next.prune(&prune).await
+        }
+    }
+
+    /// The newest entry goes with the others.
+    PrunesNewest { gone: Mutex<LogPosition> } ["the_newest_entry_is_never_pruned"] {
+        async fn prune(&self, next: &dyn Store, prune: &Prune) -> Result<Pruned, Error> {
+            let head = next.head().await?;
+            let done = next.prune(prune).await?;
+            if let Prune::Log { bound: LogBound::Before(position), .. } = prune
+                && *position > head.position
+                && !done.more
+            {
+                *locked(&self.gone) = head.position;
+            }
+            Ok(done)
+        }
+
+        async fn log(&self, next: &dyn Store, query: &LogQuery) -> Result<Vec<LogEntry>, Error> {
+            let entries = next.log(query).await?;
+            let gone = *locked(&self.gone);
+            Ok(entries.into_iter().filter(|entry| entry.position > gone).collect())
+        }
+    }
+
+    /// One step removes all there is to remove.
+    PruneUnbounded {} [
+        "a_log_is_pruned_in_bounded_steps",
+        "no_more_than_a_thousand_rows_go_at_once",
+        "claims_are_purged_in_bounded_steps_the_first_to_expire_first",
+    ] {
+        async fn prune(&self, next: &dyn Store, prune: &Prune) -> Result<Pruned, Error> {
+            let mut prune = prune.clone();
+            let (Prune::Log { limit, .. } | Prune::Claims { limit, .. }) = &mut prune;
+            *limit = u32::MAX;
+            let mut removed = 0;
+            loop {
+                let done = next.prune(&prune).await?;
+                removed += done.removed;
+                if !done.more {
+                    return Ok(Pruned { removed, more: false });
+                }
+            }
+        }
+    }
+
+    /// A step never says that there is more.
+    PruneSaysDone {} [
+        "a_log_is_pruned_in_bounded_steps",
+        "claims_are_purged_in_bounded_steps_the_first_to_expire_first",
+    ] {
+        async fn prune(&self, next: &dyn Store, prune: &Prune) -> Result<Pruned, Error> {
+            Ok(Pruned { more: false, ..next.prune(prune).await? })
+        }
+    }
+
+    /// Nobody knows who pruned the log.
+    PrunedByNobody {} ["the_head_says_how_far_when_and_by_whom_the_log_was_pruned"] {
+        async fn head(&self, next: &dyn Store) -> Result<Head, Error> {
+            let mut head = next.head().await?;
+            if let Some(pruned) = &mut head.pruned {
+                pruned.by = perfectpay::store::Actor::Host;
+            }
+            Ok(head)
+        }
+    }
+
+    /// The head of the configuration goes with its entry.
+    PrunesHead {} ["each_head_outlives_its_entry"] {
+        async fn head(&self, next: &dyn Store) -> Result<Head, Error> {
+            let mut head = next.head().await?;
+            if head.configuration <= head.beginning() {
+                head.configuration = LogPosition::START;
+            }
+            Ok(head)
+        }
+    }
+
+    /// A claim goes a millisecond before it expires.
+    PurgesEarly {} ["claims_go_at_the_moment_of_their_expiry_and_others_still_replay"] {
+        async fn prune(&self, next: &dyn Store, prune: &Prune) -> Result<Pruned, Error> {
+            let mut prune = prune.clone();
+            if let Prune::Claims { expired_at, .. } = &mut prune {
+                *expired_at = later(*expired_at, 1);
+            }
+            next.prune(&prune).await
+        }
+    }
+
+    /// A claim stays at the moment of its expiry.
+    PurgesLate {} ["claims_go_at_the_moment_of_their_expiry_and_others_still_replay"] {
+        async fn prune(&self, next: &dyn Store, prune: &Prune) -> Result<Pruned, Error> {
+            let mut prune = prune.clone();
+            if let Prune::Claims { expired_at, .. } = &mut prune {
+                *expired_at = later(*expired_at, -1);
+            }
+            next.prune(&prune).await
+        }
+    }
+
+    /// A claim that took an expired one's place goes when that one would have gone.
+    PurgesReplaced { expiries: Mutex<HashMap<(Incarnation, IdempotencyKey), Timestamp>> } [
+        "a_claim_that_was_replaced_expires_when_its_successor_does",
+    ] {
+        async fn commit(&self, next: &dyn Store, mut set: ChangeSet) -> Result<Committed, Error> {
+            if let Some(claim) = &mut set.idempotency {
+                let first = *locked(&self.expiries).entry((claim.tenant, claim.key.clone())).or_insert(claim.expires_at);
+                claim.expires_at = claim.expires_at.min(first);
+            }
+            next.commit(set).await
+        }
+    }
+
     /// Idempotency keys are not kept.
     ForgetsClaims {} [
         "an_equal_request_is_answered_with_the_first_answer",
@@ -998,6 +1175,10 @@ broken! {
             Ok(next.get(key).await?.map(turn))
         }
     }
+}
+
+fn later(moment: Timestamp, millis: i64) -> Timestamp {
+    Timestamp::from_unix_millis(moment.unix_millis().saturating_add(millis)).unwrap_or(moment)
 }
 
 fn without_organization(path: &MerchantPath) -> MerchantPath {

@@ -28,8 +28,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_lite::future::yield_now;
 use perfectpay::store::{
-    ChangeSet, Committed, Head, IdempotencyClaim, IdempotencyKey, Key, Listing, LogEntry, LogQuery, Query, Record,
-    Store,
+    ChangeSet, Committed, Head, IdempotencyClaim, IdempotencyKey, Key, Listing, LogEntry, LogQuery, Prune, Pruned,
+    Query, Record, Store,
 };
 use perfectpay::{Error, Incarnation};
 
@@ -40,6 +40,8 @@ use crate::layer::Layer;
 pub enum On {
     /// [`Store::commit`].
     Commit,
+    /// [`Store::prune`].
+    Prune,
     /// Every other call.
     Read,
 }
@@ -127,6 +129,7 @@ pub struct Counting {
     claims: AtomicU64,
     logs: AtomicU64,
     heads: AtomicU64,
+    prunes: AtomicU64,
 }
 
 /// How often each method was called.
@@ -139,10 +142,11 @@ pub struct Counts {
     pub claims: u64,
     pub logs: u64,
     pub heads: u64,
+    pub prunes: u64,
 }
 
 impl Counts {
-    /// All but commits.
+    /// All but commits and prunings.
     pub fn reads(&self) -> u64 {
         self.gets + self.lists + self.claims + self.logs + self.heads
     }
@@ -159,6 +163,7 @@ impl Counting {
             claims: take(&self.claims),
             logs: take(&self.logs),
             heads: take(&self.heads),
+            prunes: take(&self.prunes),
         }
     }
 
@@ -170,7 +175,7 @@ impl Counting {
 
 /// Writes a layer whose methods all go through its `pass`, each with its own argument in front.
 macro_rules! passing {
-    ($layer:ident: $this:ident $(, $commit:expr, $get:expr, $list:expr, $claim:expr, $log:expr, $head:expr)?) => {
+    ($layer:ident: $this:ident $(, $commit:expr, $get:expr, $list:expr, $claim:expr, $log:expr, $head:expr, $prune:expr)?) => {
         #[async_trait]
         impl Layer for $layer {
             async fn commit(&self, next: &dyn Store, set: ChangeSet) -> Result<Committed, Error> {
@@ -202,10 +207,15 @@ macro_rules! passing {
                 let $this = self;
                 $this.pass($($head, )? next.head()).await
             }
+
+            async fn prune(&self, next: &dyn Store, prune: &Prune) -> Result<Pruned, Error> {
+                let $this = self;
+                $this.pass($($prune, )? next.prune(prune)).await
+            }
         }
     };
 }
 
-passing!(FailNth: this, On::Commit, On::Read, On::Read, On::Read, On::Read, On::Read);
+passing!(FailNth: this, On::Commit, On::Read, On::Read, On::Read, On::Read, On::Read, On::Prune);
 passing!(Slow: this);
-passing!(Counting: this, &this.commits, &this.gets, &this.lists, &this.claims, &this.logs, &this.heads);
+passing!(Counting: this, &this.commits, &this.gets, &this.lists, &this.claims, &this.logs, &this.heads, &this.prunes);

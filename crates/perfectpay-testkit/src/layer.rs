@@ -1,11 +1,11 @@
-//! Wrapper stores: a [`Layer`] over a store changes some of its six methods and passes the others on.
+//! Wrapper stores: a [`Layer`] over a store changes some of its methods and passes the others on.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use perfectpay::store::{
-    ChangeSet, Committed, Head, IdempotencyClaim, IdempotencyKey, Key, Listing, LogEntry, LogQuery, Query, Record,
-    Store,
+    ChangeSet, Committed, Head, IdempotencyClaim, IdempotencyKey, Key, Listing, LogEntry, LogQuery, Prune, Pruned,
+    Query, Record, Store,
 };
 use perfectpay::{Error, Incarnation};
 
@@ -46,6 +46,11 @@ pub trait Layer: std::fmt::Debug + Send + Sync + 'static {
     /// [`Store::head`].
     async fn head(&self, next: &dyn Store) -> Result<Head, Error> {
         next.head().await
+    }
+
+    /// [`Store::prune`].
+    async fn prune(&self, next: &dyn Store, prune: &Prune) -> Result<Pruned, Error> {
+        next.prune(prune).await
     }
 }
 
@@ -88,5 +93,9 @@ impl<L: Layer> Store for Layered<L> {
 
     async fn head(&self) -> Result<Head, Error> {
         self.layer.head(&*self.next).await
+    }
+
+    async fn prune(&self, prune: &Prune) -> Result<Pruned, Error> {
+        self.layer.prune(&*self.next, prune).await
     }
 }

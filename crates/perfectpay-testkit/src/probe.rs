@@ -7,7 +7,7 @@ use std::sync::Arc;
 use futures_lite::future::block_on;
 use perfectpay::store::{
     ChangeSet, Collection, Committed, Head, IdempotencyClaim, Key, Listing, LogEntry, LogPosition, LogQuery, LogScope,
-    MAX_LOG_LIMIT, MerchantPath, OrganizationPath, Query, Receipt, Record, Store,
+    MAX_LOG_LIMIT, MerchantPath, OrganizationPath, Prune, Pruned, Query, Receipt, Record, Store,
 };
 use perfectpay::{Cursor, Error, Incarnation, PageRequest, Sealed};
 
@@ -114,13 +114,39 @@ impl Probe {
         block_on(self.store.log(&query)).unwrap_or_else(|e| panic!("log({query:?}): {e}"))
     }
 
-    /// All entries of a scope, read as a follower reads them.
+    /// Carries out one step of housekeeping.
+    #[track_caller]
+    pub fn prune(&self, prune: &Prune) -> Pruned {
+        block_on(self.store.prune(prune)).unwrap_or_else(|e| panic!("prune({prune:?}): {e}"))
+    }
+
+    /// Up to where the log was pruned, if a read behind this position is refused for it.
+    #[track_caller]
+    pub fn pruned_behind(&self, scope: LogScope, after: LogPosition) -> Option<LogPosition> {
+        let query = LogQuery { scope, after, limit: 1 };
+        match block_on(self.store.log(&query)) {
+            Ok(_) => None,
+            Err(Error::LogPruned { through }) => Some(through),
+            Err(e) => panic!("log({query:?}): {e}"),
+        }
+    }
+
+    /// All entries of a scope that are kept, read as a follower reads them.
     #[track_caller]
     pub fn log(&self, scope: &LogScope) -> Vec<LogEntry> {
         let mut entries: Vec<LogEntry> = Vec::new();
+        let mut after = LogPosition::START;
         for _ in 0..MAX_PAGES {
-            let after = entries.last().map_or(LogPosition::START, |entry| entry.position);
-            let page = self.log_page(scope.clone(), after, MAX_LOG_LIMIT);
+            let query = LogQuery { scope: scope.clone(), after, limit: MAX_LOG_LIMIT };
+            let page = match block_on(self.store.log(&query)) {
+                Ok(page) => page,
+                Err(Error::LogPruned { through }) if entries.is_empty() && after < through => {
+                    after = through;
+                    continue;
+                }
+                Err(e) => panic!("log({query:?}): {e}"),
+            };
+            after = page.last().map_or(after, |entry| entry.position);
             if page.is_empty() {
                 return entries;
             }
@@ -203,6 +229,13 @@ pub(crate) fn plain(sealed: &Sealed) -> String {
 pub struct Snapshot(BTreeMap<String, String>);
 
 impl Snapshot {
+    /// The same without the log and its head.
+    #[must_use]
+    pub fn without_log(mut self) -> Self {
+        self.0.retain(|question, _| question != "head" && !question.starts_with("log of "));
+        self
+    }
+
     fn note(&mut self, question: impl Into<String>, answer: &dyn Debug) {
         self.0.insert(question.into(), format!("{answer:?}"));
     }

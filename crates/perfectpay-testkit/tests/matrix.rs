@@ -23,9 +23,9 @@ use futures_lite::future::block_on;
 use host::{Engine, SetClock, backends, open};
 use perfectpay::store::LogPosition;
 use perfectpay::{
-    BlockRequest, Caller, ConnectorUpdate, Entity, EntityKind, Error, MerchantScope, NewApiKey, NewConnector,
-    NewMerchant, NewOrganization, NewPayment, NewProfile, Operation, OrganizationScope, PageRequest, PerfectPay,
-    ProfileScope, json,
+    BlockRequest, Caller, ConnectorUpdate, Entity, EntityKind, Error, LogRetention, MerchantScope, NewApiKey,
+    NewConnector, NewMerchant, NewOrganization, NewPayment, NewProfile, Operation, OrganizationScope, PageRequest,
+    PerfectPay, ProfileScope, json,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -263,8 +263,14 @@ fn rows(operation: Operation) -> Vec<Row> {
                 seen(impact.map(|impact| format!("{impact:?}")))
             }),
         ],
+        Operation::PruneLog => vec![
+            // The log is everybody's: a step that removes some of it changes what each reads, and is tried elsewhere.
+            Platform(|pay| tried(pay.prune_log(LogRetention::Before(LogPosition::START)))),
+        ],
+        Operation::PurgeClaims => vec![Platform(|pay| tried(pay.purge_claims()))],
         Operation::ReadLog => vec![
             Platform(|pay| tried(pay.log(LogPosition::START, 1_000))),
+            Platform(|pay| tried(async { pay.log_tail(LogPosition::START).next(1_000).await })),
             Organization(|scope| tried(scope.log(LogPosition::START, 1_000))),
             Merchant(|scope| tried(scope.log(LogPosition::START, 1_000))),
             Within(What::Profile, |scope, id| {

@@ -19,7 +19,8 @@ use async_trait::async_trait;
 use futures_lite::future::block_on;
 use perfectpay::store::{
     Actor, ChangeSet, Collection, CommitClass, Committed, Head, IdempotencyClaim, IdempotencyKey, Key, Listing,
-    LogEntry, LogPosition, LogQuery, MerchantPath, OrganizationPath, Owner, Query, Record, RowMeta, Store,
+    LogEntry, LogPosition, LogQuery, MerchantPath, OrganizationPath, Owner, Prune, Pruned, Query, Record, RowMeta,
+    Store,
 };
 use perfectpay::{
     CardNumber, ConnectorAuth, EntityKind, Entropy, Error, Incarnation, MasterKey, NewConnector, NewMerchant,
@@ -214,6 +215,11 @@ impl Store for Tapped {
 
     async fn head(&self) -> Result<Head, Error> {
         self.inner.head().await
+    }
+
+    async fn prune(&self, prune: &Prune) -> Result<Pruned, Error> {
+        self.note(prune);
+        self.inner.prune(prune).await
     }
 }
 

@@ -6,6 +6,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::store::LogPosition;
+
 /// The kinds of object that a store keeps.
 #[derive(
     Debug,
@@ -273,6 +275,14 @@ pub enum Error {
     /// The idempotency key was used with another request.
     #[error("this idempotency key was used with another request")]
     IdempotencyMismatch,
+    /// Entries of the log behind the position that was asked for were pruned: what follows would not be all. A follower
+    /// reads the log's head, loads what it follows anew, and goes on behind that head; whoever wants what is left of the
+    /// log reads behind `through`.
+    #[error("the log was pruned up to position {through}")]
+    LogPruned {
+        /// The newest position that was pruned.
+        through: LogPosition,
+    },
     /// The credential was refused. `Display` is the same for every reason; the reason is for the host's log.
     #[error("the credential was not accepted")]
     Unauthorized(Refusal),
@@ -318,7 +328,8 @@ impl Error {
             | Self::HasChildren { .. }
             | Self::Refused { .. }
             | Self::Moved { .. }
-            | Self::IdempotencyMismatch => ErrorKind::Conflict,
+            | Self::IdempotencyMismatch
+            | Self::LogPruned { .. } => ErrorKind::Conflict,
             Self::Unauthorized(_) => ErrorKind::Unauthorized,
             Self::Forbidden => ErrorKind::Forbidden,
             Self::Unavailable { .. } => ErrorKind::Unavailable,
@@ -339,6 +350,7 @@ impl Error {
             Self::Refused { code, .. } => code,
             Self::Moved { .. } => "moved",
             Self::IdempotencyMismatch => "idempotency_mismatch",
+            Self::LogPruned { .. } => "log_pruned",
             Self::Unauthorized(_) => "unauthorized",
             Self::Forbidden => "forbidden",
             Self::Unavailable { .. } => "unavailable",

@@ -141,12 +141,14 @@ pub use profile::{
 };
 pub use scope::{
     ApiKeyScope, Batch, BatchReceipt, BlocklistScope, Caller, Command, ConnectorScope, Create, CreateOptions, Impact,
-    MerchantScope, Operation, OrganizationScope, PaymentLinkScope, PaymentScope, PerfectPay, ProfileScope, Remove,
-    RemoveOptions, Settings, Update, UpdateOptions,
+    LogRetention, LogTail, MerchantScope, Operation, OrganizationScope, PaymentLinkScope, PaymentScope, PerfectPay,
+    ProfileScope, Remove, RemoveOptions, Settings, Update, UpdateOptions,
 };
 pub use seal::{KeyId, MasterKey, Sealed};
 pub use secret::{Disclosed, SecretObject, SecretText};
-pub use store::{Actor, CommitClass, Head, IdempotencyKey, LogChange, LogEntry, LogPosition, Store, Verb};
+pub use store::{
+    Actor, CommitClass, Head, IdempotencyKey, LogChange, LogEntry, LogPosition, LogPruning, Pruned, Store, Verb,
+};
 pub use text::{Name, Object, Text};
 pub use time::{Clock, Entropy, SystemClock, SystemEntropy, Timestamp};
 pub use web_url::WebUrl;

@@ -13,6 +13,7 @@ mod isolation;
 mod lists;
 mod log;
 mod removal;
+mod retention;
 mod sets;
 mod unique;
 
@@ -198,6 +199,25 @@ suite! {
         a_commit_that_is_not_polled_is_not_done
         a_commit_that_is_dropped_on_its_way_is_whole_or_absent
         a_read_that_is_dropped_leaves_the_store_usable
+    }
+    retention {
+        pruning_removes_exactly_the_oldest_entries
+        pruning_by_age_removes_what_is_older_and_nothing_of_the_moment
+        the_newest_entry_is_never_pruned
+        an_empty_log_is_pruned_of_nothing
+        a_log_is_pruned_in_bounded_steps
+        no_more_than_a_thousand_rows_go_at_once
+        a_long_entry_is_pruned_with_all_that_leads_to_it
+        a_follower_behind_what_was_pruned_is_told_and_one_ahead_is_not
+        the_head_says_how_far_when_and_by_whom_the_log_was_pruned
+        each_head_outlives_its_entry
+        pruning_the_log_changes_nothing_else
+        claims_go_at_the_moment_of_their_expiry_and_others_still_replay
+        a_claim_that_was_replaced_expires_when_its_successor_does
+        claims_are_purged_in_bounded_steps_the_first_to_expire_first
+        commits_beside_a_pruning_are_all_followed_or_their_loss_is_told
+        a_pruning_that_is_dropped_on_its_way_is_whole_or_absent
+        a_pruned_log_goes_on_after_a_crash
     }
     durability {
         all_that_was_committed_is_there_after_a_crash

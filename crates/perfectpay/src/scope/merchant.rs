@@ -540,7 +540,7 @@ impl MerchantScope {
     ///
     /// # Errors
     ///
-    /// [`Error::NotFound`].
+    /// [`Error::NotFound`]; [`Error::LogPruned`] if entries behind `after` were pruned, whosever they were.
     pub async fn log(&self, after: LogPosition, limit: u32) -> Result<Vec<LogEntry>, Error> {
         self.session.begin(Operation::ReadLog).await?;
         let row: Stored<MerchantState> = self.session.require(&Key::Merchant(self.path.clone()), &self.name).await?;
@@ -553,7 +553,7 @@ impl MerchantScope {
     ///
     /// # Errors
     ///
-    /// [`Error::NotFound`] for the account.
+    /// [`Error::NotFound`] for the account; [`Error::LogPruned`] as [`Self::log`].
     pub async fn log_of(&self, entity: Entity, after: LogPosition, limit: u32) -> Result<Vec<LogEntry>, Error> {
         self.session.begin(Operation::ReadLog).await?;
         let row: Stored<MerchantState> = self.session.require(&Key::Merchant(self.path.clone()), &self.name).await?;

@@ -46,6 +46,8 @@ pub enum Operation {
     RetrievePaymentLink,
     ListPaymentLinks,
     ReadLog,
+    PruneLog,
+    PurgeClaims,
     CommitBatch,
     ReportImpact,
 }

@@ -142,7 +142,7 @@ impl OrganizationScope {
     ///
     /// # Errors
     ///
-    /// [`Error::NotFound`].
+    /// [`Error::NotFound`]; [`Error::LogPruned`] if entries behind `after` were pruned, whosever they were.
     pub async fn log(&self, after: LogPosition, limit: u32) -> Result<Vec<LogEntry>, Error> {
         self.session.begin(Operation::ReadLog).await?;
         let scope = LogScope::Organization(self.load().await?.tenant);

@@ -21,7 +21,7 @@ use crate::page::{Cursor, PageRequest};
 use crate::store::{
     Actor, Change, ChangeSet, Collection, CommitClass, Committed, EntityRef, Expectation, Head, IdempotencyClaim,
     IdempotencyKey, Key, Listing, LogChange, LogEntry, LogPosition, LogQuery, MerchantPath, Order, OrganizationPath,
-    Owner, Premises, Query, Receipt, Record, Store, Stored, TenantRef, UniqueKey, judge,
+    Owner, Premises, Prune, Pruned, Query, Receipt, Record, Store, Stored, TenantRef, UniqueKey, judge,
 };
 use crate::time::Timestamp;
 
@@ -679,6 +679,11 @@ impl Store for Overlay {
 
     async fn head(&self) -> Result<Head, Error> {
         self.base.head().await
+    }
+
+    async fn prune(&self, _: &Prune) -> Result<Pruned, Error> {
+        // It would be done at once, whatever becomes of the batch.
+        Err(Fault::new("batch.prune", "is no command, and is not done in a batch").at("batch").into())
     }
 }
 

@@ -239,13 +239,13 @@ impl PerfectPay {
     ///
     /// # Errors
     ///
-    /// Those of the store.
+    /// [`Error::LogPruned`] if entries behind `after` were pruned, and the store's.
     pub async fn log(&self, after: LogPosition, limit: u32) -> Result<Vec<LogEntry>, Error> {
         self.session.begin(Operation::ReadLog).await?;
         self.session.store().log(&LogQuery { scope: LogScope::All, after, limit }).await
     }
 
-    /// Where the log ends.
+    /// Where the log ends, and how far, when and by whom it was pruned.
     ///
     /// # Errors
     ///

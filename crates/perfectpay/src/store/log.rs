@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::change::CommitClass;
+use super::prune::LogPruning;
 use crate::actor::Actor;
 use crate::error::EntityKind;
 use crate::id::Incarnation;
@@ -111,13 +112,22 @@ pub struct LogQuery {
     pub limit: u32,
 }
 
-/// Where the log ends. Both positions are [`LogPosition::START`] while it is empty.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+/// Where the log ends, and where it begins. Both positions are [`LogPosition::START`] while it is empty.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Head {
     /// The newest entry.
     pub position: LogPosition,
-    /// The newest entry of the class [`CommitClass::Configuration`].
+    /// The newest entry of the class [`CommitClass::Configuration`], pruned or not.
     pub configuration: LogPosition,
     /// The newest entry's time, or the beginning of Unix time.
     pub at: Timestamp,
+    /// How far the log was pruned; `None` while it is whole.
+    pub pruned: Option<LogPruning>,
+}
+
+impl Head {
+    /// Behind which position all that is kept of the log is read.
+    pub fn beginning(&self) -> LogPosition {
+        self.pruned.as_ref().map_or(LogPosition::START, |pruned| pruned.through)
+    }
 }

@@ -1,7 +1,8 @@
 //! The Store contract: how everything is kept, and how little a back-end has to know.
 //!
-//! A back-end implements [`Store`], six methods. One of them writes: [`Store::commit`] applies a [`ChangeSet`] whole or
-//! not at all, and appends one [`LogEntry`] in the same transaction. The rules of payments are not in here; a store
+//! A back-end implements [`Store`]. One of its methods writes: [`Store::commit`] applies a [`ChangeSet`] whole or
+//! not at all, and appends one [`LogEntry`] in the same transaction. [`Store::prune`] forgets old entries and claims, a
+//! bounded step at a time, and never a record. The rules of payments are not in here; a store
 //! knows kinds of records, who is whose child, which keys are unique, and versions. What it must check when it commits
 //! is [`judge`], written once as code that a back-end may call.
 //!
@@ -13,6 +14,7 @@ mod change;
 mod judge;
 mod key;
 mod log;
+mod prune;
 mod record;
 
 use std::fmt::Debug;
@@ -25,6 +27,7 @@ pub use self::change::{
 pub use self::judge::{Premises, Verdict, judge};
 pub use self::key::{Collection, Key, Listing, MerchantPath, Order, OrganizationPath, Query};
 pub use self::log::{Head, LogChange, LogEntry, LogPosition, LogQuery, LogScope, MAX_LOG_LIMIT, Verb};
+pub use self::prune::{LogBound, LogPruning, MAX_PRUNE_LIMIT, Prune, Pruned};
 pub use self::record::{Record, RowMeta, UniqueKey};
 pub use crate::actor::Actor;
 use crate::error::Error;
@@ -50,6 +53,9 @@ pub use crate::stored::{EntityRef, State, Stored};
 /// 8. **Cancel-safe.** A future that is dropped leaves the commit wholly done or wholly not done, and the store usable.
 /// 9. **Honest.** A write whose outcome the store cannot know answers [`Error::OutcomeUnknown`], and the store then
 ///    refuses to write until it is opened again. Every other error means that nothing was written.
+/// 10. **Pruned in the open.** Entries of the log and expired claims go by [`Self::prune`] alone, or claims with their
+///     tenant. A read of the log behind a position in front of the kept part is refused, whosever log it reads, so that
+///     nobody misses an entry without being told. Records, heads and positions are as if nothing had been pruned.
 #[async_trait]
 pub trait Store: Debug + Send + Sync + 'static {
     /// Applies the changes, or none of them, and appends one entry to the log.
@@ -89,13 +95,24 @@ pub trait Store: Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// As [`Self::get`].
+    /// As [`Self::get`], and [`Error::LogPruned`] if the query's `after` is before the newest position that was pruned,
+    /// in every scope and whether an entry of that scope was pruned or not. [`LogPosition::START`] is such a position on
+    /// every pruned log: what is answered behind it is the whole log, or an error.
     async fn log(&self, query: &LogQuery) -> Result<Vec<LogEntry>, Error>;
 
-    /// Where the log ends.
+    /// Where the log ends, and where it begins.
     ///
     /// # Errors
     ///
     /// As [`Self::get`].
     async fn head(&self) -> Result<Head, Error>;
+
+    /// Removes the oldest entries of the log, or expired claims on idempotency keys: at most as many as the step says,
+    /// so that nobody who commits waits for long. It is as atomic, durable, cancel-safe and honest as a commit, may be
+    /// repeated at any time, and leaves no entry in the log; the [`LogPruning`] it leaves is part of the [`Head`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`], [`Error::OutcomeUnknown`] and [`Error::Corrupt`] from the engine.
+    async fn prune(&self, prune: &Prune) -> Result<Pruned, Error>;
 }
