@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::EntityKind;
 use crate::id::OrganizationId;
 use crate::patch::Patch;
+use crate::seal::Sealed;
 use crate::secret::Request;
 use crate::stored::{State, Stored};
 use crate::text::{Object, Text};
@@ -73,6 +74,11 @@ pub struct OrganizationState {
 impl State for OrganizationState {
     const KIND: EntityKind = EntityKind::Organization;
     type Id = OrganizationId;
+
+    fn sealed_fields(&mut self) -> Vec<(&'static str, &mut Sealed)> {
+        let Self { organization_name: _, organization_details: _, metadata: _ } = self;
+        Vec::new()
+    }
 }
 
 impl From<NewOrganization> for OrganizationState {

@@ -15,7 +15,7 @@ pub use self::token::{Environment, Token};
 use crate::error::{EntityKind, Fault};
 use crate::id::{ApiKeyId, MerchantId};
 use crate::patch::Patch;
-use crate::seal::KeyId;
+use crate::seal::{KeyId, Sealed};
 use crate::secret::{Disclosed, Request};
 use crate::stored::{State, Stored};
 use crate::text::{Name, Text};
@@ -152,6 +152,11 @@ pub struct ApiKeyState {
 impl State for ApiKeyState {
     const KIND: EntityKind = EntityKind::ApiKey;
     type Id = ApiKeyId;
+
+    fn sealed_fields(&mut self) -> Vec<(&'static str, &mut Sealed)> {
+        let Self { name: _, description: _, digest: _, prefix: _, expires_at: _, revoked_at: _ } = self;
+        Vec::new()
+    }
 }
 
 impl ApiKeyState {

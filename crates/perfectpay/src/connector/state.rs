@@ -273,6 +273,35 @@ pub struct ConnectorState {
 impl State for ConnectorState {
     const KIND: EntityKind = EntityKind::Connector;
     type Id = ConnectorId;
+
+    fn sealed_fields(&mut self) -> Vec<(&'static str, &mut Sealed)> {
+        let Self {
+            profile_id: _,
+            connector_label: _,
+            connector_type: _,
+            connector_name: _,
+            auth_type: _,
+            connector_account_details,
+            payment_methods_enabled: _,
+            connector_webhook_details,
+            metadata: _,
+            test_mode: _,
+            disabled: _,
+            status: _,
+            business_country: _,
+            business_label: _,
+            business_sub_label: _,
+            additional_merchant_data,
+            connector_wallets_details,
+        } = self;
+        let optional = [
+            (WEBHOOK, connector_webhook_details),
+            (ADDITIONAL, additional_merchant_data),
+            (WALLET, connector_wallets_details),
+        ];
+        let optional = optional.into_iter().filter_map(|(field, sealed)| Some((field, sealed.as_mut()?)));
+        optional.chain([(AUTH, connector_account_details)]).collect()
+    }
 }
 
 const AUTH: &str = "connector_account_details";

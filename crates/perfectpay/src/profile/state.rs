@@ -217,11 +217,29 @@ pub struct ProfileState {
 impl State for ProfileState {
     const KIND: EntityKind = EntityKind::Profile;
     type Id = ProfileId;
+
+    fn sealed_fields(&mut self) -> Vec<(&'static str, &mut Sealed)> {
+        let Self {
+            profile_name: _,
+            is_default: _,
+            settings: _,
+            webhook_details: _,
+            webhook_password,
+            payment_response_hash_key,
+            outgoing_webhook_custom_http_headers,
+            card_testing_secret,
+        } = self;
+        let optional = [(PASSWORD, webhook_password), (HEADERS, outgoing_webhook_custom_http_headers)];
+        let always = [(HASH_KEY, payment_response_hash_key), (CARD_TESTING, card_testing_secret)];
+        let optional = optional.into_iter().filter_map(|(field, sealed)| Some((field, sealed.as_mut()?)));
+        optional.chain(always).collect()
+    }
 }
 
 const HASH_KEY: &str = "payment_response_hash_key";
 const HEADERS: &str = "outgoing_webhook_custom_http_headers";
 const PASSWORD: &str = "webhook_password";
+const CARD_TESTING: &str = "card_testing_secret";
 
 /// What a new profile takes from its merchant account, opened.
 pub(crate) struct Inherited<'a> {
@@ -273,7 +291,7 @@ impl ProfileState {
             webhook_password: password.map(|p| seals.seal(PASSWORD, p.as_slice())).transpose()?,
             payment_response_hash_key: seals.seal(HASH_KEY, hash_key)?,
             outgoing_webhook_custom_http_headers: headers.map(|h| seals.seal(HEADERS, h.as_slice())).transpose()?,
-            card_testing_secret: seals.seal("card_testing_secret", card_testing_secret)?,
+            card_testing_secret: seals.seal(CARD_TESTING, card_testing_secret)?,
         })
     }
 

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use crate::error::{EntityKind, Error};
 use crate::id::{DataKeyId, Incarnation};
-use crate::merchant::DataKeyState;
+use crate::merchant::{DataKeyState, WRAPPED};
 use crate::seal::{KeyId, MasterKey, Place, Sealed, SealingKey, mac};
 use crate::store::{IdempotencyKey, Key, MerchantPath, Store, Stored};
 use crate::time::{Entropy, Timestamp};
@@ -145,7 +145,7 @@ impl Vault {
 }
 
 fn wrap_place(merchant: Incarnation, id: &str) -> Place<'_> {
-    Place { tenant: merchant, kind: EntityKind::DataKey, id, field: "key" }
+    Place { tenant: merchant, kind: EntityKind::DataKey, id, field: WRAPPED }
 }
 
 fn answer_place(tenant: Incarnation, key: &IdempotencyKey) -> Place<'_> {
