@@ -305,6 +305,126 @@ fn one_idempotency_key_covers_the_whole() {
     });
 }
 
+/// Every secret that an update may hold.
+const SECRETS: [&str; 10] = [
+    "account's hash key",
+    "account's password",
+    "profile's hash key",
+    "profile's password",
+    "header",
+    "credential",
+    "connector's secret",
+    "connector's other secret",
+    "merchant data",
+    "wallet",
+];
+
+/// Stages three updates that hold a secret in every field that has one; `other` of them is another one, or is gone.
+async fn stage_secrets(batch: &Batch, tenant: &Tenant, other: Option<(&str, Option<&str>)>) {
+    let connectors = tenant.scope(batch.pay()).connectors(page(1)).await.unwrap();
+    let of = |name: &str| match other {
+        Some((changed, value)) if changed == name => value.map_or(serde_json::Value::Null, Into::into),
+        _ => serde_json::Value::from("s3cret value"),
+    };
+    let scope = tenant.scope(batch.pay());
+    let body = serde_json::json!({
+        "merchant_name": "other",
+        "payment_response_hash_key": of(SECRETS[0]),
+        "webhook_details": { "webhook_username": "u", "webhook_password": of(SECRETS[1]) },
+    });
+    scope.update(read(&body.to_string()).unwrap()).await.unwrap();
+    let body = serde_json::json!({
+        "session_expiry": 901,
+        "payment_response_hash_key": of(SECRETS[2]),
+        "webhook_details": { "webhook_username": "u", "webhook_password": of(SECRETS[3]) },
+        "outgoing_webhook_custom_http_headers": { "X-Key": of(SECRETS[4]) },
+    });
+    scope.profile(&tenant.profile.profile_id).update(read(&body.to_string()).unwrap()).await.unwrap();
+    let body = serde_json::json!({
+        "connector_type": "payment_processor",
+        "connector_label": "other",
+        "connector_account_details": { "auth_type": "HeaderKey", "api_key": of(SECRETS[5]) },
+        "connector_webhook_details": { "merchant_secret": of(SECRETS[6]), "additional_secret": of(SECRETS[7]) },
+        "additional_merchant_data": { "a": of(SECRETS[8]) },
+        "connector_wallets_details": { "apple_pay": { "a": of(SECRETS[9]) } },
+    });
+    let id = &connectors.items[0].merchant_connector_id;
+    scope.connector(id).update(read(&body.to_string()).unwrap()).await.unwrap();
+}
+
+#[test]
+fn another_secret_inside_an_update_is_another_request() {
+    on_every_backend(async |world| {
+        let pay = &world.pay;
+        let tenant = host::stand_up(pay, "acme").await.unwrap();
+        let connector = read(&host::connector_body("main", "sk_live_1")).unwrap();
+        tenant.scope(pay).create_connector(connector).await.unwrap();
+        let staged = async |other| {
+            let batch = pay.batch();
+            stage_secrets(&batch, &tenant, other).await;
+            batch
+        };
+        let mut others = Vec::new();
+        for secret in SECRETS {
+            others.push((secret, staged(Some((secret, Some("an0ther value")))).await));
+        }
+        // Where null is a value, it is another one, too.
+        for secret in [SECRETS[1], SECRETS[3], SECRETS[7], SECRETS[8], SECRETS[9]] {
+            others.push((secret, staged(Some((secret, None))).await));
+        }
+        let (first, again) = (staged(None).await, staged(None).await);
+        let done = first.commit().idempotency_key(key("k")).await.unwrap();
+        let before = snapshot(pay).await;
+        for (secret, batch) in others {
+            let refused = batch.commit().idempotency_key(key("k")).await;
+            assert_eq!(code(refused), "idempotency_mismatch", "the {secret} on {}", world.name);
+        }
+        let replayed = again.commit().idempotency_key(key("k")).await.unwrap();
+        assert!(replayed.replayed());
+        assert_eq!(replayed.changes, done.changes);
+        assert_eq!(snapshot(pay).await, before, "{}", world.name);
+    });
+}
+
+#[test]
+fn what_an_update_keeps_clears_or_sets_is_told_apart() {
+    on_every_backend(async |world| {
+        let pay = &world.pay;
+        let tenant = host::stand_up(pay, "acme").await.unwrap();
+        let full = r#"{"metadata": {"a": "1"}, "return_url": "https://a.example/", "webhook_details": {"webhook_password": "p"}}"#;
+        tenant.scope(pay).profile(&tenant.profile.profile_id).update(read(full).unwrap()).await.unwrap();
+        let staged = async |body: &str| {
+            let batch = pay.batch();
+            let scope = tenant.scope(batch.pay());
+            scope.profile(&tenant.profile.profile_id).update(read(body).unwrap()).await.unwrap();
+            batch
+        };
+        let bodies = [
+            r#"{"session_expiry": 901}"#,
+            r#"{"session_expiry": 901, "metadata": null}"#,
+            r#"{"session_expiry": 901, "metadata": {}}"#,
+            r#"{"session_expiry": 901, "metadata": {"a": "1"}}"#,
+            r#"{"session_expiry": 901, "return_url": null}"#,
+            r#"{"session_expiry": 901, "webhook_details": null}"#,
+            r#"{"session_expiry": 901, "webhook_details": {}}"#,
+            r#"{"session_expiry": 901, "webhook_details": {"webhook_password": null}}"#,
+            r#"{"session_expiry": 901, "webhook_details": {"webhook_password": "p"}}"#,
+        ];
+        let mut batches = Vec::new();
+        for body in bodies {
+            batches.push((body, staged(body).await));
+        }
+        let again = staged(bodies[0]).await;
+        let mut batches = batches.into_iter();
+        batches.next().unwrap().1.commit().idempotency_key(key("k")).await.unwrap();
+        for (body, batch) in batches {
+            let refused = batch.commit().idempotency_key(key("k")).await;
+            assert_eq!(code(refused), "idempotency_mismatch", "{body} on {}", world.name);
+        }
+        assert!(again.commit().idempotency_key(key("k")).await.unwrap().replayed());
+    });
+}
+
 #[test]
 fn removals_are_staged_and_a_cascade_is_the_last() {
     on_every_backend(async |world| {

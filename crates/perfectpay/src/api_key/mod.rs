@@ -91,16 +91,21 @@ pub struct NewApiKey {
 impl Request for NewApiKey {}
 
 /// The body that updates an API key: absent keeps.
-#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ApiKeyUpdate {
     /// The name; null is refused.
+    #[serde(skip_serializing_if = "Patch::is_keep")]
     pub name: Patch<Name>,
     /// The description.
+    #[serde(skip_serializing_if = "Patch::is_keep")]
     pub description: Patch<Text<256>>,
     /// When it ends; null is refused, `never` clears. A key that has ended may be given a later end.
+    #[serde(skip_serializing_if = "Patch::is_keep")]
     pub expiration: Patch<Expiration>,
 }
+
+impl Request for ApiKeyUpdate {}
 
 /// The digest of a token, and the pepper it was made under.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]

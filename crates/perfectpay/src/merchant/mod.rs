@@ -101,7 +101,7 @@ impl NewMerchant {
 }
 
 fn bytes(secret: Option<&SecretText>) -> Zeroizing<Vec<u8>> {
-    Zeroizing::new(secret.map_or_else(Vec::new, |secret| secret.as_bytes().to_vec()))
+    secret.map_or_else(Zeroizing::default, SecretText::to_bytes)
 }
 
 impl Request for NewMerchant {
@@ -112,37 +112,57 @@ impl Request for NewMerchant {
 }
 
 /// The body that updates a merchant account: absent keeps, null clears or returns to the default, a value replaces.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MerchantUpdate {
     /// Must be the account's own, if it is given.
     pub merchant_id: Option<MerchantId>,
     /// What people call it.
+    #[serde(skip_serializing_if = "Patch::is_keep")]
     pub merchant_name: Patch<Text<255>>,
     /// Replaced whole.
+    #[serde(skip_serializing_if = "Patch::is_keep")]
     pub merchant_details: Patch<MerchantDetails>,
     /// Where a customer returns to.
+    #[serde(skip_serializing_if = "Patch::is_keep")]
     pub return_url: Patch<WebUrl>,
     /// Replaced whole, unlike a profile's.
+    #[serde(skip_serializing_if = "Patch::is_keep")]
     pub webhook_details: Patch<WebhookDetails>,
     /// Cleared, it is true.
+    #[serde(skip_serializing_if = "Patch::is_keep")]
     pub enable_payment_response_hash: Patch<bool>,
-    /// Null is refused: there always is one.
+    /// Null is refused: there always is one. Never serialised.
+    #[serde(skip_serializing)]
     pub payment_response_hash_key: Patch<SecretText>,
     /// Cleared, it is false.
+    #[serde(skip_serializing_if = "Patch::is_keep")]
     pub redirect_to_merchant_with_http_post: Patch<bool>,
     /// Cleared, it is false.
+    #[serde(skip_serializing_if = "Patch::is_keep")]
     pub sub_merchants_enabled: Patch<bool>,
     /// Another account of the same organization.
+    #[serde(skip_serializing_if = "Patch::is_keep")]
     pub parent_merchant_id: Patch<MerchantId>,
     /// Replaced whole.
+    #[serde(skip_serializing_if = "Patch::is_keep")]
     pub metadata: Patch<Object>,
     /// Accepted, as it is published, and ignored.
+    #[serde(skip_serializing_if = "Patch::is_keep")]
     pub publishable_key: Patch<Text<255>>,
     /// Replaced whole. New entries become profiles; profiles of entries that are gone stay.
+    #[serde(skip_serializing_if = "Patch::is_keep")]
     pub primary_business_details: Patch<PrimaryBusinesses>,
     /// The default profile, one of the account's own. Null is refused while there is a profile.
+    #[serde(skip_serializing_if = "Patch::is_keep")]
     pub default_profile: Patch<ProfileId>,
+}
+
+impl Request for MerchantUpdate {
+    fn secrets(&self) -> Vec<Zeroizing<Vec<u8>>> {
+        let password = self.webhook_details.value().and_then(|details| details.webhook_password.as_ref());
+        vec![self.payment_response_hash_key.secret(SecretText::to_bytes), bytes(password)]
+    }
 }
 
 /// A publishable key: `pk_{env}_` and 32 hexadecimal digits, of which the last 8 are the CRC-32 of what is before

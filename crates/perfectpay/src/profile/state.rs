@@ -53,19 +53,23 @@ macro_rules! settings {
 
         /// The body that updates a profile: absent keeps, null clears or returns to the default, a value replaces as a
         /// whole, but for the webhook details, which are merged field by field.
-        #[derive(Debug, Clone, Default, Deserialize)]
+        #[derive(Debug, Clone, Default, Serialize, Deserialize)]
         #[serde(deny_unknown_fields, default)]
         pub struct ProfileUpdate {
             /// The name; null is refused.
+            #[serde(skip_serializing_if = "Patch::is_keep")]
             pub profile_name: Patch<Name>,
             /// Merged field by field; null clears all of them.
+            #[serde(skip_serializing_if = "Patch::is_keep")]
             pub webhook_details: Patch<WebhookDetailsUpdate>,
-            /// Null is refused: there always is one.
+            /// Null is refused: there always is one. Never serialised.
+            #[serde(skip_serializing)]
             pub payment_response_hash_key: Patch<SecretText>,
             /// Replaced whole.
+            #[serde(skip_serializing)]
             pub outgoing_webhook_custom_http_headers: Patch<WebhookHeaders>,
-            $($(#[$n_doc])* pub $n: Patch<$n_type>,)+
-            $($(#[$d_doc])* pub $d: Patch<$d_type>,)+
+            $($(#[$n_doc])* #[serde(skip_serializing_if = "Patch::is_keep")] pub $n: Patch<$n_type>,)+
+            $($(#[$d_doc])* #[serde(skip_serializing_if = "Patch::is_keep")] pub $d: Patch<$d_type>,)+
         }
 
         /// The plain settings of a profile, as they are kept and answered.
@@ -180,15 +184,24 @@ impl NewProfile {
 
 impl Request for NewProfile {
     fn secrets(&self) -> Vec<Zeroizing<Vec<u8>>> {
-        let text = |secret: Option<&SecretText>| {
-            Zeroizing::new(secret.map_or_else(Vec::new, |secret| secret.as_bytes().to_vec()))
-        };
+        let text = |secret: Option<&SecretText>| secret.map_or_else(Zeroizing::default, SecretText::to_bytes);
         let password = self.webhook_details.as_ref().and_then(|details| details.webhook_password.as_ref());
         let headers = self.outgoing_webhook_custom_http_headers.as_ref();
         vec![
             text(self.payment_response_hash_key.as_ref()),
             text(password),
             headers.map_or_else(|| Zeroizing::new(Vec::new()), WebhookHeaders::to_plaintext),
+        ]
+    }
+}
+
+impl Request for ProfileUpdate {
+    fn secrets(&self) -> Vec<Zeroizing<Vec<u8>>> {
+        let details = self.webhook_details.value();
+        vec![
+            self.payment_response_hash_key.secret(SecretText::to_bytes),
+            details.map_or_else(Zeroizing::default, |details| details.webhook_password.secret(SecretText::to_bytes)),
+            self.outgoing_webhook_custom_http_headers.secret(WebhookHeaders::to_plaintext),
         ]
     }
 }

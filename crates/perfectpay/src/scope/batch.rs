@@ -63,9 +63,8 @@
 //! The key belongs to the batch, and is unique among all that the root handle creates; one on a command inside is
 //! refused with the code `batch.idempotency_key`. It is bound to the staged commands in order: operation, path and
 //! request of each. An id that the library made for an object of the batch counts as "the object made in that step", so
-//! that the same commands are the same request although their ids are new. Commands that staged nothing do not count. Of
-//! an update the body is bound as its `Debug` shows it, which hides secrets: two batches that differ only in a secret
-//! inside an update count as equal. Bodies that create are bound wholly.
+//! that the same commands are the same request although their ids are new. Commands that staged nothing do not count.
+//! Bodies are bound wholly, their secrets too: another secret is another request.
 //!
 //! A batch that is repeated may be refused before it is committed: its names are taken by then. Therefore ask
 //! [`PerfectPay::committed_batch`] first, as above. Where two run at once, the commit of the second one answers as
