@@ -247,6 +247,7 @@ fn rows(operation: Operation) -> Vec<Row> {
             let staged = tried(batch.pay().create_organization(body(json!({ "organization_name": "Group" }))));
             if staged.is_err() { staged } else { seen(wait(batch.commit()).map(|done| done.changes.len())) }
         })],
+        Operation::VerifySeals => vec![Platform(|pay| tried(pay.verify_seals(|_| {})))],
         Operation::ReportImpact => vec![
             Organization(|scope| seen(wait(scope.removal_impact()).map(|impact| format!("{impact:?}")))),
             Merchant(|scope| seen(wait(scope.removal_impact()).map(|impact| format!("{impact:?}")))),

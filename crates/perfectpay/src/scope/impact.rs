@@ -30,6 +30,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use strum::VariantArray as _;
 
 use super::command::Remove;
 use super::connector::ConnectorScope;
@@ -100,14 +101,7 @@ impl Below {
     }
 
     async fn merchant(&mut self, overlay: &Overlay, tenant: Incarnation, now: Timestamp) -> Result<(), Error> {
-        for collection in [
-            Collection::Profiles,
-            Collection::Connectors { profile: None },
-            Collection::ApiKeys,
-            Collection::BlockRules { kind: None },
-            Collection::Payments,
-            Collection::PaymentLinks,
-        ] {
+        for collection in EntityKind::VARIANTS.iter().filter_map(|kind| Collection::of_all(*kind)) {
             overlay.each(within(tenant, collection), |record| self.count(record, now)).await?;
         }
         Ok(())

@@ -48,4 +48,5 @@ pub enum Operation {
     ReadLog,
     CommitBatch,
     ReportImpact,
+    VerifySeals,
 }

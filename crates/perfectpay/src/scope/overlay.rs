@@ -236,7 +236,8 @@ fn place(record: &Record) -> (Timestamp, String) {
     (meta.created_at, meta.id)
 }
 
-fn paged(query: &Query, page: PageRequest) -> Query {
+/// The same query for another page.
+pub(super) fn paged(query: &Query, page: PageRequest) -> Query {
     match query {
         Query::Organizations(_) => Query::Organizations(page),
         Query::Merchants(path, _) => Query::Merchants(path.clone(), page),
@@ -244,7 +245,8 @@ fn paged(query: &Query, page: PageRequest) -> Query {
     }
 }
 
-fn key_of(entity: &EntityRef) -> Result<Key, Error> {
+/// The path to exactly this object.
+pub(super) fn key_of(entity: &EntityRef) -> Result<Key, Error> {
     let path = MerchantPath::Pinned(entity.tenant);
     Ok(match entity.kind {
         EntityKind::Organization => Key::Organization(OrganizationPath::Pinned(entity.tenant)),
