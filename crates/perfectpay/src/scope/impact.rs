@@ -216,7 +216,7 @@ impl OrganizationScope {
 
 impl MerchantScope {
     /// The same handle on another session.
-    fn on(&self, session: Session) -> Self {
+    pub(super) fn on(&self, session: Session) -> Self {
         Self { session, ..self.clone() }
     }
 
