@@ -360,6 +360,9 @@ impl SqliteStore {
     /// one file, and is restored by opening it. Nobody who commits waits for it, but the write-ahead log cannot be
     /// shortened meanwhile. `progress` hears of every few pages, and of every check.
     ///
+    /// What a backup to the same path left behind when its process was killed is removed by the next one, on Unix. A file
+    /// that merely has such a name stays.
+    ///
     /// This blocks, for as long as copying and reading the whole file takes; inside an async runtime call it where
     /// blocking is allowed (`spawn_blocking`). A store in memory or in [exclusive](SqliteOptions::exclusive) mode has one
     /// connection: there commits wait until the backup is done.

@@ -1,9 +1,9 @@
 //! Opening: what the file is, found out without changing it; then the connections, each with the same switches.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -32,6 +32,11 @@ const FIRST_PAGE: u64 = 4096;
 /// the handle that creates a file must be closed before any connection takes a lock.
 static OPENING: Mutex<()> = Mutex::new(());
 
+/// Keeps every store of this process from opening meanwhile.
+pub(crate) fn turn() -> MutexGuard<'static, ()> {
+    OPENING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Finds or makes the file and connects its writer. The path answered is absolute and without symbolic links.
 ///
 /// # Errors
@@ -39,7 +44,7 @@ static OPENING: Mutex<()> = Mutex::new(());
 /// As [`SqliteOptions::open`].
 pub(crate) fn open(options: &SqliteOptions) -> Result<(Location, Connection), Error> {
     check_engine()?;
-    let _turn = OPENING.lock().unwrap_or_else(PoisonError::into_inner);
+    let _turn = turn();
     let path = locate(options)?;
     let before = Place::of(&path);
     let mut conn = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE, options.busy_timeout)?;
@@ -119,14 +124,18 @@ fn alone(conn: &Connection) -> Result<(), Failure> {
     Ok(conn.pragma_update(None, "locking_mode", "EXCLUSIVE")?)
 }
 
-/// A new, empty file for a backup, readable by its owner alone, and a connection that fills it. Until it is whole nobody
-/// else knows it, so that it needs no journal.
-pub(crate) fn target(path: &Path) -> Result<Connection, Error> {
+/// A new, empty file, readable by its owner alone.
+pub(crate) fn private(path: &Path) -> io::Result<File> {
     let mut file = OpenOptions::new();
-    file.write(true).create_new(true);
+    file.read(true).write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut file, 0o600);
-    drop(file.open(path).map_err(inaccessible)?);
+    file.open(path)
+}
+
+/// A connection that fills the empty file of a backup. Until it is whole nobody else knows it, so that it needs no
+/// journal.
+pub(crate) fn target(path: &Path) -> Result<Connection, Error> {
     let conn = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE, Duration::ZERO)?;
     let prepare = || -> Result<(), Failure> {
         alone(&conn)?;
@@ -167,11 +176,7 @@ fn locate(options: &SqliteOptions) -> Result<PathBuf, Error> {
 
 /// An empty file that only its owner reads. Another process may have been faster.
 fn create(path: &Path) -> Result<(), Error> {
-    let mut file = OpenOptions::new();
-    file.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut file, 0o600);
-    match file.open(path) {
+    match private(path) {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(inaccessible(error)),

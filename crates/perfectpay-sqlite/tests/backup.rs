@@ -10,6 +10,8 @@
 mod common;
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -106,6 +108,100 @@ fn nothing_is_replaced_and_a_failure_leaves_nothing() {
     let error = store.backup(&late, |_| fs::write(&late, "x").unwrap()).unwrap_err();
     assert_eq!(error.code(), "backup.target_exists");
     assert_eq!(bytes(target.path()).into_keys().collect::<Vec<_>>(), ["backup.db"]);
+}
+
+/// Not a test of its own: what the next one runs, and kills. It stays in its backup until then.
+#[test]
+fn as_another_process() {
+    let Ok(path) = std::env::var("PERFECTPAY_TEST_FILE") else { return };
+    let store = SqliteStore::open(&path).unwrap();
+    let stay = |_| {
+        println!("begun");
+        let _end = std::io::stdin().read(&mut [0]);
+    };
+    store.backup(std::env::var("PERFECTPAY_TEST_TARGET").unwrap(), stay).unwrap();
+}
+
+#[test]
+fn what_a_killed_backup_left_behind_goes_with_the_next_one_and_nothing_else_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("accounts.db");
+    let store = filled(&path, false, 10);
+    let target = tempfile::tempdir().unwrap();
+    let copy = target.path().join("backup.db");
+    let names = || bytes(target.path()).into_keys().collect::<Vec<_>>();
+    let mut process = Command::new(std::env::current_exe().unwrap())
+        .args(["as_another_process", "--exact", "--nocapture"])
+        .env("PERFECTPAY_TEST_FILE", &path)
+        .env("PERFECTPAY_TEST_TARGET", &copy)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut told = BufReader::new(process.stdout.take().unwrap()).lines();
+    assert!(told.any(|line| line.unwrap().contains("begun")));
+    let theirs = format!("backup.db.{}-0.partial", process.id());
+    assert_eq!(names(), [theirs.as_str()]);
+
+    // It is still at work.
+    store.backup(&copy, |_| {}).unwrap();
+    assert_eq!(names(), ["backup.db", theirs.as_str()]);
+    process.kill().unwrap();
+    process.wait().unwrap();
+    fs::remove_file(&copy).unwrap();
+    assert_eq!(names(), [theirs.as_str()]);
+
+    // Like ones that are not ours: no database, another target, another name, a folder, a link; and one of an earlier
+    // process that had the same number as this one.
+    let like = [
+        ("backup.db.12-3.partial", "my notes"),
+        ("other.db.12-3.partial", "SQLite format 3\0"),
+        ("backup.db.12.partial", "SQLite format 3\0"),
+        ("backup.db.partial", "SQLite format 3\0"),
+        ("backup.db.12-3.partial.txt", "SQLite format 3\0"),
+        ("backup.db.1a-3.partial", "SQLite format 3\0"),
+    ];
+    for (name, text) in like {
+        fs::write(target.path().join(name), text).unwrap();
+    }
+    let elsewhere = folder.path().join("elsewhere");
+    fs::write(&elsewhere, "SQLite format 3\0").unwrap();
+    let (inner, link) = (target.path().join("backup.db.7-7.partial"), target.path().join("backup.db.8-8.partial"));
+    fs::create_dir(&inner).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &link).unwrap();
+    let earlier = target.path().join(format!("backup.db.{}-99999.partial", std::process::id()));
+    fs::write(&earlier, "SQLite format 3\0 and so on").unwrap();
+    let earlier_log = target.path().join(format!("backup.db.{}-99999.partial-wal", std::process::id()));
+    fs::write(&earlier_log, "x").unwrap();
+    store.backup(&copy, |_| {}).unwrap();
+    assert!(!target.path().join(&theirs).exists());
+    assert!(!earlier.exists() && !earlier_log.exists());
+    for (name, text) in like {
+        assert_eq!(fs::read(target.path().join(name)).unwrap(), text.as_bytes(), "{name}");
+    }
+    assert!(inner.is_dir() && link.is_symlink() && elsewhere.is_file());
+    assert_eq!(fs::read_dir(target.path()).unwrap().count(), like.len() + 3);
+    assert_eq!(count(&copy, "SELECT count(*) FROM pp_organization"), 1_000);
+}
+
+#[test]
+fn two_backups_to_one_path_at_once_do_not_take_each_other_away() {
+    for exclusive in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let store = filled(&folder.path().join("accounts.db"), exclusive, 5);
+        let other = filled(&folder.path().join("other.db"), false, 1);
+        let target = tempfile::tempdir().unwrap();
+        let copy = target.path().join("backup.db");
+        let mut first = true;
+        let error = store.backup(&copy, |_| {
+            if std::mem::take(&mut first) {
+                other.backup(&copy, |_| {}).unwrap();
+            }
+        });
+        assert_eq!(error.unwrap_err().code(), "backup.target_exists");
+        assert_eq!(bytes(target.path()).into_keys().collect::<Vec<_>>(), ["backup.db"]);
+        assert_eq!(count(&copy, "SELECT count(*) FROM pp_organization"), 100);
+    }
 }
 
 #[test]

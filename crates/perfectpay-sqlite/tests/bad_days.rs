@@ -252,6 +252,51 @@ fn a_disk_that_is_full_refuses_commits_as_full_and_takes_them_again_when_there_i
 }
 
 #[test]
+fn a_store_that_has_its_file_alone_refuses_commits_on_a_full_disk_and_takes_them_again_when_there_is_space() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("accounts.db");
+    let Some(disk) = SmallDisk::mount(folder.path(), "size=640k") else {
+        not_run("no right to mount a small disk; a store that has a full one alone was not tried");
+        return;
+    };
+    let open = || SqliteOptions::new(&path).exclusive(true).open();
+    let store = open().unwrap();
+    let (kept, error) = until_refused(&store, 0);
+    assert!(is(&error, Unavailability::Full) && error.is_retryable(), "{error:?}");
+    assert!(kept > 3, "{kept}");
+    // Not one byte is left: it reads, and refuses what it cannot write, as long as that lasts.
+    let ballast = folder.path().join("ballast");
+    let fill = || assert!(std::io::copy(&mut std::io::repeat(1), &mut File::create(&ballast).unwrap()).is_err());
+    fill();
+    for _ in 0..3 {
+        reads_go_on(&store, kept);
+        let error = try_one(&store, kept).unwrap_err();
+        assert!(is(&error, Unavailability::Full), "{error:?}");
+        a_pause();
+    }
+    assert!(!is_there(&store, kept), "what was refused is not there");
+    // With space it goes on, without being opened again.
+    fs::remove_file(&ballast).unwrap();
+    disk.change("size=8m");
+    (kept..kept + 40).for_each(|number| one(&store, number));
+    reads_go_on(&store, kept + 40);
+    assert!(!folder.path().join("accounts.db-shm").exists());
+
+    // Closed on a full disk, and opened again: everything acknowledged is there.
+    fill();
+    let (more, error) = until_refused(&store, kept + 40);
+    assert!(is(&error, Unavailability::Full), "{error:?}");
+    let acknowledged = kept + 40 + more;
+    drop(store);
+    fs::remove_file(&ballast).unwrap();
+    let store = open().unwrap();
+    reads_go_on(&store, acknowledged);
+    one(&store, acknowledged);
+    drop(store);
+    all_there(&path, acknowledged + 1);
+}
+
+#[test]
 fn a_store_on_a_full_disk_opens_when_there_is_space_again() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("accounts.db");

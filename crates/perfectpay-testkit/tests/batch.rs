@@ -13,8 +13,8 @@ mod support;
 use futures_lite::future::block_on;
 use perfectpay::store::{Actor, LogPosition};
 use perfectpay::{
-    Batch, BlockKind, ChildCount, Cursor, EntityKind, Error, IdempotencyKey, LogChange, MerchantScope, MerchantUpdate,
-    PageRequest, Patch, PerfectPay, ProfileId, Verb,
+    Batch, BlockKind, ChildCount, Clock as _, Cursor, EntityKind, Error, IdempotencyKey, LogChange, MerchantScope,
+    MerchantUpdate, PageRequest, Patch, PerfectPay, ProfileId, Verb,
 };
 use perfectpay_testkit::host::{self, Tenant};
 use proptest::prelude::*;
@@ -305,6 +305,126 @@ fn one_idempotency_key_covers_the_whole() {
     });
 }
 
+/// Every secret that an update may hold.
+const SECRETS: [&str; 10] = [
+    "account's hash key",
+    "account's password",
+    "profile's hash key",
+    "profile's password",
+    "header",
+    "credential",
+    "connector's secret",
+    "connector's other secret",
+    "merchant data",
+    "wallet",
+];
+
+/// Stages three updates that hold a secret in every field that has one; `other` of them is another one, or is gone.
+async fn stage_secrets(batch: &Batch, tenant: &Tenant, other: Option<(&str, Option<&str>)>) {
+    let connectors = tenant.scope(batch.pay()).connectors(page(1)).await.unwrap();
+    let of = |name: &str| match other {
+        Some((changed, value)) if changed == name => value.map_or(serde_json::Value::Null, Into::into),
+        _ => serde_json::Value::from("s3cret value"),
+    };
+    let scope = tenant.scope(batch.pay());
+    let body = serde_json::json!({
+        "merchant_name": "other",
+        "payment_response_hash_key": of(SECRETS[0]),
+        "webhook_details": { "webhook_username": "u", "webhook_password": of(SECRETS[1]) },
+    });
+    scope.update(read(&body.to_string()).unwrap()).await.unwrap();
+    let body = serde_json::json!({
+        "session_expiry": 901,
+        "payment_response_hash_key": of(SECRETS[2]),
+        "webhook_details": { "webhook_username": "u", "webhook_password": of(SECRETS[3]) },
+        "outgoing_webhook_custom_http_headers": { "X-Key": of(SECRETS[4]) },
+    });
+    scope.profile(&tenant.profile.profile_id).update(read(&body.to_string()).unwrap()).await.unwrap();
+    let body = serde_json::json!({
+        "connector_type": "payment_processor",
+        "connector_label": "other",
+        "connector_account_details": { "auth_type": "HeaderKey", "api_key": of(SECRETS[5]) },
+        "connector_webhook_details": { "merchant_secret": of(SECRETS[6]), "additional_secret": of(SECRETS[7]) },
+        "additional_merchant_data": { "a": of(SECRETS[8]) },
+        "connector_wallets_details": { "apple_pay": { "a": of(SECRETS[9]) } },
+    });
+    let id = &connectors.items[0].merchant_connector_id;
+    scope.connector(id).update(read(&body.to_string()).unwrap()).await.unwrap();
+}
+
+#[test]
+fn another_secret_inside_an_update_is_another_request() {
+    on_every_backend(async |world| {
+        let pay = &world.pay;
+        let tenant = host::stand_up(pay, "acme").await.unwrap();
+        let connector = read(&host::connector_body("main", "sk_live_1")).unwrap();
+        tenant.scope(pay).create_connector(connector).await.unwrap();
+        let staged = async |other| {
+            let batch = pay.batch();
+            stage_secrets(&batch, &tenant, other).await;
+            batch
+        };
+        let mut others = Vec::new();
+        for secret in SECRETS {
+            others.push((secret, staged(Some((secret, Some("an0ther value")))).await));
+        }
+        // Where null is a value, it is another one, too.
+        for secret in [SECRETS[1], SECRETS[3], SECRETS[7], SECRETS[8], SECRETS[9]] {
+            others.push((secret, staged(Some((secret, None))).await));
+        }
+        let (first, again) = (staged(None).await, staged(None).await);
+        let done = first.commit().idempotency_key(key("k")).await.unwrap();
+        let before = snapshot(pay).await;
+        for (secret, batch) in others {
+            let refused = batch.commit().idempotency_key(key("k")).await;
+            assert_eq!(code(refused), "idempotency_mismatch", "the {secret} on {}", world.name);
+        }
+        let replayed = again.commit().idempotency_key(key("k")).await.unwrap();
+        assert!(replayed.replayed());
+        assert_eq!(replayed.changes, done.changes);
+        assert_eq!(snapshot(pay).await, before, "{}", world.name);
+    });
+}
+
+#[test]
+fn what_an_update_keeps_clears_or_sets_is_told_apart() {
+    on_every_backend(async |world| {
+        let pay = &world.pay;
+        let tenant = host::stand_up(pay, "acme").await.unwrap();
+        let full = r#"{"metadata": {"a": "1"}, "return_url": "https://a.example/", "webhook_details": {"webhook_password": "p"}}"#;
+        tenant.scope(pay).profile(&tenant.profile.profile_id).update(read(full).unwrap()).await.unwrap();
+        let staged = async |body: &str| {
+            let batch = pay.batch();
+            let scope = tenant.scope(batch.pay());
+            scope.profile(&tenant.profile.profile_id).update(read(body).unwrap()).await.unwrap();
+            batch
+        };
+        let bodies = [
+            r#"{"session_expiry": 901}"#,
+            r#"{"session_expiry": 901, "metadata": null}"#,
+            r#"{"session_expiry": 901, "metadata": {}}"#,
+            r#"{"session_expiry": 901, "metadata": {"a": "1"}}"#,
+            r#"{"session_expiry": 901, "return_url": null}"#,
+            r#"{"session_expiry": 901, "webhook_details": null}"#,
+            r#"{"session_expiry": 901, "webhook_details": {}}"#,
+            r#"{"session_expiry": 901, "webhook_details": {"webhook_password": null}}"#,
+            r#"{"session_expiry": 901, "webhook_details": {"webhook_password": "p"}}"#,
+        ];
+        let mut batches = Vec::new();
+        for body in bodies {
+            batches.push((body, staged(body).await));
+        }
+        let again = staged(bodies[0]).await;
+        let mut batches = batches.into_iter();
+        batches.next().unwrap().1.commit().idempotency_key(key("k")).await.unwrap();
+        for (body, batch) in batches {
+            let refused = batch.commit().idempotency_key(key("k")).await;
+            assert_eq!(code(refused), "idempotency_mismatch", "{body} on {}", world.name);
+        }
+        assert!(again.commit().idempotency_key(key("k")).await.unwrap().replayed());
+    });
+}
+
 #[test]
 fn removals_are_staged_and_a_cascade_is_the_last() {
     on_every_backend(async |world| {
@@ -413,6 +533,119 @@ fn a_batch_has_one_owner_and_one_actor() {
         let LogChange { kind, id, .. } = entry.changes[0].clone();
         let of = acme.scope(&pay).log_of(perfectpay::Entity { kind, id }, LogPosition::START, 10).await.unwrap();
         assert_eq!(of, [entry]);
+    });
+}
+
+#[test]
+fn whoever_holds_a_key_composes_a_batch_in_its_account_and_nowhere_else() {
+    on_every_backend(async |world| {
+        let pay = &world.pay;
+        let acme = host::stand_up(pay, "acme").await.unwrap();
+        let sister = host::merchant_in(pay, &acme.organization, "sister").await.unwrap();
+        let caller = pay.authenticate(acme.token()).await.unwrap();
+        let before = snapshot(pay).await;
+        let batch = caller.merchant().batch();
+        let scope = batch.merchant();
+        let web = profile(scope, "web").await.unwrap();
+        scope.profile(&web).create_connector(read(&host::connector_body("main", "sk_live_1")).unwrap()).await.unwrap();
+        block(scope, "411111").await.unwrap();
+        // Its commands see one another; nobody else does, and nothing of the sister's is there.
+        assert_eq!(scope.connectors(page(10)).await.unwrap().items.len(), 1);
+        assert_eq!(code(scope.profile(&sister.profile.profile_id).retrieve().await), "not_found");
+        assert_eq!(code(scope.profile(&sister.profile.profile_id).remove().await), "not_found");
+        assert_eq!(code(scope.api_key(&sister.key.key_id).revoke().await), "not_found");
+        let body = serde_json::json!({ "default_profile": sister.profile.profile_id }).to_string();
+        assert_eq!(code(scope.update(read(&body).unwrap()).await), "not_found");
+        assert_eq!(snapshot(pay).await, before, "{}", world.name);
+
+        let preview = batch.preview();
+        assert_eq!(preview.len(), 3);
+        let done = batch.commit().idempotency_key(key("k")).await.unwrap();
+        assert_eq!(done.changes, preview);
+        let log = caller.merchant().log(LogPosition::START, 100).await.unwrap();
+        let entry = log.last().unwrap();
+        assert_eq!(entry.changes, preview);
+        assert_eq!(entry.actor, Actor::ApiKey(acme.key.key_id.clone()));
+        assert_eq!(entry.merchant_id.as_deref(), Some("acme"));
+        assert_eq!(Some(entry.position), done.receipt.map(|receipt| receipt.position));
+        assert_eq!(code(batch.commit().await), "batch.committed");
+
+        // The idempotency key is the account's own, and no one else's.
+        let kept = caller.merchant().committed_batch(&key("k")).await.unwrap().unwrap();
+        assert_eq!(kept.changes, preview);
+        let other = pay.authenticate(sister.token()).await.unwrap();
+        assert_eq!(other.merchant().committed_batch(&key("k")).await.unwrap(), None);
+        assert_eq!(pay.committed_batch(&key("k")).await.unwrap(), None);
+        let theirs = other.merchant().batch();
+        block(theirs.merchant(), "411111").await.unwrap();
+        assert!(!theirs.commit().idempotency_key(key("k")).await.unwrap().replayed());
+        let again = caller.merchant().batch();
+        block(again.merchant(), "422222").await.unwrap();
+        assert_eq!(code(again.commit().idempotency_key(key("k")).await), "idempotency_mismatch");
+
+        // The host has the same on an account's handle; one batch does not go into another.
+        let batch = acme.scope(pay).batch();
+        block(batch.merchant(), "433333").await.unwrap();
+        assert_eq!(code(batch.merchant().batch().commit().await), "batch.nested");
+        batch.commit().await.unwrap();
+        assert_eq!(pay.log(LogPosition::START, 100).await.unwrap().last().unwrap().actor, Actor::Host);
+    });
+}
+
+#[test]
+fn a_batch_ends_with_the_key_that_opened_it() {
+    on_every_backend(async |world| {
+        let pay = &world.pay;
+        let acme = host::stand_up(pay, "acme").await.unwrap();
+        let issue = async |expiration: &str| {
+            let body = read(&host::api_key_body("x", expiration)).unwrap();
+            acme.scope(pay).create_api_key(body).await.unwrap()
+        };
+        let open = async |issued: &perfectpay::IssuedApiKey| {
+            let caller = pay.authenticate(issued.api_key.as_ref().unwrap().expose()).await.unwrap();
+            let batch = caller.merchant().batch();
+            block(batch.merchant(), "411111").await.unwrap();
+            batch
+        };
+
+        // Revoked: no more commands, and no commit.
+        let issued = issue("never").await;
+        let batch = open(&issued).await;
+        acme.scope(pay).api_key(&issued.key_id).revoke().await.unwrap();
+        let before = snapshot(pay).await;
+        assert_eq!(code(block(batch.merchant(), "422222").await), "unauthorized", "{}", world.name);
+        assert_eq!(code(batch.commit().idempotency_key(key("k")).await), "unauthorized");
+        assert_eq!(code(batch.merchant().committed_batch(&key("k")).await), "unauthorized");
+        assert_eq!(snapshot(pay).await, before, "{}", world.name);
+
+        // The commit stands on the key as it was read: a change of it cannot slip in between.
+        let issued = issue("never").await;
+        let batch = open(&issued).await;
+        acme.scope(pay).api_key(&issued.key_id).update(read(r#"{"name": "y"}"#).unwrap()).await.unwrap();
+        let before = snapshot(pay).await;
+        let Err(Error::Stale { entity, .. }) = batch.commit().await else { panic!("on {}", world.name) };
+        assert_eq!((entity.kind, entity.id), (EntityKind::ApiKey, issued.key_id.to_string()));
+        assert_eq!(snapshot(pay).await, before, "{}", world.name);
+
+        // Its own key may be the last thing that it revokes.
+        let issued = issue("never").await;
+        let batch = open(&issued).await;
+        batch.merchant().api_key(&issued.key_id).revoke().await.unwrap();
+        assert_eq!(code(block(batch.merchant(), "422222").await), "unauthorized");
+        batch.commit().await.unwrap();
+        assert_eq!(code(pay.authenticate(issued.api_key.as_ref().unwrap().expose()).await), "unauthorized");
+        assert_eq!(code(batch.merchant().retrieve().await), "unauthorized");
+
+        // Expired.
+        let end = world.clock.now().plus_seconds(60);
+        let issued = issue(&end.to_string()).await;
+        let caller = pay.authenticate(issued.api_key.as_ref().unwrap().expose()).await.unwrap();
+        let batch = caller.merchant().batch();
+        block(batch.merchant(), "433333").await.unwrap();
+        world.clock.step(std::time::Duration::from_secs(61));
+        let before = snapshot(pay).await;
+        assert_eq!(code(batch.commit().await), "unauthorized", "{}", world.name);
+        assert_eq!(snapshot(pay).await, before, "{}", world.name);
     });
 }
 

@@ -5,13 +5,16 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use perfectpay::{
     BlocklistGuard, ChildCount, ConnectorId, EntityKind, Error, Impact, MerchantScope, MerchantUpdate, PageRequest,
     Patch, PerfectPay, ProfileId,
 };
+use perfectpay_testkit::faulty::Counting;
 use perfectpay_testkit::host::{self, Tenant};
+use perfectpay_testkit::layer::Layered;
 use support::{World, on_every_backend, read, snapshot};
 
 const fn count(kind: EntityKind, count: u64) -> ChildCount {
@@ -219,5 +222,34 @@ fn a_report_in_a_batch_sees_what_is_staged() {
         agrees(&impact, scope.remove().await);
         scope.remove().cascade().await.unwrap();
         assert_eq!(scope.removal_impact().await.unwrap_err().code(), "not_found");
+    });
+}
+
+#[test]
+fn a_long_blocklist_is_counted_and_not_read() {
+    on_every_backend(async |world| {
+        let tenant = host::stand_up(&world.pay, "acme").await.unwrap();
+        let counting = Layered::over(world.backend.store.clone(), Counting::default());
+        let calls = Arc::clone(&counting.layer);
+        let pay = PerfectPay::open(Arc::new(counting), host::settings().unwrap()).await.unwrap();
+        let asked = async || {
+            calls.take();
+            let impact = tenant.scope(&pay).removal_impact().await.unwrap();
+            let children = [count(EntityKind::Profile, 1), count(EntityKind::ApiKey, 1)];
+            assert!(children.iter().all(|child| impact.children.contains(child)), "{impact:?}");
+            let rules = |counts: &[ChildCount]| {
+                counts.iter().find(|child| child.kind == EntityKind::BlockRule).map_or(0, |child| child.count)
+            };
+            assert_eq!(rules(&impact.children), rules(&impact.takes_along));
+            (rules(&impact.children), calls.take().reads())
+        };
+        let (none, short) = asked().await;
+        for number in 0..350 {
+            let body = read(&host::block_body("card_bin", &format!("{}", 400_000 + number))).unwrap();
+            tenant.scope(&world.pay).blocklist().add(body).await.unwrap();
+        }
+        let (many, long) = asked().await;
+        assert_eq!((none, many), (0, 350), "{}", world.name);
+        assert_eq!(long, short, "{}", world.name);
     });
 }

@@ -242,11 +242,28 @@ fn rows(operation: Operation) -> Vec<Row> {
             vec![Within(What::Link, |scope, id| tried(scope.payment_link(&id.parse().unwrap()).retrieve()))]
         }
         Operation::ListPaymentLinks => vec![Merchant(|scope| tried(scope.payment_links(page())))],
-        Operation::CommitBatch => vec![Platform(|pay| {
-            let batch = pay.batch();
-            let staged = tried(batch.pay().create_organization(body(json!({ "organization_name": "Group" }))));
-            if staged.is_err() { staged } else { seen(wait(batch.commit()).map(|done| done.changes.len())) }
-        })],
+        Operation::CommitBatch => vec![
+            Platform(|pay| {
+                let batch = pay.batch();
+                let staged = tried(batch.pay().create_organization(body(json!({ "organization_name": "Group" }))));
+                if staged.is_err() { staged } else { seen(wait(batch.commit()).map(|done| done.changes.len())) }
+            }),
+            Merchant(|scope| {
+                let batch = scope.batch();
+                let staged = tried(batch.merchant().blocklist().add(bin("999999")));
+                if staged.is_err() { staged } else { seen(wait(batch.commit()).map(|done| done.changes.len())) }
+            }),
+            Merchant(|scope| {
+                let done = wait(scope.committed_batch(&"batch".parse().expect("a key")));
+                seen(done.map(|done| done.map(|done| done.changes.len())))
+            }),
+            Within(What::Connector, |scope, id| {
+                let batch = scope.batch();
+                let staged = tried(batch.merchant().connector(&id.parse().unwrap()).remove());
+                if staged.is_err() { staged } else { seen(wait(batch.commit()).map(|done| done.changes.len())) }
+            }),
+        ],
+        Operation::VerifySeals => vec![Platform(|pay| tried(pay.verify_seals(|_| {})))],
         Operation::ReportImpact => vec![
             Organization(|scope| seen(wait(scope.removal_impact()).map(|impact| format!("{impact:?}")))),
             Merchant(|scope| seen(wait(scope.removal_impact()).map(|impact| format!("{impact:?}")))),

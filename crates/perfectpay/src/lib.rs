@@ -142,7 +142,7 @@ pub use profile::{
 pub use scope::{
     ApiKeyScope, Batch, BatchReceipt, BlocklistScope, Caller, Command, ConnectorScope, Create, CreateOptions, Impact,
     LogRetention, LogTail, MerchantScope, Operation, OrganizationScope, PaymentLinkScope, PaymentScope, PerfectPay,
-    ProfileScope, Remove, RemoveOptions, Settings, Update, UpdateOptions,
+    ProfileScope, Remove, RemoveOptions, SealFault, SealReport, Settings, Update, UpdateOptions,
 };
 pub use seal::{KeyId, MasterKey, Sealed};
 pub use secret::{Disclosed, SecretObject, SecretText};

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::EntityKind;
 use crate::id::OrganizationId;
 use crate::patch::Patch;
+use crate::seal::Sealed;
 use crate::secret::Request;
 use crate::stored::{State, Stored};
 use crate::text::{Object, Text};
@@ -46,18 +47,24 @@ impl NewOrganization {
 impl Request for NewOrganization {}
 
 /// The body that updates an organization: absent keeps, null clears, a value replaces as a whole.
-#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct OrganizationUpdate {
     /// The name; null is refused.
+    #[serde(skip_serializing_if = "Patch::is_keep")]
     pub organization_name: Patch<Text<255>>,
     /// Replaced whole.
+    #[serde(skip_serializing_if = "Patch::is_keep")]
     pub organization_details: Patch<Object>,
     /// Replaced whole.
+    #[serde(skip_serializing_if = "Patch::is_keep")]
     pub metadata: Patch<Object>,
     /// Accepted, as it is published, and without effect: platform organizations are not kept.
+    #[serde(skip_serializing_if = "Patch::is_keep")]
     pub platform_merchant_id: Patch<crate::id::MerchantId>,
 }
+
+impl Request for OrganizationUpdate {}
 
 /// What is kept of an organization.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -73,6 +80,11 @@ pub struct OrganizationState {
 impl State for OrganizationState {
     const KIND: EntityKind = EntityKind::Organization;
     type Id = OrganizationId;
+
+    fn sealed_fields(&mut self) -> Vec<(&'static str, &mut Sealed)> {
+        let Self { organization_name: _, organization_details: _, metadata: _ } = self;
+        Vec::new()
+    }
 }
 
 impl From<NewOrganization> for OrganizationState {

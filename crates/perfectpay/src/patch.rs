@@ -1,6 +1,8 @@
 //! One field of an update: absent keeps, null clears, a value replaces.
 
-use serde::{Deserialize, Deserializer};
+use serde::ser::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use zeroize::Zeroizing;
 
 use crate::error::Fault;
 
@@ -68,6 +70,35 @@ impl<T> Patch<T> {
     }
 }
 
+impl<T> Patch<T> {
+    /// What the patch says of a secret, for the request that it is part of: `write` tells the value's bytes.
+    pub(crate) fn secret(&self, write: impl FnOnce(&T) -> Zeroizing<Vec<u8>>) -> Zeroizing<Vec<u8>> {
+        match self {
+            Self::Keep => Zeroizing::new(Vec::new()),
+            Self::Clear => Zeroizing::new(vec![0]),
+            Self::Set(value) => {
+                let value = write(value);
+                let mut bytes = Zeroizing::new(Vec::with_capacity(value.len().saturating_add(1)));
+                bytes.push(1);
+                bytes.extend_from_slice(&value);
+                bytes
+            }
+        }
+    }
+}
+
+/// Null or the value. What is kept is left out by `#[serde(skip_serializing_if = "Patch::is_keep")]`, and is an error
+/// without.
+impl<T: Serialize> Serialize for Patch<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Keep => Err(S::Error::custom("a field that is kept is left out")),
+            Self::Clear => serializer.serialize_none(),
+            Self::Set(value) => value.serialize(serializer),
+        }
+    }
+}
+
 impl<T> From<T> for Patch<T> {
     fn from(value: T) -> Self {
         Self::Set(value)
@@ -85,10 +116,11 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Patch<T> {
 mod tests {
     use super::*;
 
-    #[derive(Deserialize)]
+    #[derive(Serialize, Deserialize)]
     #[serde(default)]
     #[derive(Default)]
     struct Update {
+        #[serde(skip_serializing_if = "Patch::is_keep")]
         field: Patch<u32>,
     }
 
@@ -98,6 +130,24 @@ mod tests {
         assert_eq!(read("{}"), Patch::Keep);
         assert_eq!(read(r#"{"field": null}"#), Patch::Clear);
         assert_eq!(read(r#"{"field": 3}"#), Patch::Set(3));
+    }
+
+    #[test]
+    fn what_was_read_is_written_as_it_was_read() {
+        for text in ["{}", r#"{"field":null}"#, r#"{"field":3}"#] {
+            let update: Update = serde_json::from_str(text).unwrap();
+            assert_eq!(serde_json::to_string(&update).unwrap(), text);
+        }
+        assert!(serde_json::to_string(&Patch::<u32>::Keep).is_err());
+    }
+
+    #[test]
+    fn a_secret_that_is_kept_cleared_or_set_is_told_apart() {
+        let bytes = |patch: Patch<Vec<u8>>| patch.secret(|value| Zeroizing::new(value.clone())).to_vec();
+        let told = [Patch::Keep, Patch::Clear, Patch::Set(vec![]), Patch::Set(vec![0]), Patch::Set(vec![1])].map(bytes);
+        for (at, one) in told.iter().enumerate() {
+            assert!(!told[..at].contains(one), "{told:?}");
+        }
     }
 
     #[test]

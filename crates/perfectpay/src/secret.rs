@@ -61,6 +61,10 @@ impl SecretText {
     pub(crate) fn as_bytes(&self) -> &[u8] {
         self.0.expose_secret().as_bytes()
     }
+
+    pub(crate) fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
+        Zeroizing::new(self.as_bytes().to_vec())
+    }
 }
 
 impl fmt::Debug for SecretText {
@@ -141,13 +145,17 @@ impl<'de> Deserialize<'de> for Disclosed {
     }
 }
 
-/// A request as an idempotency key is bound to it.
+/// A request as an idempotency key is bound to it: its JSON, in which an absent field, a null and a value differ where
+/// they mean something else, and beside it what that leaves out.
 pub(crate) trait Request: Serialize {
     /// What serialisation leaves out, in a fixed order.
     fn secrets(&self) -> Vec<Zeroizing<Vec<u8>>> {
         Vec::new()
     }
 }
+
+/// A switch: to one side, or to the other one.
+impl Request for Option<bool> {}
 
 /// A JSON object whose values are secrets. `Debug` shows none of them, and dropping it wipes its strings.
 ///

@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 
 use crate::error::{Entity, EntityKind};
 use crate::id::Incarnation;
+use crate::seal::Sealed;
 use crate::time::Timestamp;
 
 /// What is kept of one kind of object. Everything in it goes into one JSON column; what a back-end searches, constrains
@@ -16,6 +17,11 @@ pub trait State: Serialize + DeserializeOwned + Clone + PartialEq + Debug + Send
     const KIND: EntityKind;
     /// How objects of the kind are named.
     type Id: std::fmt::Display + std::str::FromStr<Err = crate::error::Fault> + Clone + PartialEq + Debug + Send + Sync;
+
+    /// Every sealed value in the state, with the field that it is sealed for: whoever opens all of them, or seals them
+    /// anew, goes through here. It takes the state apart field by field, so that a new field does not compile until it is
+    /// said to be sealed or not.
+    fn sealed_fields(&mut self) -> Vec<(&'static str, &mut Sealed)>;
 }
 
 /// A state with its place and its history.

@@ -227,11 +227,12 @@ macro_rules! webhook_details {
         }
 
         /// A change of the webhook details, field by field: absent keeps, null clears, a value replaces.
-        #[derive(Debug, Clone, Default, Deserialize)]
+        #[derive(Debug, Clone, Default, Serialize, Deserialize)]
         #[serde(default, deny_unknown_fields)]
         pub struct WebhookDetailsUpdate {
-            $($(#[$doc])* pub $field: Patch<$type>,)+
-            /// The password that the receiver asks for.
+            $($(#[$doc])* #[serde(skip_serializing_if = "Patch::is_keep")] pub $field: Patch<$type>,)+
+            /// The password that the receiver asks for. Never serialised.
+            #[serde(skip_serializing)]
             pub webhook_password: Patch<SecretText>,
         }
 

@@ -15,7 +15,7 @@ pub use self::token::{Environment, Token};
 use crate::error::{EntityKind, Fault};
 use crate::id::{ApiKeyId, MerchantId};
 use crate::patch::Patch;
-use crate::seal::KeyId;
+use crate::seal::{KeyId, Sealed};
 use crate::secret::{Disclosed, Request};
 use crate::stored::{State, Stored};
 use crate::text::{Name, Text};
@@ -91,16 +91,21 @@ pub struct NewApiKey {
 impl Request for NewApiKey {}
 
 /// The body that updates an API key: absent keeps.
-#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ApiKeyUpdate {
     /// The name; null is refused.
+    #[serde(skip_serializing_if = "Patch::is_keep")]
     pub name: Patch<Name>,
     /// The description.
+    #[serde(skip_serializing_if = "Patch::is_keep")]
     pub description: Patch<Text<256>>,
     /// When it ends; null is refused, `never` clears. A key that has ended may be given a later end.
+    #[serde(skip_serializing_if = "Patch::is_keep")]
     pub expiration: Patch<Expiration>,
 }
+
+impl Request for ApiKeyUpdate {}
 
 /// The digest of a token, and the pepper it was made under.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -152,6 +157,11 @@ pub struct ApiKeyState {
 impl State for ApiKeyState {
     const KIND: EntityKind = EntityKind::ApiKey;
     type Id = ApiKeyId;
+
+    fn sealed_fields(&mut self) -> Vec<(&'static str, &mut Sealed)> {
+        let Self { name: _, description: _, digest: _, prefix: _, expires_at: _, revoked_at: _ } = self;
+        Vec::new()
+    }
 }
 
 impl ApiKeyState {

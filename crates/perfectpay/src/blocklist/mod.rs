@@ -20,6 +20,7 @@ use crate::error::{EntityKind, Fault};
 use crate::id::ProfileId;
 use crate::page::Cursor;
 use crate::profile::GuardStatus;
+use crate::seal::Sealed;
 use crate::secret::Request;
 use crate::stored::{State, Stored};
 use crate::text::{Object, Text};
@@ -159,6 +160,11 @@ pub struct BlockRuleState {
 impl State for BlockRuleState {
     const KIND: EntityKind = EntityKind::BlockRule;
     type Id = BlockRuleId;
+
+    fn sealed_fields(&mut self) -> Vec<(&'static str, &mut Sealed)> {
+        let Self { kind: _, action: _, expires_at: _, reason: _, source: _, author: _, metadata: _ } = self;
+        Vec::new()
+    }
 }
 
 /// An entry as it is answered.

@@ -174,41 +174,41 @@ impl<'de> Deserialize<'de> for WalletDetails {
 }
 
 /// The body that updates a connector account: absent keeps, null clears or returns to the default, a value replaces.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ConnectorUpdate {
     /// What it is used for. Required, as it is published.
     pub connector_type: ConnectorType,
     /// What people call it; null is refused.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Patch::is_keep")]
     pub connector_label: Patch<Text<255>>,
     /// The credentials, replaced whole; null is refused.
-    #[serde(default)]
+    #[serde(default, skip_serializing)]
     pub connector_account_details: Patch<ConnectorAuth>,
     /// The payment methods, replaced whole.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Patch::is_keep")]
     pub payment_methods_enabled: Patch<EnabledMethods>,
     /// Replaced whole.
-    #[serde(default)]
+    #[serde(default, skip_serializing)]
     pub connector_webhook_details: Patch<ConnectorWebhookDetails>,
     /// Replaced whole.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Patch::is_keep")]
     pub metadata: Patch<Object>,
     /// Whether it is the processor's test side.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Patch::is_keep")]
     pub test_mode: Patch<bool>,
     /// Whether it is left out of payments. Absent keeps, also where the status changes to active; cleared, it is false
     /// while the account is active and true while it is not.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Patch::is_keep")]
     pub disabled: Patch<bool>,
     /// Whether its credentials are complete; cleared, it is active, or inactive with `TemporaryAuth`.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Patch::is_keep")]
     pub status: Patch<ConnectorStatus>,
     /// Replaced whole.
-    #[serde(default)]
+    #[serde(default, skip_serializing)]
     pub additional_merchant_data: Patch<SecretObject>,
     /// Replaced whole.
-    #[serde(default)]
+    #[serde(default, skip_serializing)]
     pub connector_wallets_details: Patch<WalletDetails>,
 }
 
@@ -228,6 +228,18 @@ impl ConnectorUpdate {
             additional_merchant_data: Patch::Keep,
             connector_wallets_details: Patch::Keep,
         }
+    }
+}
+
+impl Request for ConnectorUpdate {
+    fn secrets(&self) -> Vec<Zeroizing<Vec<u8>>> {
+        let json = |object: &SecretObject| secret_json(object.expose()).unwrap_or_default();
+        vec![
+            self.connector_account_details.secret(ConnectorAuth::to_plaintext),
+            self.connector_webhook_details.secret(|details| details.to_plaintext().unwrap_or_default()),
+            self.additional_merchant_data.secret(json),
+            self.connector_wallets_details.secret(|details| json(&details.0)),
+        ]
     }
 }
 
@@ -273,6 +285,35 @@ pub struct ConnectorState {
 impl State for ConnectorState {
     const KIND: EntityKind = EntityKind::Connector;
     type Id = ConnectorId;
+
+    fn sealed_fields(&mut self) -> Vec<(&'static str, &mut Sealed)> {
+        let Self {
+            profile_id: _,
+            connector_label: _,
+            connector_type: _,
+            connector_name: _,
+            auth_type: _,
+            connector_account_details,
+            payment_methods_enabled: _,
+            connector_webhook_details,
+            metadata: _,
+            test_mode: _,
+            disabled: _,
+            status: _,
+            business_country: _,
+            business_label: _,
+            business_sub_label: _,
+            additional_merchant_data,
+            connector_wallets_details,
+        } = self;
+        let optional = [
+            (WEBHOOK, connector_webhook_details),
+            (ADDITIONAL, additional_merchant_data),
+            (WALLET, connector_wallets_details),
+        ];
+        let optional = optional.into_iter().filter_map(|(field, sealed)| Some((field, sealed.as_mut()?)));
+        optional.chain([(AUTH, connector_account_details)]).collect()
+    }
 }
 
 const AUTH: &str = "connector_account_details";

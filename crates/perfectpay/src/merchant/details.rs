@@ -39,7 +39,7 @@ impl MerchantDetails {
         let json = serde_json::to_vec(self)
             .map(Zeroizing::new)
             .map_err(|e| Error::Corrupt { what: "details are not JSON".into(), source: Some(e.into()) })?;
-        seals.reseal("merchant_details", old, &json)
+        seals.reseal(super::DETAILS, old, &json)
     }
 }
 

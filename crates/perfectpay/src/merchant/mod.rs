@@ -101,7 +101,7 @@ impl NewMerchant {
 }
 
 fn bytes(secret: Option<&SecretText>) -> Zeroizing<Vec<u8>> {
-    Zeroizing::new(secret.map_or_else(Vec::new, |secret| secret.as_bytes().to_vec()))
+    secret.map_or_else(Zeroizing::default, SecretText::to_bytes)
 }
 
 impl Request for NewMerchant {
@@ -112,37 +112,57 @@ impl Request for NewMerchant {
 }
 
 /// The body that updates a merchant account: absent keeps, null clears or returns to the default, a value replaces.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MerchantUpdate {
     /// Must be the account's own, if it is given.
     pub merchant_id: Option<MerchantId>,
     /// What people call it.
+    #[serde(skip_serializing_if = "Patch::is_keep")]
     pub merchant_name: Patch<Text<255>>,
     /// Replaced whole.
+    #[serde(skip_serializing_if = "Patch::is_keep")]
     pub merchant_details: Patch<MerchantDetails>,
     /// Where a customer returns to.
+    #[serde(skip_serializing_if = "Patch::is_keep")]
     pub return_url: Patch<WebUrl>,
     /// Replaced whole, unlike a profile's.
+    #[serde(skip_serializing_if = "Patch::is_keep")]
     pub webhook_details: Patch<WebhookDetails>,
     /// Cleared, it is true.
+    #[serde(skip_serializing_if = "Patch::is_keep")]
     pub enable_payment_response_hash: Patch<bool>,
-    /// Null is refused: there always is one.
+    /// Null is refused: there always is one. Never serialised.
+    #[serde(skip_serializing)]
     pub payment_response_hash_key: Patch<SecretText>,
     /// Cleared, it is false.
+    #[serde(skip_serializing_if = "Patch::is_keep")]
     pub redirect_to_merchant_with_http_post: Patch<bool>,
     /// Cleared, it is false.
+    #[serde(skip_serializing_if = "Patch::is_keep")]
     pub sub_merchants_enabled: Patch<bool>,
     /// Another account of the same organization.
+    #[serde(skip_serializing_if = "Patch::is_keep")]
     pub parent_merchant_id: Patch<MerchantId>,
     /// Replaced whole.
+    #[serde(skip_serializing_if = "Patch::is_keep")]
     pub metadata: Patch<Object>,
     /// Accepted, as it is published, and ignored.
+    #[serde(skip_serializing_if = "Patch::is_keep")]
     pub publishable_key: Patch<Text<255>>,
     /// Replaced whole. New entries become profiles; profiles of entries that are gone stay.
+    #[serde(skip_serializing_if = "Patch::is_keep")]
     pub primary_business_details: Patch<PrimaryBusinesses>,
     /// The default profile, one of the account's own. Null is refused while there is a profile.
+    #[serde(skip_serializing_if = "Patch::is_keep")]
     pub default_profile: Patch<ProfileId>,
+}
+
+impl Request for MerchantUpdate {
+    fn secrets(&self) -> Vec<Zeroizing<Vec<u8>>> {
+        let password = self.webhook_details.value().and_then(|details| details.webhook_password.as_ref());
+        vec![self.payment_response_hash_key.secret(SecretText::to_bytes), bytes(password)]
+    }
 }
 
 /// A publishable key: `pk_{env}_` and 32 hexadecimal digits, of which the last 8 are the CRC-32 of what is before
@@ -248,6 +268,33 @@ pub struct MerchantState {
 impl State for MerchantState {
     const KIND: EntityKind = EntityKind::Merchant;
     type Id = MerchantId;
+
+    fn sealed_fields(&mut self) -> Vec<(&'static str, &mut Sealed)> {
+        let Self {
+            organization: _,
+            organization_id: _,
+            publishable_key: _,
+            data_key: _,
+            merchant_name,
+            merchant_details,
+            return_url: _,
+            webhook_details: _,
+            webhook_password,
+            enable_payment_response_hash: _,
+            payment_response_hash_key,
+            redirect_to_merchant_with_http_post: _,
+            sub_merchants_enabled: _,
+            parent_merchant_id: _,
+            metadata: _,
+            primary_business_details: _,
+            fingerprint_secrets,
+            blocklist_guard: _,
+        } = self;
+        let optional = [(NAME, merchant_name), (DETAILS, merchant_details), (PASSWORD, webhook_password)];
+        let optional = optional.into_iter().filter_map(|(field, sealed)| Some((field, sealed.as_mut()?)));
+        let fingerprints = fingerprint_secrets.iter_mut().map(|version| (FINGERPRINT, &mut version.secret));
+        optional.chain([(HASH_KEY, payment_response_hash_key)]).chain(fingerprints).collect()
+    }
 }
 
 /// What a new account gets that its creator does not choose.
@@ -261,8 +308,14 @@ pub(crate) struct Given {
     pub(crate) fingerprint_secret: Zeroizing<[u8; 32]>,
 }
 
-/// What a response hash key is, where nobody chooses one.
+/// The fields that are sealed, as their values are bound to them.
 const HASH_KEY: &str = "payment_response_hash_key";
+const PASSWORD: &str = "webhook_password";
+const DETAILS: &str = "merchant_details";
+pub(crate) const NAME: &str = "merchant_name";
+pub(crate) const FINGERPRINT: &str = "fingerprint_secret";
+/// A wrapped data key's own.
+pub(crate) const WRAPPED: &str = "key";
 
 impl MerchantState {
     /// A new account.
@@ -278,19 +331,19 @@ impl MerchantState {
         }
         let (webhook_details, password) = new.webhook_details.map(WebhookDetails::into_parts).unzip();
         let hash_key = new.payment_response_hash_key.map_or(given.response_hash_key, SecretText::into_secret);
-        let fingerprint = seals.seal("fingerprint_secret", given.fingerprint_secret.as_slice())?;
+        let fingerprint = seals.seal(FINGERPRINT, given.fingerprint_secret.as_slice())?;
         let state = Self {
             organization: given.organization,
             organization_id: given.organization_id,
             publishable_key: given.publishable_key,
             data_key: given.data_key,
-            merchant_name: new.merchant_name.map(|n| seals.seal("merchant_name", n.as_bytes())).transpose()?,
+            merchant_name: new.merchant_name.map(|n| seals.seal(NAME, n.as_bytes())).transpose()?,
             merchant_details: new.merchant_details.map(|d| d.sealed(seals, None)).transpose()?,
             return_url: new.return_url,
             webhook_details,
             webhook_password: password
                 .flatten()
-                .map(|p| seals.seal("webhook_password", p.expose_secret().as_bytes()))
+                .map(|p| seals.seal(PASSWORD, p.expose_secret().as_bytes()))
                 .transpose()?,
             enable_payment_response_hash: new.enable_payment_response_hash.unwrap_or(true),
             payment_response_hash_key: seals.seal(HASH_KEY, hash_key.expose_secret().as_bytes())?,
@@ -317,7 +370,7 @@ impl MerchantState {
             return Err(Fault::new("merchant.other_id", "must be the account's own id").at("merchant_id").into());
         }
         let name = map(update.merchant_name, |name| Ok(name.as_bytes().to_vec()))?;
-        seals.patch("merchant_name", &mut state.merchant_name, &name)?;
+        seals.patch(NAME, &mut state.merchant_name, &name)?;
         match update.merchant_details {
             Patch::Keep => {}
             Patch::Clear => state.merchant_details = None,
@@ -332,7 +385,7 @@ impl MerchantState {
             Patch::Set(mut details) => {
                 let password = details.webhook_password.take().map_or(Patch::Clear, Patch::Set);
                 let password = map(password, |p| Ok(p.as_bytes().to_vec()))?;
-                seals.patch("webhook_password", &mut state.webhook_password, &password)?;
+                seals.patch(PASSWORD, &mut state.webhook_password, &password)?;
                 state.webhook_details = Some(details.into_parts().0);
             }
         }
@@ -381,6 +434,11 @@ pub struct DataKeyState {
 impl State for DataKeyState {
     const KIND: EntityKind = EntityKind::DataKey;
     type Id = DataKeyId;
+
+    fn sealed_fields(&mut self) -> Vec<(&'static str, &mut Sealed)> {
+        let Self { wrapped } = self;
+        vec![(WRAPPED, wrapped)]
+    }
 }
 
 /// A merchant account as it is answered.
@@ -429,14 +487,14 @@ impl Merchant {
         seals: &Seals<'_>,
     ) -> Result<Self, Error> {
         let state = row.state;
-        let name = state.merchant_name.map(|sealed| seals.open_text("merchant_name", &sealed)).transpose()?;
+        let name = state.merchant_name.map(|sealed| seals.open_text(NAME, &sealed)).transpose()?;
         let corrupt = |_| Error::corrupt("a merchant's name is not what was sealed");
-        let password = state.webhook_password.map(|p| seals.open_text("webhook_password", &p)).transpose()?;
+        let password = state.webhook_password.map(|p| seals.open_text(PASSWORD, &p)).transpose()?;
         let password = password.map(|password| mask(&password));
         Ok(Self {
             merchant_id: row.id,
             merchant_name: name.map(|name| name.parse().map_err(corrupt)).transpose()?,
-            merchant_details: state.merchant_details.map(|d| seals.open_json("merchant_details", &d)).transpose()?,
+            merchant_details: state.merchant_details.map(|d| seals.open_json(DETAILS, &d)).transpose()?,
             return_url: state.return_url,
             webhook_details: state.webhook_details.map(|settings| WebhookDetailsResponse::new(settings, password)),
             enable_payment_response_hash: state.enable_payment_response_hash,

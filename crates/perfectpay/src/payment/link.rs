@@ -7,6 +7,7 @@ use crate::error::{EntityKind, Fault};
 use crate::id::{MerchantId, PaymentId, PaymentLinkId, ProfileId};
 use crate::money::{Currency, MinorUnits};
 use crate::profile::{Branding, ProfileState};
+use crate::seal::Sealed;
 use crate::stored::{State, Stored};
 use crate::text::Text;
 use crate::time::Timestamp;
@@ -59,6 +60,21 @@ pub struct PaymentLinkState {
 impl State for PaymentLinkState {
     const KIND: EntityKind = EntityKind::PaymentLink;
     type Id = PaymentLinkId;
+
+    fn sealed_fields(&mut self) -> Vec<(&'static str, &mut Sealed)> {
+        let Self {
+            payment_id: _,
+            profile_id: _,
+            link_to_pay: _,
+            secure_link: _,
+            amount: _,
+            currency: _,
+            expires_at: _,
+            description: _,
+            branding: _,
+        } = self;
+        Vec::new()
+    }
 }
 
 /// A link that is to be created with its payment.

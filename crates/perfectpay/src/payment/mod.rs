@@ -193,6 +193,25 @@ pub struct PaymentState {
 impl State for PaymentState {
     const KIND: EntityKind = EntityKind::Payment;
     type Id = PaymentId;
+
+    fn sealed_fields(&mut self) -> Vec<(&'static str, &mut Sealed)> {
+        let Self {
+            profile_id: _,
+            status: _,
+            amount: _,
+            currency: _,
+            client_secret,
+            expires_at: _,
+            customer_id: _,
+            capture_method: _,
+            authentication_type: _,
+            return_url: _,
+            description: _,
+            metadata: _,
+            payment_link: _,
+        } = self;
+        vec![(CLIENT_SECRET, client_secret)]
+    }
 }
 
 const CLIENT_SECRET: &str = "client_secret";

@@ -53,19 +53,23 @@ macro_rules! settings {
 
         /// The body that updates a profile: absent keeps, null clears or returns to the default, a value replaces as a
         /// whole, but for the webhook details, which are merged field by field.
-        #[derive(Debug, Clone, Default, Deserialize)]
+        #[derive(Debug, Clone, Default, Serialize, Deserialize)]
         #[serde(deny_unknown_fields, default)]
         pub struct ProfileUpdate {
             /// The name; null is refused.
+            #[serde(skip_serializing_if = "Patch::is_keep")]
             pub profile_name: Patch<Name>,
             /// Merged field by field; null clears all of them.
+            #[serde(skip_serializing_if = "Patch::is_keep")]
             pub webhook_details: Patch<WebhookDetailsUpdate>,
-            /// Null is refused: there always is one.
+            /// Null is refused: there always is one. Never serialised.
+            #[serde(skip_serializing)]
             pub payment_response_hash_key: Patch<SecretText>,
             /// Replaced whole.
+            #[serde(skip_serializing)]
             pub outgoing_webhook_custom_http_headers: Patch<WebhookHeaders>,
-            $($(#[$n_doc])* pub $n: Patch<$n_type>,)+
-            $($(#[$d_doc])* pub $d: Patch<$d_type>,)+
+            $($(#[$n_doc])* #[serde(skip_serializing_if = "Patch::is_keep")] pub $n: Patch<$n_type>,)+
+            $($(#[$d_doc])* #[serde(skip_serializing_if = "Patch::is_keep")] pub $d: Patch<$d_type>,)+
         }
 
         /// The plain settings of a profile, as they are kept and answered.
@@ -180,15 +184,24 @@ impl NewProfile {
 
 impl Request for NewProfile {
     fn secrets(&self) -> Vec<Zeroizing<Vec<u8>>> {
-        let text = |secret: Option<&SecretText>| {
-            Zeroizing::new(secret.map_or_else(Vec::new, |secret| secret.as_bytes().to_vec()))
-        };
+        let text = |secret: Option<&SecretText>| secret.map_or_else(Zeroizing::default, SecretText::to_bytes);
         let password = self.webhook_details.as_ref().and_then(|details| details.webhook_password.as_ref());
         let headers = self.outgoing_webhook_custom_http_headers.as_ref();
         vec![
             text(self.payment_response_hash_key.as_ref()),
             text(password),
             headers.map_or_else(|| Zeroizing::new(Vec::new()), WebhookHeaders::to_plaintext),
+        ]
+    }
+}
+
+impl Request for ProfileUpdate {
+    fn secrets(&self) -> Vec<Zeroizing<Vec<u8>>> {
+        let details = self.webhook_details.value();
+        vec![
+            self.payment_response_hash_key.secret(SecretText::to_bytes),
+            details.map_or_else(Zeroizing::default, |details| details.webhook_password.secret(SecretText::to_bytes)),
+            self.outgoing_webhook_custom_http_headers.secret(WebhookHeaders::to_plaintext),
         ]
     }
 }
@@ -217,11 +230,29 @@ pub struct ProfileState {
 impl State for ProfileState {
     const KIND: EntityKind = EntityKind::Profile;
     type Id = ProfileId;
+
+    fn sealed_fields(&mut self) -> Vec<(&'static str, &mut Sealed)> {
+        let Self {
+            profile_name: _,
+            is_default: _,
+            settings: _,
+            webhook_details: _,
+            webhook_password,
+            payment_response_hash_key,
+            outgoing_webhook_custom_http_headers,
+            card_testing_secret,
+        } = self;
+        let optional = [(PASSWORD, webhook_password), (HEADERS, outgoing_webhook_custom_http_headers)];
+        let always = [(HASH_KEY, payment_response_hash_key), (CARD_TESTING, card_testing_secret)];
+        let optional = optional.into_iter().filter_map(|(field, sealed)| Some((field, sealed.as_mut()?)));
+        optional.chain(always).collect()
+    }
 }
 
 const HASH_KEY: &str = "payment_response_hash_key";
 const HEADERS: &str = "outgoing_webhook_custom_http_headers";
 const PASSWORD: &str = "webhook_password";
+const CARD_TESTING: &str = "card_testing_secret";
 
 /// What a new profile takes from its merchant account, opened.
 pub(crate) struct Inherited<'a> {
@@ -273,7 +304,7 @@ impl ProfileState {
             webhook_password: password.map(|p| seals.seal(PASSWORD, p.as_slice())).transpose()?,
             payment_response_hash_key: seals.seal(HASH_KEY, hash_key)?,
             outgoing_webhook_custom_http_headers: headers.map(|h| seals.seal(HEADERS, h.as_slice())).transpose()?,
-            card_testing_secret: seals.seal("card_testing_secret", card_testing_secret)?,
+            card_testing_secret: seals.seal(CARD_TESTING, card_testing_secret)?,
         })
     }
 

@@ -7,7 +7,7 @@ use super::session::{at_expected, canonical, settle};
 use crate::api_key::{ApiKey, ApiKeyState, ApiKeyUpdate, IssuedApiKey, NewApiKey, RevokedApiKey, Token};
 use crate::error::Error;
 use crate::id::ApiKeyId;
-use crate::secret::Disclosed;
+use crate::secret::{Disclosed, Request};
 use crate::store::{CommitClass, Key, Stored};
 
 /// One API key.
@@ -135,7 +135,7 @@ impl ApiKeyScope {
         next: &Stored<ApiKeyState>,
         moment: crate::time::Timestamp,
         operation: Operation,
-        body: &(dyn std::fmt::Debug + Sync),
+        body: &(impl Request + Sync),
     ) -> Result<(), Error> {
         let loaded = self.merchant.load_for(next).await?;
         let session = &self.merchant.session;

@@ -35,6 +35,13 @@
 //! # }).unwrap();
 //! ```
 //!
+//! # In one merchant account
+//!
+//! [`MerchantScope::batch`] opens a batch whose commands are those of one merchant account, for the host and for whoever
+//! holds a key of the account: `caller.merchant().batch()`. It reaches what that handle reaches and nothing else. The key
+//! is checked again by every command, by the commit, and once more in it: the commit stands on the key as the commands
+//! read it. A batch that revokes its own key takes no more commands, and is committed all the same.
+//!
 //! # When others write meanwhile
 //!
 //! Every object that the batch read, one by one, is pinned at the version that it was read at. If it has another one when
@@ -47,8 +54,8 @@
 //!
 //! A batch stays within one organization, which may be a new one; a command in another one is refused with the code
 //! `batch.other_organization`. Its entry in the log is the merchant account's where only one has a part in it, else the
-//! organization's alone: then [`MerchantScope::log`](super::MerchantScope::log) does not show it, and
-//! [`MerchantScope::log_of`](super::MerchantScope::log_of) does. The entry names whoever opened the batch; a command by
+//! organization's alone: then [`MerchantScope::log`] does not show it, and
+//! [`MerchantScope::log_of`] does. The entry names whoever opened the batch; a command by
 //! another actor is refused with the code `batch.other_actor`: a key that is authenticated in the batch may read there.
 //! The log as the batch reads it is that of what happened, without the batch.
 //!
@@ -60,15 +67,14 @@
 //!
 //! # Idempotency
 //!
-//! The key belongs to the batch, and is unique among all that the root handle creates; one on a command inside is
-//! refused with the code `batch.idempotency_key`. It is bound to the staged commands in order: operation, path and
+//! The key belongs to the batch, and is unique among all that the handle creates which opened it: the root handle, or
+//! that of the account. One on a command inside is refused with the code `batch.idempotency_key`. It is bound to the staged commands in order: operation, path and
 //! request of each. An id that the library made for an object of the batch counts as "the object made in that step", so
-//! that the same commands are the same request although their ids are new. Commands that staged nothing do not count. Of
-//! an update the body is bound as its `Debug` shows it, which hides secrets: two batches that differ only in a secret
-//! inside an update count as equal. Bodies that create are bound wholly.
+//! that the same commands are the same request although their ids are new. Commands that staged nothing do not count.
+//! Bodies are bound wholly, their secrets too: another secret is another request.
 //!
 //! A batch that is repeated may be refused before it is committed: its names are taken by then. Therefore ask
-//! [`PerfectPay::committed_batch`] first, as above. Where two run at once, the commit of the second one answers as
+//! [`PerfectPay::committed_batch`] or [`MerchantScope::committed_batch`] first, as above. Where two run at once, the commit of the second one answers as
 //! the first did, or [`Error::IdempotencyMismatch`].
 
 use std::fmt;
@@ -77,24 +83,28 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::command::{Create, CreateOptions};
+use super::merchant::MerchantScope;
 use super::operation::Operation;
 use super::overlay::Overlay;
 use super::root::PerfectPay;
 use super::session::{Claimed, Session};
 use crate::error::{Error, Fault};
 use crate::id::Incarnation;
-use crate::store::{ChangeSet, IdempotencyKey, LogChange, Receipt};
+use crate::merchant::MerchantState;
+use crate::store::{ChangeSet, IdempotencyKey, Key, LogChange, Receipt, Stored};
 use crate::time::Timestamp;
 
-/// Commands that are staged, to be committed as one. See the [module](self).
+/// Commands that are staged, to be committed as one: on the root handle, or on that of a merchant account. See the
+/// [module](self).
 ///
 /// Clones share what is staged.
 #[derive(Clone)]
-pub struct Batch {
+pub struct Batch<H = PerfectPay> {
     /// The session that commits, on the real store.
     session: Session,
     overlay: Arc<Overlay>,
-    pay: PerfectPay,
+    /// On which commands are staged.
+    handle: H,
 }
 
 /// What a committed batch changed.
@@ -115,15 +125,11 @@ impl BatchReceipt {
     }
 }
 
-fn claimed(key: Option<IdempotencyKey>) -> Claimed {
-    Claimed { operation: Operation::CommitBatch, tenant: Incarnation::PLATFORM, path: String::new(), key }
-}
-
 impl PerfectPay {
     /// Opens a batch. See [`Batch`].
     pub fn batch(&self) -> Batch {
         let (session, overlay) = self.session.batched();
-        Batch { session: self.session.clone(), overlay, pay: Self { session } }
+        Batch { session: self.session.clone(), overlay, handle: Self { session } }
     }
 
     /// What the batch under this idempotency key changed, if it was committed and its key is still kept.
@@ -137,16 +143,30 @@ impl PerfectPay {
     }
 }
 
+impl MerchantScope {
+    /// Opens a batch within the account. See [`Batch`].
+    pub fn batch(&self) -> Batch<Self> {
+        let (session, overlay) = self.session.batched();
+        Batch { session: self.session.clone(), overlay, handle: self.on(session) }
+    }
+
+    /// What the batch of this account under this idempotency key changed, if it was committed and its key is still kept.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] for the account; [`Error::IdempotencyMismatch`] if the key is another command's; those of the
+    /// store.
+    pub async fn committed_batch(&self, key: &IdempotencyKey) -> Result<Option<BatchReceipt>, Error> {
+        self.session.begin(Operation::CommitBatch).await?;
+        let row: Stored<MerchantState> = self.session.require(&Key::Merchant(self.path.clone()), &self.name).await?;
+        self.session.kept(row.tenant, key).await
+    }
+}
+
 impl Batch {
     /// The root handle on which commands are staged, and which reads what they staged.
     pub fn pay(&self) -> &PerfectPay {
-        &self.pay
-    }
-
-    /// What would change, in order, exactly as the log will list it. An object that several commands change is listed
-    /// once for each.
-    pub fn preview(&self) -> Vec<LogChange> {
-        self.overlay.preview()
+        &self.handle
     }
 
     /// Commits everything staged, or nothing. The batch then takes no more commands. After an error it is as it was, and
@@ -161,19 +181,63 @@ impl Batch {
     pub fn commit(&self) -> Create<BatchReceipt> {
         let batch = self.clone();
         Create::new(async move |options: CreateOptions| {
-            let session = &batch.session;
-            let moment = session.begin(Operation::CommitBatch).await?;
-            if session.is_batched() {
-                return Err(Fault::new("batch.nested", "cannot be committed into another batch").at("batch").into());
-            }
-            let (set, committing) = Committing::begin(&batch.overlay, moment)?;
-            let answer = BatchReceipt { changes: set.logged(), receipt: None };
-            let claimed = claimed(options.idempotency_key);
-            let requests = batch.overlay.requests();
-            let (answer, receipt) = session.commit_received(set, &claimed, &requests, answer).await?;
-            committing.done();
-            Ok(BatchReceipt { receipt, ..answer })
+            let moment = batch.begin().await?;
+            let operation = Operation::CommitBatch;
+            let key = options.idempotency_key;
+            let claimed = Claimed { operation, tenant: Incarnation::PLATFORM, path: String::new(), key };
+            batch.commit_as(&claimed, moment).await
         })
+    }
+}
+
+impl Batch<MerchantScope> {
+    /// The account's handle on which commands are staged, and which reads what they staged.
+    pub fn merchant(&self) -> &MerchantScope {
+        &self.handle
+    }
+
+    /// Commits everything staged, or nothing. The batch then takes no more commands. After an error it is as it was, and
+    /// may be committed again where the error allows it.
+    ///
+    /// # Errors
+    ///
+    /// As those of a batch on the root handle; [`Error::Unauthorized`] if the key of the handle no longer lives.
+    pub fn commit(&self) -> Create<BatchReceipt> {
+        let batch = self.clone();
+        Create::new(async move |options: CreateOptions| {
+            let moment = batch.begin().await?;
+            let MerchantScope { path, name, .. } = &batch.handle;
+            let row: Stored<MerchantState> = batch.session.require(&Key::Merchant(path.clone()), name).await?;
+            let path = format!("{}/{}", row.state.organization_id, row.id);
+            let key = options.idempotency_key;
+            let claimed = Claimed { operation: Operation::CommitBatch, tenant: row.tenant, path, key };
+            batch.commit_as(&claimed, moment).await
+        })
+    }
+}
+
+impl<H> Batch<H> {
+    /// What would change, in order, exactly as the log will list it. An object that several commands change is listed
+    /// once for each.
+    pub fn preview(&self) -> Vec<LogChange> {
+        self.overlay.preview()
+    }
+
+    async fn begin(&self) -> Result<Timestamp, Error> {
+        let moment = self.session.begin(Operation::CommitBatch).await?;
+        if self.session.is_batched() {
+            return Err(Fault::new("batch.nested", "cannot be committed into another batch").at("batch").into());
+        }
+        Ok(moment)
+    }
+
+    async fn commit_as(&self, claimed: &Claimed, moment: Timestamp) -> Result<BatchReceipt, Error> {
+        let (set, committing) = Committing::begin(&self.overlay, moment)?;
+        let answer = BatchReceipt { changes: set.logged(), receipt: None };
+        let requests = self.overlay.requests();
+        let (answer, receipt) = self.session.commit_received(set, claimed, &requests, answer).await?;
+        committing.done();
+        Ok(BatchReceipt { receipt, ..answer })
     }
 }
 
@@ -199,7 +263,7 @@ impl Drop for Committing<'_> {
     }
 }
 
-impl fmt::Debug for Batch {
+impl<H> fmt::Debug for Batch<H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Batch").field("overlay", &self.overlay).finish_non_exhaustive()
     }

@@ -9,7 +9,7 @@ use crate::blocklist::{
     CardNumber, Screening,
 };
 use crate::error::{EntityKind, Error};
-use crate::merchant::MerchantState;
+use crate::merchant::{FINGERPRINT, MerchantState};
 use crate::page::PageRequest;
 use crate::store::{Collection, CommitClass, Key, MerchantPath, Query, Stored};
 
@@ -142,7 +142,7 @@ impl BlocklistScope {
         let mut fingerprints = Vec::with_capacity(1);
         // Newest first: what is answered as the card's fingerprint is the current one.
         for secret in loaded.row.state.fingerprint_secrets.iter().rev() {
-            let plain = seals.open("fingerprint_secret", &secret.secret)?;
+            let plain = seals.open(FINGERPRINT, &secret.secret)?;
             fingerprints.push(card.fingerprint(secret.version, &plain));
         }
         let fingerprint = fingerprints.first().cloned().unwrap_or_default();

@@ -4,7 +4,10 @@ use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 
+use serde::Serialize;
+
 use crate::error::Error;
+use crate::secret::Request;
 use crate::store::IdempotencyKey;
 
 pub(super) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -38,11 +41,13 @@ pub struct UpdateOptions {
 }
 
 /// How something is removed.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize)]
 pub struct RemoveOptions {
     pub(super) expected_version: Option<u64>,
     pub(super) cascade: bool,
 }
+
+impl Request for RemoveOptions {}
 
 impl<T, O: Default> Command<T, O> {
     pub(super) fn new<F, R>(run: R) -> Self

@@ -2,8 +2,9 @@
 //!
 //! A report does not guess: it carries out the very removal in a [batch](super::Batch) that is then dropped, once as it
 //! is and once with its cascade, and says how that went. What would go along is counted through the lists that the batch
-//! reads; so a report costs a reading of what is below the object. It is a picture of one moment: give its version to
-//! [`expecting`](super::Remove::expecting), so that the removal stands on the same object.
+//! reads; so a report costs a reading of what is below the object, but for the blocklist, whose count the store keeps.
+//! It is a picture of one moment: give its version to [`expecting`](super::Remove::expecting), so that the removal stands
+//! on the same object.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -30,6 +31,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use strum::VariantArray as _;
 
 use super::command::Remove;
 use super::connector::ConnectorScope;
@@ -100,15 +102,14 @@ impl Below {
     }
 
     async fn merchant(&mut self, overlay: &Overlay, tenant: Incarnation, now: Timestamp) -> Result<(), Error> {
-        for collection in [
-            Collection::Profiles,
-            Collection::Connectors { profile: None },
-            Collection::ApiKeys,
-            Collection::BlockRules { kind: None },
-            Collection::Payments,
-            Collection::PaymentLinks,
-        ] {
-            overlay.each(within(tenant, collection), |record| self.count(record, now)).await?;
+        for kind in EntityKind::VARIANTS {
+            let Some(collection) = Collection::of_all(*kind) else { continue };
+            let query = within(tenant, collection);
+            match overlay.counted(&query).await? {
+                Some(0) => {}
+                Some(count) => *self.counts.entry(*kind).or_default() += count,
+                None => overlay.each(query, |record| self.count(record, now)).await?,
+            }
         }
         Ok(())
     }
@@ -222,7 +223,7 @@ impl OrganizationScope {
 
 impl MerchantScope {
     /// The same handle on another session.
-    fn on(&self, session: Session) -> Self {
+    pub(super) fn on(&self, session: Session) -> Self {
         Self { session, ..self.clone() }
     }
 

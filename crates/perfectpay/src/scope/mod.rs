@@ -30,6 +30,7 @@ mod overlay;
 mod payment;
 mod profile;
 mod root;
+mod seals;
 mod session;
 mod vault;
 
@@ -47,3 +48,4 @@ pub use self::organization::OrganizationScope;
 pub use self::payment::{PaymentLinkScope, PaymentScope};
 pub use self::profile::ProfileScope;
 pub use self::root::{PerfectPay, Settings};
+pub use self::seals::{SealFault, SealReport};

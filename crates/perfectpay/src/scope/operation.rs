@@ -50,4 +50,5 @@ pub enum Operation {
     PurgeClaims,
     CommitBatch,
     ReportImpact,
+    VerifySeals,
 }

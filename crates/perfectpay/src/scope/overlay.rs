@@ -236,7 +236,8 @@ fn place(record: &Record) -> (Timestamp, String) {
     (meta.created_at, meta.id)
 }
 
-fn paged(query: &Query, page: PageRequest) -> Query {
+/// The same query for another page.
+pub(super) fn paged(query: &Query, page: PageRequest) -> Query {
     match query {
         Query::Organizations(_) => Query::Organizations(page),
         Query::Merchants(path, _) => Query::Merchants(path.clone(), page),
@@ -244,7 +245,8 @@ fn paged(query: &Query, page: PageRequest) -> Query {
     }
 }
 
-fn key_of(entity: &EntityRef) -> Result<Key, Error> {
+/// The path to exactly this object.
+pub(super) fn key_of(entity: &EntityRef) -> Result<Key, Error> {
     let path = MerchantPath::Pinned(entity.tenant);
     Ok(match entity.kind {
         EntityKind::Organization => Key::Organization(OrganizationPath::Pinned(entity.tenant)),
@@ -430,8 +432,17 @@ impl Overlay {
         }
     }
 
+    /// How many objects a collection has, where its listings say so: then it need not be walked.
+    pub(super) async fn counted(&self, query: &Query) -> Result<Option<u64>, Error> {
+        if !query.collection().is_counted() {
+            return Ok(None);
+        }
+        let listing = self.list(&paged(query, PageRequest::of(1)?)).await?;
+        Ok(listing.and_then(|listing| listing.total))
+    }
+
     /// The children that hold a removal up. Asked of the lists, since a store is asked for nothing else: it costs a
-    /// reading of them.
+    /// reading of those that are not counted.
     pub(super) async fn children(&self, entity: &EntityRef) -> Result<Vec<ChildCount>, Error> {
         let first = PageRequest::default();
         let within = |collection| Query::Within(MerchantPath::Pinned(entity.tenant), collection, first.clone());
@@ -453,6 +464,13 @@ impl Overlay {
         };
         let mut counts: BTreeMap<EntityKind, u64> = BTreeMap::new();
         for query in queries {
+            if let Some(count) = self.counted(&query).await? {
+                // Of the counted collections every member holds its account up: it is the blocklist.
+                if count > 0 {
+                    counts.insert(EntityKind::BlockRule, count);
+                }
+                continue;
+            }
             self.each(query, |record| {
                 if is_child(record, entity) {
                     *counts.entry(record.kind()).or_default() += 1;

@@ -96,7 +96,7 @@ fn merchant_name(session: &Session, loaded: &super::merchant::Loaded) -> Result<
     let id = loaded.row.id.to_string();
     let seals = loaded.seals(session, EntityKind::Merchant, &id);
     let name = loaded.row.state.merchant_name.as_ref();
-    name.map(|sealed| seals.open_text("merchant_name", sealed)).transpose()
+    name.map(|sealed| seals.open_text(crate::merchant::NAME, sealed)).transpose()
 }
 
 async fn view(merchant: &MerchantScope, row: Stored<PaymentState>) -> Result<Payment, Error> {

@@ -197,17 +197,17 @@ impl Session {
     }
 
     /// Commits a set that claims no idempotency key. In a batch it is staged, and its request is bound: the operation,
-    /// the object and what `Debug` says of the body, which has no `Serialize`.
+    /// the object and the body.
     pub(super) async fn commit(
         &self,
         set: ChangeSet,
         operation: Operation,
-        body: &(dyn fmt::Debug + Sync),
+        body: &(impl Request + Sync),
     ) -> Result<Receipt, Error> {
         if let Some(batch) = &self.batch {
             let object = set.changes.first().map(Change::logged).map(|c| format!("{}/{}", c.kind, c.id));
-            let (object, body) = (object.unwrap_or_default(), Zeroizing::new(format!("{body:?}")));
-            return batch.stage(set, |names| self.bound_by(names, operation, &object, body.as_bytes())).await;
+            let (object, body) = (object.unwrap_or_default(), canonical(body)?);
+            return batch.stage(set, |names| self.bound_by(names, operation, &object, &body)).await;
         }
         self.applied(set).await
     }

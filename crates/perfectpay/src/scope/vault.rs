@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use crate::error::{EntityKind, Error};
 use crate::id::{DataKeyId, Incarnation};
-use crate::merchant::DataKeyState;
+use crate::merchant::{DataKeyState, WRAPPED};
 use crate::seal::{KeyId, MasterKey, Place, Sealed, SealingKey, mac};
 use crate::store::{IdempotencyKey, Key, MerchantPath, Store, Stored};
 use crate::time::{Entropy, Timestamp};
@@ -78,12 +78,18 @@ impl Vault {
             });
         };
         let row: Stored<DataKeyState> = record.try_into()?;
-        let bytes = self.wrapping.open(wrap_place(merchant, id.as_str()), &row.state.wrapped)?;
-        let bytes: &[u8; 32] =
-            bytes.as_slice().try_into().map_err(|_| Error::corrupt(format!("the data key `{id}` has not 32 bytes")))?;
-        let key = Arc::new(SealingKey::new(id.as_str(), bytes));
+        let key = Arc::new(self.unwrap_data_key(&row)?);
         self.keep(merchant, id, &key);
         Ok(key)
+    }
+
+    /// Opens a data key as it is stored.
+    pub(super) fn unwrap_data_key(&self, row: &Stored<DataKeyState>) -> Result<SealingKey, Error> {
+        let id = row.id.as_str();
+        let bytes = self.wrapping.open(wrap_place(row.tenant, id), &row.state.wrapped)?;
+        let bytes: &[u8; 32] =
+            bytes.as_slice().try_into().map_err(|_| Error::corrupt(format!("the data key `{id}` has not 32 bytes")))?;
+        Ok(SealingKey::new(id, bytes))
     }
 
     /// The data key that a sealed value names.
@@ -145,7 +151,7 @@ impl Vault {
 }
 
 fn wrap_place(merchant: Incarnation, id: &str) -> Place<'_> {
-    Place { tenant: merchant, kind: EntityKind::DataKey, id, field: "key" }
+    Place { tenant: merchant, kind: EntityKind::DataKey, id, field: WRAPPED }
 }
 
 fn answer_place(tenant: Incarnation, key: &IdempotencyKey) -> Place<'_> {

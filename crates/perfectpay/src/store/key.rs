@@ -2,6 +2,7 @@
 
 use super::record::Record;
 use crate::blocklist::{BlockKind, BlockRuleId};
+use crate::error::EntityKind;
 use crate::id::{
     ApiKeyId, ConnectorId, DataKeyId, Incarnation, MerchantId, OrganizationId, PaymentId, PaymentLinkId, ProfileId,
 };
@@ -94,6 +95,20 @@ pub enum Collection {
 }
 
 impl Collection {
+    /// In which collection of a merchant account all of its objects of the kind are; `None` for organizations, for
+    /// merchant accounts, and for data keys, which are in none.
+    pub fn of_all(kind: EntityKind) -> Option<Self> {
+        match kind {
+            EntityKind::Organization | EntityKind::Merchant | EntityKind::DataKey => None,
+            EntityKind::Profile => Some(Self::Profiles),
+            EntityKind::Connector => Some(Self::Connectors { profile: None }),
+            EntityKind::ApiKey => Some(Self::ApiKeys),
+            EntityKind::BlockRule => Some(Self::BlockRules { kind: None }),
+            EntityKind::Payment => Some(Self::Payments),
+            EntityKind::PaymentLink => Some(Self::PaymentLinks),
+        }
+    }
+
     /// The order.
     pub fn order(&self) -> Order {
         match self {

@@ -12,6 +12,7 @@ use crate::merchant::{DataKeyState, MerchantState};
 use crate::organization::OrganizationState;
 use crate::payment::{PaymentLinkState, PaymentState};
 use crate::profile::ProfileState;
+use crate::seal::Sealed;
 use crate::stored::{EntityRef, State, Stored};
 use crate::time::Timestamp;
 
@@ -91,6 +92,11 @@ macro_rules! records {
                     created_at: row.created_at,
                     modified_at: row.modified_at,
                 },)+ }
+            }
+
+            /// Every sealed value in it, with the field that it is sealed for.
+            pub fn sealed_fields(&mut self) -> Vec<(&'static str, &mut Sealed)> {
+                match self { $(Self::$kind(row) => row.state.sealed_fields(),)+ }
             }
 
             /// What goes into the JSON column.
