@@ -108,6 +108,10 @@ pub(crate) fn get(conn: &Connection, key: &Key) -> Result<Option<Record>, Failur
     let (kind, (sql, bound)) = match key {
         Key::Organization(path) => (EntityKind::Organization, organization_by(path)),
         Key::Merchant(path) => (EntityKind::Merchant, MERCHANT.resolve(path, [])),
+        Key::MerchantByPublishableKey(key) => {
+            let sql = concat!(tenant_columns!(), "pp_merchant WHERE publishable_key = ?");
+            (EntityKind::Merchant, (sql, vec![text(key.as_str())]))
+        }
         Key::DataKey(path, id) => (EntityKind::DataKey, DATA_KEY.resolve(path, [text(id.as_str())])),
         Key::Profile(path, id) => (EntityKind::Profile, PROFILE.resolve(path, [text(id.as_str())])),
         Key::ProfileByName(path, name) => (EntityKind::Profile, PROFILE_BY_NAME.resolve(path, [text(name.as_str())])),

@@ -67,6 +67,7 @@ fn through(key: &Key, turn: impl Fn(&MerchantPath) -> MerchantPath) -> Key {
         Key::DefaultProfile(path) => Key::DefaultProfile(turn(&path)),
         Key::Connector(path, id) => Key::Connector(turn(&path), id),
         Key::ApiKey(path, id) => Key::ApiKey(turn(&path), id),
+        Key::MerchantByPublishableKey(key) => Key::MerchantByPublishableKey(key),
         Key::ApiKeyByDigest(digest) => Key::ApiKeyByDigest(digest),
         Key::BlockRule(path, id) => Key::BlockRule(turn(&path), id),
         Key::Payment(path, id) => Key::Payment(turn(&path), id),
@@ -405,6 +406,19 @@ broken! {
                 }
             }
             Ok(answer)
+        }
+    }
+
+    /// A publishable key leads to the account that was asked for by one first.
+    OnePublishableKey { first: Mutex<Option<Record>> } ["a_publishable_key_leads_to_its_account_whosever_it_is"] {
+        async fn get(&self, next: &dyn Store, key: &Key) -> Result<Option<Record>, Error> {
+            let found = next.get(key).await?;
+            if !matches!(key, Key::MerchantByPublishableKey(_)) {
+                return Ok(found);
+            }
+            let mut first = locked(&self.first);
+            *first = first.take().or(found);
+            Ok(first.clone())
         }
     }
 

@@ -5,6 +5,7 @@ use crate::blocklist::{BlockKind, BlockRuleId};
 use crate::id::{
     ApiKeyId, ConnectorId, DataKeyId, Incarnation, MerchantId, OrganizationId, PaymentId, PaymentLinkId, ProfileId,
 };
+use crate::merchant::PublishableKey;
 use crate::page::PageRequest;
 use crate::text::Name;
 
@@ -35,6 +36,8 @@ pub enum Key {
     Organization(OrganizationPath),
     /// A merchant account.
     Merchant(MerchantPath),
+    /// A merchant account by its publishable key, over the whole store: whose it is, is the answer.
+    MerchantByPublishableKey(PublishableKey),
     /// A data key.
     DataKey(MerchantPath, DataKeyId),
     /// A profile.
