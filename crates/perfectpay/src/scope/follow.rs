@@ -140,7 +140,6 @@ impl Follower {
     }
 
     /// The host's clock, as [`Self::is_fresh`] takes it.
-    #[allow(dead_code, reason = "the first snapshot comes next")]
     pub(super) fn clock(&self) -> Timestamp {
         self.clock.now()
     }
@@ -153,7 +152,6 @@ impl Follower {
     }
 
     /// Ready at once where [`Self::is_fresh`], else behind a look at the log.
-    #[allow(dead_code, reason = "the first snapshot comes next")]
     pub(super) async fn freshen(&self, store: &dyn Store) -> Result<(), Error> {
         if self.is_fresh(self.clock.now()) {
             return Ok(());
