@@ -313,9 +313,11 @@ mod tests {
         })
     }
 
+    type Question = Box<dyn Fn(&Access) -> bool>;
+
     /// Everything that an access may be asked.
-    fn questions() -> Vec<Box<dyn Fn(&Access) -> bool>> {
-        let mut all: Vec<Box<dyn Fn(&Access) -> bool>> = Vec::new();
+    fn questions() -> Vec<Question> {
+        let mut all: Vec<Question> = Vec::new();
         for resource in Resource::VARIANTS {
             for touch in Touch::VARIANTS {
                 all.push(Box::new(move |access| access.scopes.allow(Right::new(*resource, *touch))));

@@ -414,3 +414,87 @@ pub(super) async fn read(
     let Some(known) = known else { return Ok(Err(Refusal::Unknown)) };
     Ok(known.judge(session.now(), peer).map(|()| known))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api_key::{Access, Expiration};
+    use crate::store::{Actor, CommitClass, LogChange, LogPosition};
+
+    fn index(limit: usize) -> KeyIndex {
+        KeyIndex::new(Vec::new(), limit)
+    }
+
+    fn known(index: &KeyIndex, merchant: &str, number: u64) -> Arc<Known> {
+        let key = ApiKey {
+            key_id: format!("snd_{number}").parse().unwrap(),
+            merchant_id: merchant.parse().unwrap(),
+            name: "k".parse().unwrap(),
+            description: None,
+            prefix: String::new(),
+            created: Timestamp::UNIX_EPOCH,
+            expiration: Expiration::Never,
+            revoked: None,
+            access: Access::default(),
+            predecessor: None,
+            successor: None,
+            version: 1,
+        };
+        let moves = index.moves(merchant);
+        let then = moves.load(Ordering::Acquire);
+        Arc::new(Known::new(Digest([number, 0, 0, number]), Incarnation::PLATFORM, key, moves, then))
+    }
+
+    fn entry(merchant: Option<&str>, kind: EntityKind, verb: Verb) -> LogEntry {
+        LogEntry {
+            position: LogPosition::START,
+            at: Timestamp::UNIX_EPOCH,
+            actor: Actor::Host,
+            class: CommitClass::Configuration,
+            organization_id: None,
+            merchant_id: merchant.map(str::to_owned),
+            changes: vec![LogChange { kind, id: "x".to_owned(), verb, version: 1 }],
+        }
+    }
+
+    #[test]
+    fn what_is_told_of_an_account_concerns_its_keys_and_without_one_all_keys() {
+        for (merchant, kind, verb, concerned) in [
+            (Some("a"), EntityKind::ApiKey, Verb::Revoked, [true, false]),
+            (Some("a"), EntityKind::ApiKey, Verb::Updated, [true, false]),
+            (Some("a"), EntityKind::Merchant, Verb::Removed, [true, false]),
+            (None, EntityKind::Organization, Verb::Removed, [true, true]),
+            (None, EntityKind::ApiKey, Verb::Revoked, [true, true]),
+            // Of a new key nothing was read; nothing that a key is judged by is in the others.
+            (Some("a"), EntityKind::ApiKey, Verb::Created, [false, false]),
+            (Some("a"), EntityKind::Merchant, Verb::Updated, [false, false]),
+            (Some("a"), EntityKind::Profile, Verb::Removed, [false, false]),
+        ] {
+            let index = index(100);
+            let keys = [known(&index, "a", 1), known(&index, "b", 2)];
+            index.apply(&entry(merchant, kind, verb));
+            assert_eq!(keys.map(|key| !key.is_current()), concerned, "{kind} {verb} of {merchant:?}");
+        }
+    }
+
+    #[test]
+    fn after_a_reset_nothing_is_kept_and_no_handle_goes_on_by_what_it_has() {
+        let index = index(100);
+        let key = known(&index, "a", 1);
+        index.keep(&key);
+        assert!(index.get(&key.digest).is_some_and(|kept| kept.is_current()));
+        index.reset();
+        assert!(index.get(&key.digest).is_none() && !key.is_current());
+    }
+
+    #[test]
+    fn no_more_is_kept_than_was_said() {
+        let index = index(1_000);
+        for number in 0..100_000 {
+            index.keep(&known(&index, &format!("m{number}"), number));
+        }
+        let kept: usize = index.parts.iter().map(|part| part.read().unwrap().len()).sum();
+        let bound = index.limit * PARTS;
+        assert!(bound < 2_000 && kept <= bound && index.accounts().len() <= bound, "{kept} of {bound}");
+    }
+}
