@@ -222,6 +222,7 @@ impl State {
             Key::DefaultProfile(path) => held(UniqueKey::DefaultProfile(self.merchant(path)?)),
             Key::Connector(path, id) => child(path, EntityKind::Connector, id),
             Key::ApiKey(path, id) => child(path, EntityKind::ApiKey, id),
+            Key::MerchantByPublishableKey(key) => held(UniqueKey::PublishableKey(key.to_string())),
             Key::ApiKeyByDigest(digest) => held(UniqueKey::ApiKeyDigest(*digest)),
             Key::BlockRule(path, id) => child(path, EntityKind::BlockRule, id),
             Key::Payment(path, id) => child(path, EntityKind::Payment, id),
@@ -276,6 +277,7 @@ impl State {
         }
         let within = |logged: &&Logged| match &query.scope {
             LogScope::All => true,
+            LogScope::Configuration => logged.entry.class == CommitClass::Configuration,
             LogScope::Organization(incarnation) => logged.organization == Some(*incarnation),
             LogScope::Merchant(incarnation) => logged.merchant == Some(*incarnation),
             LogScope::Entity(entity) => logged.entities.contains(entity),

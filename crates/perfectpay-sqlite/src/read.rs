@@ -108,6 +108,10 @@ pub(crate) fn get(conn: &Connection, key: &Key) -> Result<Option<Record>, Failur
     let (kind, (sql, bound)) = match key {
         Key::Organization(path) => (EntityKind::Organization, organization_by(path)),
         Key::Merchant(path) => (EntityKind::Merchant, MERCHANT.resolve(path, [])),
+        Key::MerchantByPublishableKey(key) => {
+            let sql = concat!(tenant_columns!(), "pp_merchant WHERE publishable_key = ?");
+            (EntityKind::Merchant, (sql, vec![text(key.as_str())]))
+        }
         Key::DataKey(path, id) => (EntityKind::DataKey, DATA_KEY.resolve(path, [text(id.as_str())])),
         Key::Profile(path, id) => (EntityKind::Profile, PROFILE.resolve(path, [text(id.as_str())])),
         Key::ProfileByName(path, name) => (EntityKind::Profile, PROFILE_BY_NAME.resolve(path, [text(name.as_str())])),
@@ -291,6 +295,9 @@ fn entries(conn: &Connection, query: &LogQuery) -> Result<Vec<LogEntry>, Failure
     let limit = query.limit.min(MAX_LOG_LIMIT);
     let (sql, mut bound) = match &query.scope {
         LogScope::All => (log!("WHERE position > ? ORDER BY position LIMIT ?"), vec![]),
+        LogScope::Configuration => {
+            (log!("WHERE class = 'configuration' AND position > ? ORDER BY position LIMIT ?"), vec![])
+        }
         LogScope::Organization(incarnation) => (
             log!("WHERE organization = ? AND position > ? ORDER BY position LIMIT ?"),
             vec![blob(incarnation.as_bytes())],

@@ -106,6 +106,7 @@ fn organization_paths() -> Vec<OrganizationPath> {
 
 fn keys() -> Vec<Key> {
     let mut keys = vec![Key::ApiKeyByDigest([1; 32]), Key::ApiKeyByDigest([2; 32])];
+    keys.extend(["pk_dev_2", "pk_dev_9"].map(|key| Key::MerchantByPublishableKey(key.parse().unwrap())));
     keys.extend(organization_paths().into_iter().map(Key::Organization));
     for path in paths() {
         keys.extend([
@@ -157,6 +158,7 @@ fn queries(page: &PageRequest) -> Vec<Query> {
 fn log_queries() -> Vec<LogQuery> {
     let scopes = [
         LogScope::All,
+        LogScope::Configuration,
         LogScope::Organization(tenant(1)),
         LogScope::Organization(tenant(2)),
         LogScope::Merchant(tenant(2)),

@@ -68,6 +68,7 @@ fn through(key: &Key, turn: impl Fn(&MerchantPath) -> MerchantPath) -> Key {
         Key::DefaultProfile(path) => Key::DefaultProfile(turn(&path)),
         Key::Connector(path, id) => Key::Connector(turn(&path), id),
         Key::ApiKey(path, id) => Key::ApiKey(turn(&path), id),
+        Key::MerchantByPublishableKey(key) => Key::MerchantByPublishableKey(key),
         Key::ApiKeyByDigest(digest) => Key::ApiKeyByDigest(digest),
         Key::BlockRule(path, id) => Key::BlockRule(turn(&path), id),
         Key::Payment(path, id) => Key::Payment(turn(&path), id),
@@ -409,6 +410,19 @@ broken! {
         }
     }
 
+    /// A publishable key leads to the account that was asked for by one first.
+    OnePublishableKey { first: Mutex<Option<Record>> } ["a_publishable_key_leads_to_its_account_whosever_it_is"] {
+        async fn get(&self, next: &dyn Store, key: &Key) -> Result<Option<Record>, Error> {
+            let found = next.get(key).await?;
+            if !matches!(key, Key::MerchantByPublishableKey(_)) {
+                return Ok(found);
+            }
+            let mut first = locked(&self.first);
+            *first = first.take().or(found);
+            Ok(first.clone())
+        }
+    }
+
     /// Absence is an error.
     AbsentIsError {} ["a_path_through_another_organization_leads_nowhere"] {
         async fn get(&self, next: &dyn Store, key: &Key) -> Result<Option<Record>, Error> {
@@ -654,6 +668,14 @@ broken! {
     LogUnscoped {} ["the_log_is_read_by_tenant_and_by_object"] {
         async fn log(&self, next: &dyn Store, query: &LogQuery) -> Result<Vec<LogEntry>, Error> {
             next.log(&LogQuery { scope: LogScope::All, ..query.clone() }).await
+        }
+    }
+
+    /// The log of the configuration has what is operational, too.
+    ConfigurationUnfiltered {} ["each_class_has_a_head_of_its_own"] {
+        async fn log(&self, next: &dyn Store, query: &LogQuery) -> Result<Vec<LogEntry>, Error> {
+            let scope = if query.scope == LogScope::Configuration { LogScope::All } else { query.scope.clone() };
+            next.log(&LogQuery { scope, ..query.clone() }).await
         }
     }
 

@@ -7,7 +7,7 @@ use std::fmt::Debug;
 use std::ops::Deref;
 use std::str::FromStr;
 
-use perfectpay::api_key::{ApiKeyState, TokenDigest};
+use perfectpay::api_key::{Access, ApiKeyState, KeyPolicy, TokenDigest};
 use perfectpay::blocklist::{BlockAction, BlockKind, BlockRuleId, BlockRuleState};
 use perfectpay::connector::{AuthType, ConnectorState, ConnectorStatus, ConnectorType};
 use perfectpay::merchant::{DataKeyState, FingerprintSecret, MerchantState, PrimaryBusinesses};
@@ -84,6 +84,7 @@ pub fn merchant(of: &Stored<OrganizationState>, number: u32) -> Stored<MerchantS
         primary_business_details: PrimaryBusinesses::default(),
         fingerprint_secrets: vec![FingerprintSecret { version: 1, secret: sealed(3) }],
         blocklist_guard: false,
+        key_policy: KeyPolicy::default(),
     };
     Stored::new(tenant, text(format!("merchant_{number}")), moment(number), state)
 }
@@ -141,6 +142,9 @@ pub fn api_key(of: &Stored<MerchantState>, number: u32) -> Stored<ApiKeyState> {
         prefix: format!("dev_{number}"),
         expires_at: None,
         revoked_at: None,
+        access: Access::default(),
+        predecessor: None,
+        successor: None,
     };
     Stored::new(of.tenant, text(format!("dev_{number}")), moment(number), state)
 }

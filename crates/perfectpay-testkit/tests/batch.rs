@@ -537,6 +537,23 @@ fn a_batch_has_one_owner_and_one_actor() {
 }
 
 #[test]
+fn in_a_batch_a_key_has_the_scopes_that_it_has_outside() {
+    on_every_backend(async |world| {
+        let pay = &world.pay;
+        let acme = host::stand_up(pay, "acme").await.unwrap();
+        let account = pay.organization(&acme.organization.organization_id).merchant(&acme.merchant.merchant_id);
+        let body = r#"{"name": "Lists", "expiration": "never", "scopes": ["blocklist:write"]}"#;
+        let issued = account.create_api_key(read(body).unwrap()).await.unwrap();
+        let caller = pay.authenticate(issued.api_key.unwrap().expose()).await.unwrap();
+        let batch = caller.merchant().batch();
+        block(batch.merchant(), "411111").await.unwrap();
+        assert_eq!(code(profile(batch.merchant(), "web").await), "forbidden", "{}", world.name);
+        assert_eq!(code(batch.merchant().retrieve().await), "forbidden");
+        assert_eq!(batch.commit().await.unwrap().changes.len(), 1);
+    });
+}
+
+#[test]
 fn whoever_holds_a_key_composes_a_batch_in_its_account_and_nowhere_else() {
     on_every_backend(async |world| {
         let pay = &world.pay;

@@ -21,11 +21,12 @@ use std::sync::Arc;
 
 use futures_lite::future::block_on;
 use host::{Engine, SetClock, backends, open};
+use perfectpay::api_key::{Resource, Right, Touch};
 use perfectpay::store::LogPosition;
 use perfectpay::{
-    BlockRequest, Caller, ConnectorUpdate, Entity, EntityKind, Error, LogRetention, MerchantScope, NewApiKey,
-    NewConnector, NewMerchant, NewOrganization, NewPayment, NewProfile, Operation, OrganizationScope, PageRequest,
-    PerfectPay, ProfileScope, json,
+    BlockRequest, Caller, ConnectorUpdate, Entity, EntityKind, Error, KeyPolicy, LogRetention, MerchantScope, Need,
+    NewApiKey, NewConnector, NewMerchant, NewOrganization, NewPayment, NewProfile, Operation, OrganizationScope,
+    PageRequest, PerfectPay, ProfileScope, json,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -215,6 +216,13 @@ fn rows(operation: Operation) -> Vec<Row> {
         Operation::UpdateApiKey => vec![Within(What::ApiKey, |scope, id| {
             tried(scope.api_key(&id.parse().unwrap()).update(body(json!({ "name": "Other" }))))
         })],
+        Operation::RotateApiKey => vec![Within(What::ApiKey, |scope, id| {
+            tried(scope.api_key(&id.parse().unwrap()).rotate(std::time::Duration::from_secs(60)))
+        })],
+        Operation::RetrieveKeyPolicy => vec![Merchant(|scope| tried(scope.key_policy()))],
+        Operation::SetKeyPolicy => {
+            vec![Merchant(|scope| tried(scope.set_key_policy(KeyPolicy { refuse_past: true, ..KeyPolicy::default() })))]
+        }
         Operation::RevokeApiKey => {
             vec![Within(What::ApiKey, |scope, id| tried(scope.api_key(&id.parse().unwrap()).revoke()))]
         }
@@ -285,6 +293,7 @@ fn rows(operation: Operation) -> Vec<Row> {
             Platform(|pay| tried(pay.prune_log(LogRetention::Before(LogPosition::START)))),
         ],
         Operation::PurgeClaims => vec![Platform(|pay| tried(pay.purge_claims()))],
+        Operation::CatchUp => vec![Platform(|pay| seen(wait(pay.catch_up()).map(|fresh| fresh.position.as_u64() > 0)))],
         Operation::ReadLog => vec![
             Platform(|pay| tried(pay.log(LogPosition::START, 1_000))),
             Platform(|pay| tried(async { pay.log_tail(LogPosition::START).next(1_000).await })),
@@ -852,5 +861,165 @@ fn a_callers_handle_ends_with_its_key() {
             }
         }
         world.only_changed(&before, &[], "a revoked key");
+    });
+}
+
+/// The holder of a new key of `a1`, made by the host.
+fn holder(world: &World, restricted: &Value) -> Caller {
+    let mut new = json!({ "name": "Key", "expiration": "never" });
+    new.as_object_mut().expect("an object").extend(restricted.as_object().expect("an object").clone());
+    let issued = wait(world.merchant(&world.a, "a1").create_api_key(body(new))).expect("a key");
+    wait(world.pay.authenticate(issued.api_key.expect("a token").expose())).expect("a caller")
+}
+
+/// Tries a row as a caller on the profile's objects; `None` where no caller gets there.
+fn as_caller(row: &Row, caller: &Caller, ids: &Ids) -> Option<Seen> {
+    let scope = caller.merchant();
+    match row {
+        Platform(_) | Organization(_) | Relative(_) | Within(What::Merchant, _) => None,
+        Merchant(act) => Some(act(scope)),
+        Within(what, act) => Some(act(scope, ids.of(*what))),
+        InProfile(what, act) => Some(act(&scope.profile(&ids.profile.parse().expect("an id")), ids.of(*what))),
+    }
+}
+
+fn is_forbidden(seen: &Seen) -> bool {
+    matches!(seen, Err([_, code, text]) if code == "forbidden" && text == "the caller may not do this")
+}
+
+#[test]
+fn a_key_does_what_its_scopes_say_and_nothing_else() {
+    let still = world(0);
+    let every: Vec<Right> = Resource::VARIANTS
+        .iter()
+        .flat_map(|resource| Touch::VARIANTS.iter().map(|touch| Right::new(*resource, *touch)))
+        .collect();
+    let callers: Vec<(Right, Caller)> =
+        every.iter().map(|right| (*right, holder(&still, &json!({ "scopes": [right.to_string()] })))).collect();
+    let before = still.snapshot();
+    let (mut allowed, mut forbidden) = (0, 0);
+    for &operation in Operation::VARIANTS {
+        for row in rows(operation) {
+            let needed = match operation.need() {
+                Need::Host => None,
+                // A batch: its commands are rows of their own.
+                Need::Nothing => continue,
+                Need::Account(right) | Need::Profile(right) => Some(right),
+            };
+            for (right, caller) in &callers {
+                // To write includes to read.
+                let suffices = needed.is_some_and(|needed| {
+                    needed.resource == right.resource && (needed.touch == right.touch || right.touch == Touch::Write)
+                });
+                let doing = format!("{operation} with {right}");
+                if !suffices {
+                    let Some(seen) = as_caller(&row, caller, &still.one) else { continue };
+                    assert!(is_forbidden(&seen), "{doing}: {seen:?}");
+                    forbidden += 1;
+                    continue;
+                }
+                let world = world(0);
+                let caller = holder(&world, &json!({ "scopes": [right.to_string()] }));
+                let Some(seen) = as_caller(&row, &caller, &world.one) else { continue };
+                if matches!(operation, Operation::UpdateApiKey | Operation::RotateApiKey) {
+                    // The key there may do everything: more than the caller.
+                    assert!(is_forbidden(&seen), "{doing}: {seen:?}");
+                    continue;
+                }
+                assert!(seen.is_ok(), "{doing}: {seen:?}");
+                allowed += 1;
+            }
+        }
+    }
+    still.only_changed(&before, &[], "what is forbidden");
+    assert!(allowed > 50 && forbidden > 500, "{allowed} allowed, {forbidden} forbidden");
+}
+
+#[test]
+fn a_key_for_a_profile_reaches_that_profile_and_nothing_else() {
+    let only = |world: &World| holder(world, &json!({ "profile_ids": [world.one.profile] }));
+    let still = world(0);
+    let caller = only(&still);
+    let before = still.snapshot();
+    for &operation in Operation::VARIANTS {
+        for row in rows(operation) {
+            let seen = |caller: &Caller, ids: &Ids| as_caller(&row, caller, ids);
+            match operation.need() {
+                Need::Host | Need::Nothing => {}
+                Need::Account(_) => {
+                    let Some(seen) = seen(&caller, &still.one) else { continue };
+                    assert!(is_forbidden(&seen), "{operation}: {seen:?}");
+                }
+                Need::Profile(_) => {
+                    let named = matches!(row, Within(..) | InProfile(..));
+                    if named {
+                        let other = seen(&caller, &still.two).expect("a caller gets there");
+                        assert!(is_forbidden(&other), "{operation} in a sibling profile: {other:?}");
+                        let absent = seen(&caller, &still.other).expect("a caller gets there");
+                        assert!(matches!(&absent, Err([_, code, _]) if code == "not_found"), "{operation}: {absent:?}");
+                    }
+                    let world = world(0);
+                    let own = seen(&only(&world), &world.one).expect("a caller gets there");
+                    match operation {
+                        // Without a profile it is the default one, which the key is not for.
+                        Operation::CreatePayment | Operation::CreateConnector if !named => {
+                            assert!(is_forbidden(&own), "{operation}: {own:?}");
+                        }
+                        _ => {
+                            let own = own.unwrap_or_else(|error| panic!("{operation}: {error:?}"));
+                            let parts =
+                                |ids: &Ids| [&ids.profile, &ids.connector, &ids.payment, &ids.link].map(String::clone);
+                            let shows = |ids: &Ids| parts(ids).iter().any(|id| own.contains(&format!("\"{id}\"")));
+                            assert!(!shows(&world.two), "{operation} shows a sibling profile: {own}");
+                            if operation.to_string().starts_with("list") {
+                                assert!(shows(&world.one), "{operation} hides its own profile: {own}");
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+    still.only_changed(&before, &[], "what is forbidden");
+}
+
+#[test]
+fn no_key_gives_what_it_has_not() {
+    everywhere(|world| {
+        let own = world.merchant(&world.a, "a1");
+        let ids = json!({ "scopes": ["api_keys:write", "payments:read"], "networks": ["203.0.113.0/24"] });
+        let mut new = json!({ "name": "Key", "expiration": "never" });
+        new.as_object_mut().expect("an object").extend(ids.as_object().expect("an object").clone());
+        let issued = wait(own.create_api_key(body(new))).expect("a key");
+        let token = issued.api_key.as_ref().expect("a token").expose().to_owned();
+        let caller = wait(world.pay.authenticate_from(&token, "203.0.113.9".parse().expect("an address")));
+        let caller = caller.expect("a caller");
+        let scope = caller.merchant();
+        let before = world.snapshot();
+        for more in [
+            json!({ "scopes": ["*"] }),
+            json!({ "scopes": ["payments:write"] }),
+            json!({ "scopes": ["log:read", "payments:read"] }),
+            json!({ "networks": ["0.0.0.0/0"] }),
+            json!({ "networks": ["203.0.113.0/24", "198.51.100.7"] }),
+            json!({ "networks": ["203.0.112.0/23"] }),
+        ] {
+            let mut new = json!({ "name": "Key", "expiration": "never" });
+            new.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+            let seen = tried(scope.create_api_key(body(new)));
+            assert!(is_forbidden(&seen), "{more}: {seen:?}");
+            let seen = tried(scope.api_key(&issued.key_id).update(body(more.clone())));
+            assert!(is_forbidden(&seen), "an update of itself to {more}: {seen:?}");
+        }
+        // Nor does it take over one that has more.
+        let full = scope.api_key(&world.one.api_key.parse().expect("an id"));
+        assert!(is_forbidden(&tried(full.rotate(std::time::Duration::ZERO))));
+        assert!(is_forbidden(&tried(full.update(body(json!({ "scopes": ["payments:read"] }))))));
+        world.only_changed(&before, &[], "what is forbidden");
+        // What it leaves out is what it has itself.
+        let child = wait(scope.create_api_key(new_key())).expect("a key");
+        assert_eq!(child.access, issued.access);
+        let child = wait(scope.api_key(&child.key_id).rotate(std::time::Duration::ZERO)).expect("a key");
+        assert_eq!(child.access, issued.access);
     });
 }

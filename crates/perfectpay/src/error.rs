@@ -154,12 +154,18 @@ pub enum Refusal {
     Malformed,
     /// It is a key of another environment. Decided without asking the store.
     WrongEnvironment,
-    /// No living key has this digest: it was never issued, or was revoked, or its merchant was removed.
+    /// No living key has this digest: it was never issued, or was revoked, or its merchant was removed, and this process
+    /// had not used it before.
     Unknown,
     /// The key's expiry is reached.
     Expired,
-    /// The key that a caller's handle stands on was revoked, or its merchant removed, after it authenticated.
+    /// The key was revoked, or its merchant removed, after this process had used it: of a key that is gone the store
+    /// keeps no digest, and only memory knows whose a token was.
     Revoked,
+    /// Another key took its place, and the grace is over.
+    RotatedOut,
+    /// The key is not accepted from the peer's address, or has networks and no address was told.
+    NetworkNotAllowed,
 }
 
 /// Why the store cannot answer now. Nothing was written.

@@ -103,7 +103,9 @@ pub mod web_url;
 pub mod webhook;
 mod words;
 
-pub use api_key::{ApiKey, ApiKeyUpdate, Environment, Expiration, IssuedApiKey, NewApiKey, RevokedApiKey, Token};
+pub use api_key::{
+    Access, ApiKey, ApiKeyUpdate, Environment, Expiration, IssuedApiKey, KeyPolicy, NewApiKey, RevokedApiKey, Token,
+};
 pub use blocklist::{
     BlockEntries, BlockEntry, BlockKind, BlockRequest, BlockRuleId, BlocklistGuard, CardNumber, Screening,
 };
@@ -140,9 +142,10 @@ pub use profile::{
     TypeMessage, UiRules, VerifiedDomains, WalletBlocking, WebhookHeaders, WebhookSecrets,
 };
 pub use scope::{
-    ApiKeyScope, Batch, BatchReceipt, BlocklistScope, Caller, Command, ConnectorScope, Create, CreateOptions, Impact,
-    LogRetention, LogTail, MerchantScope, Operation, OrganizationScope, PaymentLinkScope, PaymentScope, PerfectPay,
-    ProfileScope, Remove, RemoveOptions, SealFault, SealReport, Settings, Update, UpdateOptions,
+    ApiKeyScope, Batch, BatchReceipt, BlocklistScope, Caller, Command, ConnectorScope, Create, CreateOptions,
+    Freshness, Impact, LogRetention, LogTail, MerchantScope, Need, Operation, OrganizationScope, PaymentClient,
+    PaymentLinkScope, PaymentScope, PerfectPay, ProfileScope, Remove, RemoveOptions, SealFault, SealReport, Settings,
+    Update, UpdateOptions, Verdict, Verified,
 };
 pub use seal::{KeyId, MasterKey, Sealed};
 pub use secret::{Disclosed, SecretObject, SecretText};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use futures_lite::future::block_on;
-use perfectpay::api_key::{ApiKeyState, TokenDigest};
+use perfectpay::api_key::{Access, ApiKeyState, TokenDigest};
 use perfectpay::blocklist::{BlockAction, BlockRuleId, BlockRuleState};
 use perfectpay::connector::ConnectorState;
 use perfectpay::merchant::{DataKeyState, MerchantState};
@@ -91,6 +91,9 @@ pub fn api_key(merchant: u64, id: &str, digest: u8) -> Stored<ApiKeyState> {
         prefix: "snd_abc".into(),
         expires_at: Some(at(90_000)),
         revoked_at: None,
+        access: Access::default(),
+        predecessor: None,
+        successor: None,
     };
     Stored::new(tenant(merchant), id.parse().unwrap(), at(5_000), state)
 }

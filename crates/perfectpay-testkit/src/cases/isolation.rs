@@ -165,6 +165,20 @@ pub(super) fn connectors_are_listed_by_profile_within_their_tenant(fixture: &mut
     assert_eq!(listed(&w.sister, Some("pro_1")), Some(Vec::new()));
 }
 
+pub(super) fn a_publishable_key_leads_to_its_account_whosever_it_is(fixture: &mut dyn Fixture) {
+    let w = World::open(fixture);
+    for tenant in [&w.acme, &w.sister, &w.rival] {
+        let key = Key::MerchantByPublishableKey(tenant.merchant.state.publishable_key.clone());
+        assert_eq!(w.get(&key), Some(tenant.merchant.clone().into()));
+    }
+    assert_eq!(w.get(&Key::MerchantByPublishableKey(text("pk_dev_absent"))), None);
+    let gone = Key::MerchantByPublishableKey(w.acme.merchant.state.publishable_key.clone());
+    let mut set = w.acme.set();
+    set.remove(w.acme.merchant.entity(), 1, true);
+    w.apply(set);
+    assert_eq!(w.get(&gone), None);
+}
+
 pub(super) fn a_digest_leads_to_its_key_whosever_it_is(fixture: &mut dyn Fixture) {
     let w = World::open(fixture);
     for (number, tenant) in [(1, &w.acme), (2, &w.rival)] {

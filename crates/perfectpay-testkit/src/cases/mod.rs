@@ -139,6 +139,7 @@ suite! {
         an_empty_collection_is_not_an_absent_one
         connectors_are_listed_by_profile_within_their_tenant
         a_digest_leads_to_its_key_whosever_it_is
+        a_publishable_key_leads_to_its_account_whosever_it_is
     }
     lists {
         a_list_has_the_order_of_its_collection

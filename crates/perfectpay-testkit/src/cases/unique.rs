@@ -190,4 +190,6 @@ pub(super) fn what_a_cascade_removed_holds_no_keys(fixture: &mut dyn Fixture) {
     let merchant = w.get(&Key::Merchant(MerchantPath::Id(heir.merchant.id.clone())));
     assert_eq!(merchant, Some(heir.merchant.clone().into()));
     assert_eq!(w.get(&Key::ApiKeyByDigest(digest(1))), Some(api_key(&heir.merchant, 1).into()));
+    let publishable = Key::MerchantByPublishableKey(heir.merchant.state.publishable_key.clone());
+    assert_eq!(w.get(&publishable), Some(heir.merchant.into()));
 }

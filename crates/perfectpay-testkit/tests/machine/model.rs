@@ -850,7 +850,7 @@ impl Model {
         if let Road::Caller { key } = road {
             let Some(key) = number("key", key).map(|key| &self.api_keys[key]) else { return Ok(None) };
             if !key.alive || key.revoked.is_some() {
-                return Err(unauthorized("revoked"));
+                return Err(unauthorized("gone"));
             }
             if key.expires.is_some_and(|end| end <= self.now()) {
                 return Err(unauthorized("expired"));
@@ -1400,7 +1400,7 @@ impl Model {
                 let Some(k) = number("key", api_key) else { return Err(unauthorized("malformed").into()) };
                 let key = &self.api_keys[k];
                 if !key.alive || key.revoked.is_some() {
-                    return Err(unauthorized("unknown").into());
+                    return Err(unauthorized("gone").into());
                 }
                 if key.expires.is_some_and(|end| end <= self.now()) {
                     return Err(unauthorized("expired").into());

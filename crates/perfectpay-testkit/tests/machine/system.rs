@@ -11,7 +11,7 @@ use perfectpay::{
     ApiKeyUpdate, BlockEntry, BlockKind, BlockRequest, Caller, Connector, ConnectorScope, ConnectorUpdate, Create,
     Error, Expiration, Merchant, MerchantScope, MerchantUpdate, NewApiKey, NewConnector, NewMerchant, NewOrganization,
     NewPayment, NewProfile, Organization, OrganizationUpdate, Page, PageRequest, Patch, Payment, PaymentScope,
-    PerfectPay, PrimaryBusinesses, Profile, ProfileScope, ProfileUpdate, Timestamp, json,
+    PerfectPay, PrimaryBusinesses, Profile, ProfileScope, ProfileUpdate, Refusal, Timestamp, json,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -92,6 +92,8 @@ fn seen_as<T: Serialize>(answer: Result<T, Error>, version: impl Fn(&T) -> Optio
         }
         Err(error) => {
             let reason = match &error {
+                // Whether a token was used here before, the model does not know.
+                Error::Unauthorized(Refusal::Revoked | Refusal::Unknown) => Some("gone"),
                 Error::Unauthorized(reason) => Some((*reason).into()),
                 _ => None,
             };
@@ -311,7 +313,7 @@ impl Backend {
                 seen(remove!(scope.remove(), *cascade, expecting))
             }
             Call::CreateApiKey { road, name, expires, key } => {
-                let new = NewApiKey { name: names.id(name), description: None, expiration: expiration(*expires) };
+                let new = NewApiKey::new(names.id(name), expiration(*expires));
                 seen(create(self.merchant(road, names).create_api_key(new), key.as_ref()))
             }
             Call::UpdateApiKey { road, api_key, edit, expecting } => {

@@ -3,6 +3,7 @@
 //! A token is shown once, when its key is created. What is kept is its digest under a pepper that the host's master key
 //! gives, and its first characters, by which people recognise it. Nothing leads from them back to the token.
 
+mod access;
 mod token;
 
 use std::fmt;
@@ -10,8 +11,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+pub use self::access::{Access, Network, Networks, Profiles, Resource, Right, Scopes, Touch};
 pub(crate) use self::token::random_text;
-pub use self::token::{Environment, Token};
+pub use self::token::{Environment, TOKEN_PATTERN, Token};
 use crate::error::{EntityKind, Fault};
 use crate::id::{ApiKeyId, MerchantId};
 use crate::patch::Patch;
@@ -75,6 +77,44 @@ impl<'de> Deserialize<'de> for Expiration {
     }
 }
 
+/// What a merchant account asks of the ends of its keys. The default asks nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct KeyPolicy {
+    /// For how many seconds after its creation a key may live; null for ever.
+    pub max_lifetime_seconds: Option<u32>,
+    /// Whether an end in the past, or now, is refused.
+    pub refuse_past: bool,
+}
+
+impl Request for KeyPolicy {}
+
+impl KeyPolicy {
+    /// Whether a key that was created then may end so.
+    ///
+    /// # Errors
+    ///
+    /// `expiration.past` and `expiration.too_late`, at `expiration`.
+    pub fn check(&self, ends: Expiration, created: Timestamp, now: Timestamp) -> Result<(), Fault> {
+        let fault = |code, message| Err(Fault::new(code, message).at("expiration"));
+        match (ends, self.latest(created)) {
+            (Expiration::At(end), _) if self.refuse_past && end <= now => {
+                fault("expiration.past", "must be in the future")
+            }
+            (Expiration::Never, Some(_)) => fault("expiration.too_late", "must end within the time that keys may live"),
+            (Expiration::At(end), Some(latest)) if end > latest => {
+                fault("expiration.too_late", "must end within the time that keys may live")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// When a key that was created then ends at the latest.
+    pub(crate) fn latest(&self, created: Timestamp) -> Option<Timestamp> {
+        self.max_lifetime_seconds.map(|seconds| created.plus_seconds(seconds))
+    }
+}
+
 /// The body that creates an API key.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -86,6 +126,31 @@ pub struct NewApiKey {
     pub description: Option<Text<256>>,
     /// When it ends.
     pub expiration: Expiration,
+    /// What it may do. Absent is what its maker may: everything, if that is the host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scopes: Option<Scopes>,
+    /// Which profiles it is for, see [`Access::profile_ids`]. Absent is those of its maker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile_ids: Option<Profiles>,
+    /// From which networks it is accepted. Absent is those of its maker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub networks: Option<Networks>,
+}
+
+impl NewApiKey {
+    /// A key that may do everything.
+    pub fn new(name: Name, expiration: Expiration) -> Self {
+        Self { name, description: None, expiration, scopes: None, profile_ids: None, networks: None }
+    }
+
+    /// The access that the key gets, if its maker has `own`.
+    pub(crate) fn access(&self, own: &Access) -> Access {
+        Access {
+            scopes: self.scopes.unwrap_or(own.scopes),
+            profile_ids: self.profile_ids.clone().or_else(|| own.profile_ids.clone()),
+            networks: self.networks.clone().or_else(|| own.networks.clone()),
+        }
+    }
 }
 
 impl Request for NewApiKey {}
@@ -103,6 +168,15 @@ pub struct ApiKeyUpdate {
     /// When it ends; null is refused, `never` clears. A key that has ended may be given a later end.
     #[serde(skip_serializing_if = "Patch::is_keep")]
     pub expiration: Patch<Expiration>,
+    /// What it may do; null is everything.
+    #[serde(skip_serializing_if = "Patch::is_keep")]
+    pub scopes: Patch<Scopes>,
+    /// Which profiles it is for; null is all.
+    #[serde(skip_serializing_if = "Patch::is_keep")]
+    pub profile_ids: Patch<Profiles>,
+    /// From which networks it is accepted; null is anywhere.
+    #[serde(skip_serializing_if = "Patch::is_keep")]
+    pub networks: Patch<Networks>,
 }
 
 impl Request for ApiKeyUpdate {}
@@ -152,6 +226,12 @@ pub struct ApiKeyState {
     pub expires_at: Option<Timestamp>,
     /// When it was revoked.
     pub revoked_at: Option<Timestamp>,
+    /// What it may do, where, and from where.
+    pub access: Access,
+    /// The key that it took the place of.
+    pub predecessor: Option<ApiKeyId>,
+    /// The key that took its place.
+    pub successor: Option<ApiKeyId>,
 }
 
 impl State for ApiKeyState {
@@ -159,14 +239,24 @@ impl State for ApiKeyState {
     type Id = ApiKeyId;
 
     fn sealed_fields(&mut self) -> Vec<(&'static str, &mut Sealed)> {
-        let Self { name: _, description: _, digest: _, prefix: _, expires_at: _, revoked_at: _ } = self;
+        let Self {
+            name: _,
+            description: _,
+            digest: _,
+            prefix: _,
+            expires_at: _,
+            revoked_at: _,
+            access: _,
+            predecessor: _,
+            successor: _,
+        } = self;
         Vec::new()
     }
 }
 
 impl ApiKeyState {
     /// A new key.
-    pub(crate) fn new(new: NewApiKey, token: &Token, digest: TokenDigest) -> Self {
+    pub(crate) fn new(new: NewApiKey, access: Access, token: &Token, digest: TokenDigest) -> Self {
         Self {
             name: new.name,
             description: new.description,
@@ -174,7 +264,37 @@ impl ApiKeyState {
             prefix: token.prefix().to_owned(),
             expires_at: new.expiration.into(),
             revoked_at: None,
+            access,
+            predecessor: None,
+            successor: None,
         }
+    }
+
+    /// The two states after a rotation: this key's, which ends with the grace at the latest, and that of the one that takes
+    /// its place and ends as this one did, or at `latest`.
+    pub(crate) fn rotated(
+        &self,
+        own: &ApiKeyId,
+        next: (&ApiKeyId, &Token, TokenDigest),
+        end: Timestamp,
+        latest: Option<Timestamp>,
+    ) -> (Self, Self) {
+        let (id, token, digest) = next;
+        let ends = self.expires_at.map_or(end, |expiry| expiry.min(end));
+        let expires_at = match (self.expires_at, latest) {
+            (Some(expiry), Some(latest)) => Some(expiry.min(latest)),
+            (expiry, latest) => expiry.or(latest),
+        };
+        let old = Self { expires_at: Some(ends), successor: Some(id.clone()), ..self.clone() };
+        let new = Self {
+            digest: Some(digest),
+            prefix: token.prefix().to_owned(),
+            expires_at,
+            predecessor: Some(own.clone()),
+            successor: None,
+            ..self.clone()
+        };
+        (old, new)
     }
 
     /// The state after an update.
@@ -189,6 +309,9 @@ impl ApiKeyState {
         let mut expiration = Expiration::from(self.expires_at);
         update.expiration.apply_required("expiration", &mut expiration)?;
         state.expires_at = expiration.into();
+        update.scopes.apply_or(&mut state.access.scopes, Scopes::ALL);
+        update.profile_ids.apply_to(&mut state.access.profile_ids);
+        update.networks.apply_to(&mut state.access.networks);
         Ok(state)
     }
 
@@ -222,6 +345,15 @@ pub struct ApiKey {
     pub expiration: Expiration,
     /// When it was revoked; null while it lives. Not published: there a revoked key is not listed.
     pub revoked: Option<Timestamp>,
+    /// What it may do, where, and from where. In JSON only what is restricted.
+    #[serde(flatten)]
+    pub access: Access,
+    /// The key that it took the place of. In JSON only where there is one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub predecessor: Option<ApiKeyId>,
+    /// The key that took its place. In JSON only where there is one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub successor: Option<ApiKeyId>,
     /// The version, for `expecting`; not part of the JSON.
     #[serde(skip, default = "crate::stored::first_version")]
     pub version: u64,
@@ -239,6 +371,9 @@ impl ApiKey {
             created: row.created_at,
             expiration: row.state.expires_at.into(),
             revoked: row.state.revoked_at,
+            access: row.state.access,
+            predecessor: row.state.predecessor,
+            successor: row.state.successor,
             version: row.version,
         }
     }
@@ -262,9 +397,33 @@ pub struct IssuedApiKey {
     pub created: Timestamp,
     /// When it ends.
     pub expiration: Expiration,
+    /// What it may do, where, and from where. In JSON only what is restricted.
+    #[serde(flatten)]
+    pub access: Access,
+    /// The key that it takes the place of. In JSON only where it was made by a rotation.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub predecessor: Option<ApiKeyId>,
     /// Whether the key was created by an earlier call with the same idempotency key. In JSON only where it was.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub replayed: bool,
+}
+
+impl IssuedApiKey {
+    /// The answer without the token: the one that is kept for a repetition.
+    pub(crate) fn kept(row: Stored<ApiKeyState>, merchant_id: MerchantId) -> Self {
+        Self {
+            key_id: row.id,
+            merchant_id,
+            name: row.state.name,
+            description: row.state.description,
+            api_key: None,
+            created: row.created_at,
+            expiration: row.state.expires_at.into(),
+            access: row.state.access,
+            predecessor: row.state.predecessor,
+            replayed: true,
+        }
+    }
 }
 
 /// The answer to revoking an API key.

@@ -4,6 +4,7 @@ use std::fmt;
 
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
+use strum::VariantArray as _;
 use zeroize::Zeroizing;
 
 use crate::error::Refusal;
@@ -55,6 +56,9 @@ impl Environment {
     }
 }
 
+/// The regular expression of tokens, for secret scanners. [`Token::check`] sorts out what only looks like one.
+pub const TOKEN_PATTERN: &str = r"\b(dev|integ|snd|prd)_[0-9A-Za-z]{64}\b";
+
 /// 58 of 62 symbols: 345 bits.
 const RANDOM: usize = 58;
 const CHECK: usize = 6;
@@ -63,8 +67,8 @@ const SYMBOLS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmno
 /// An API key's token, in clear.
 ///
 /// `Debug` hides it, and it is wiped when dropped. The checksum is CRC-32 of everything before it, in base62: it tells a
-/// typo from a key and a key from other text, and protects nothing. A secret scanner finds tokens by
-/// `\b(dev|integ|snd|prd)_[0-9A-Za-z]{64}\b` and [`Token::check`].
+/// typo from a key and a key from other text, and protects nothing. A secret scanner finds tokens by [`TOKEN_PATTERN`] and
+/// [`Token::check`].
 pub struct Token(SecretString);
 
 impl Token {
@@ -73,36 +77,44 @@ impl Token {
         let mut text = Zeroizing::new(String::with_capacity(environment.id_prefix().len() + RANDOM + CHECK));
         text.push_str(environment.id_prefix());
         text.push_str(&random_text(RANDOM, entropy));
-        let check = checksum(&text);
-        text.push_str(&check);
+        let check = checksum(text.as_bytes());
+        text.extend(check.map(char::from));
         Self(text.as_str().into())
     }
 
-    /// Reads a token, without asking anything but its form. White space around it is ignored.
+    /// Whether the text has the form of a token of any environment and its checksum is right. Looks at no more of a text
+    /// than a token has.
+    pub fn check(text: &str) -> bool {
+        Self::form(text).is_some()
+    }
+
+    /// The environment of a text that is a token by its form and checksum.
+    fn form(text: &str) -> Option<Environment> {
+        let is_of = |environment: &&Environment| {
+            let random = text.strip_prefix(environment.id_prefix());
+            random.is_some_and(|random| {
+                // Without an early end, so that many bytes are looked at at once.
+                random.len() == RANDOM + CHECK && random.bytes().fold(true, |all, b| all & b.is_ascii_alphanumeric())
+            })
+        };
+        let environment = Environment::VARIANTS.iter().find(is_of)?;
+        let (body, check) = text.split_at_checked(text.len().checked_sub(CHECK)?)?;
+        (checksum(body.as_bytes()) == check.as_bytes()).then_some(*environment)
+    }
+
+    /// The token in a text, without asking anything but its form. White space around it is ignored.
     ///
     /// # Errors
     ///
     /// [`Refusal::Malformed`] where it is not a token or its checksum is wrong, [`Refusal::WrongEnvironment`] where it
     /// is one of another environment.
-    pub(crate) fn parse(text: &str, environment: Environment) -> Result<Self, Refusal> {
-        let text = text.trim();
-        if !Self::check(text) {
-            return Err(Refusal::Malformed);
+    pub(crate) fn admit(text: &str, environment: Environment) -> Result<&str, Refusal> {
+        let text = text.trim_ascii();
+        match Self::form(text) {
+            None => Err(Refusal::Malformed),
+            Some(of) if of != environment => Err(Refusal::WrongEnvironment),
+            Some(_) => Ok(text),
         }
-        if !text.starts_with(environment.id_prefix()) {
-            return Err(Refusal::WrongEnvironment);
-        }
-        Ok(Self(text.into()))
-    }
-
-    /// Whether the text has the form of a token of any environment and its checksum is right.
-    pub fn check(text: &str) -> bool {
-        let known = ["dev_", "integ_", "snd_", "prd_"];
-        let Some(random) = known.iter().find_map(|prefix| text.strip_prefix(prefix)) else { return false };
-        if random.len() != RANDOM + CHECK || !random.bytes().all(|b| b.is_ascii_alphanumeric()) {
-            return false;
-        }
-        text.split_at_checked(text.len() - CHECK).is_some_and(|(body, check)| checksum(body) == check)
     }
 
     /// The first 12 characters, by which people recognise a key.
@@ -142,8 +154,15 @@ pub(crate) fn random_text(length: usize, entropy: &dyn Entropy) -> Zeroizing<Str
     text
 }
 
-fn checksum(body: &str) -> String {
-    format!("{:0>CHECK$}", base62::encode(crc32fast::hash(body.as_bytes())))
+/// CRC-32 in six digits of base62, the greatest first.
+fn checksum(body: &[u8]) -> [u8; CHECK] {
+    let mut rest = crc32fast::hash(body);
+    let mut digits = [0; CHECK];
+    for digit in digits.iter_mut().rev() {
+        *digit = SYMBOLS.get(usize::try_from(rest % 62).unwrap_or_default()).copied().unwrap_or_default();
+        rest /= 62;
+    }
+    digits
 }
 
 #[cfg(test)]
@@ -178,7 +197,7 @@ mod tests {
     #[test]
     fn a_refused_token_says_why_to_the_host() {
         let good = token().expose().to_owned();
-        let refusal = |text: &str| Token::parse(text, Environment::Production).unwrap_err();
+        let refusal = |text: &str| Token::admit(text, Environment::Production).unwrap_err();
         assert_eq!(refusal(&good), Refusal::WrongEnvironment);
         assert_eq!(refusal(""), Refusal::Malformed);
         assert_eq!(refusal("snd_"), Refusal::Malformed);
@@ -186,7 +205,7 @@ mod tests {
         assert_eq!(refusal(&format!("{good}a")), Refusal::Malformed);
         assert_eq!(refusal(&good.replace("snd_", "xyz_")), Refusal::Malformed);
         assert_eq!(refusal(&"ä".repeat(100)), Refusal::Malformed);
-        assert!(Token::parse(&format!(" {good}\n"), Environment::Sandbox).is_ok());
+        assert!(Token::admit(&format!(" {good}\n"), Environment::Sandbox).is_ok());
     }
 
     #[test]

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 pub use self::details::{Address, MerchantDetails, PrimaryBusiness};
+use crate::api_key::KeyPolicy;
 use crate::error::{EntityKind, Error, Fault};
 use crate::id::{DataKeyId, Incarnation, MerchantId, OrganizationId, ProfileId};
 use crate::list::BoundedList;
@@ -189,6 +190,12 @@ impl PublishableKey {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether it is for the environment.
+    pub(crate) fn is_of(&self, environment: crate::api_key::Environment) -> bool {
+        let rest = self.0.strip_prefix("pk_").and_then(|rest| rest.strip_prefix(environment.id_prefix()));
+        rest.is_some()
+    }
 }
 
 impl std::str::FromStr for PublishableKey {
@@ -263,6 +270,8 @@ pub struct MerchantState {
     pub fingerprint_secrets: Vec<FingerprintSecret>,
     /// Whether the blocklist declines.
     pub blocklist_guard: bool,
+    /// What it asks of its API keys.
+    pub key_policy: KeyPolicy,
 }
 
 impl State for MerchantState {
@@ -289,6 +298,7 @@ impl State for MerchantState {
             primary_business_details: _,
             fingerprint_secrets,
             blocklist_guard: _,
+            key_policy: _,
         } = self;
         let optional = [(NAME, merchant_name), (DETAILS, merchant_details), (PASSWORD, webhook_password)];
         let optional = optional.into_iter().filter_map(|(field, sealed)| Some((field, sealed.as_mut()?)));
@@ -354,6 +364,7 @@ impl MerchantState {
             primary_business_details: new.primary_business_details.unwrap_or_default(),
             fingerprint_secrets: vec![FingerprintSecret { version: 1, secret: fingerprint }],
             blocklist_guard: false,
+            key_policy: KeyPolicy::default(),
         };
         state.check()?;
         Ok(state)

@@ -169,6 +169,8 @@ async fn report<T>(
     below: Below,
     removal: impl Fn(Session) -> Remove<T>,
 ) -> Result<Impact, Error> {
+    // Who may have the report may not always do what it is about.
+    let session = session.clone().unguarded();
     let (dropped, overlay) = session.batched();
     let (refused, children) = tried(removal(dropped).expecting(version)).await?;
     let (dropped, _) = session.batched();
@@ -290,7 +292,7 @@ impl ConnectorScope {
         let session = &self.merchant.session;
         let now = session.begin(Operation::ReportImpact).await?;
         let row = self.load().await?;
-        let (dropped, overlay) = session.batched();
+        let (dropped, overlay) = session.clone().unguarded().batched();
         let mut disabled = ConnectorUpdate::of(row.state.connector_type);
         disabled.disabled = Patch::Set(true);
         let update = Self { merchant: self.merchant.on(dropped), ..self.clone() }.update(disabled);

@@ -14,7 +14,7 @@ use super::organization::OrganizationScope;
 use super::payment::{self, PaymentLinkScope, PaymentScope};
 use super::profile::{self, ProfileScope};
 use super::session::{Claimed, Session, at_expected, canonical, settle};
-use crate::api_key::{ApiKey, IssuedApiKey, NewApiKey, random_text};
+use crate::api_key::{ApiKey, IssuedApiKey, KeyPolicy, NewApiKey, random_text};
 use crate::connector::{Connector, NewConnector};
 use crate::error::{Entity, EntityKind, Error};
 use crate::id::{ApiKeyId, ConnectorId, Incarnation, MerchantId, PaymentId, PaymentLinkId, ProfileId};
@@ -485,6 +485,43 @@ impl MerchantScope {
         let query = Query::Within(self.path.clone(), Collection::ApiKeys, page);
         let rows = self.session.list(&query).await?.ok_or_else(|| self.absent())?;
         Ok(rows.map(|row| ApiKey::view(row, merchant_id.clone())))
+    }
+
+    /// What the account asks of the ends of its API keys.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`].
+    pub async fn key_policy(&self) -> Result<KeyPolicy, Error> {
+        self.session.begin(Operation::RetrieveKeyPolicy).await?;
+        let row: Stored<MerchantState> = self.session.require(&Key::Merchant(self.path.clone()), &self.name).await?;
+        Ok(row.state.key_policy)
+    }
+
+    /// Sets what the account asks of the ends of its API keys: of those that are created, and of ends that are changed,
+    /// from now on. Keys that are there stay as they are. The policy is part of the account: its version is what the
+    /// command may expect, and what grows.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], [`Error::Stale`].
+    pub fn set_key_policy(&self, policy: KeyPolicy) -> Update<KeyPolicy> {
+        let scope = self.clone();
+        Update::new(async move |options: UpdateOptions| {
+            let session = &scope.session;
+            let moment = session.begin(Operation::SetKeyPolicy).await?;
+            settle!(session, options.expected_version, {
+                let row: Stored<MerchantState> =
+                    session.require(&Key::Merchant(scope.path.clone()), &scope.name).await?;
+                at_expected(&row, options.expected_version)?;
+                if row.state.key_policy != policy {
+                    let mut set = session.changes(owner(&row), moment, CommitClass::Configuration);
+                    set.update(row.next(moment, MerchantState { key_policy: policy, ..row.state.clone() }));
+                    session.commit(set, Operation::SetKeyPolicy, &policy).await?;
+                }
+                Ok(policy)
+            })
+        })
     }
 
     /// The account's blocklist.

@@ -1,4 +1,6 @@
-//! Every operation that a handle has, by name.
+//! Every operation that a handle has, by name, and what a key needs for it.
+
+use crate::api_key::{Resource, Right, Touch};
 
 /// An operation of a handle. Whoever must say something about each one, a permission or a test, matches on this without
 /// a `_` arm and so cannot forget one.
@@ -34,7 +36,10 @@ pub enum Operation {
     RetrieveApiKey,
     ListApiKeys,
     UpdateApiKey,
+    RotateApiKey,
     RevokeApiKey,
+    RetrieveKeyPolicy,
+    SetKeyPolicy,
     AddBlockRule,
     ListBlockRules,
     RemoveBlockRule,
@@ -48,7 +53,67 @@ pub enum Operation {
     ReadLog,
     PruneLog,
     PurgeClaims,
+    CatchUp,
     CommitBatch,
     ReportImpact,
     VerifySeals,
+}
+
+/// What whoever calls by a key must have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// No key suffices: it is the host's.
+    Host,
+    /// Any key suffices: what it does needs what it needs.
+    Nothing,
+    /// The right, and no list of profiles: it is about the account as a whole.
+    Account(Right),
+    /// The right. Objects of a profile that the key is not for are refused where they are read.
+    Profile(Right),
+}
+
+impl Operation {
+    /// What a key must have for it. The host's own handles need nothing.
+    pub fn need(self) -> Need {
+        use Resource::{ApiKeys, Blocklist, Connectors, Log, Merchant, Payments, Profiles, Secrets};
+        use Touch::{Read, Write};
+        let account = |resource, touch| Need::Account(Right::new(resource, touch));
+        let profile = |resource, touch| Need::Profile(Right::new(resource, touch));
+        match self {
+            Self::CreateOrganization
+            | Self::ListOrganizations
+            | Self::UpdateOrganization
+            | Self::RemoveOrganization
+            | Self::CreateMerchant
+            | Self::ListMerchants
+            | Self::CatchUp
+            | Self::PruneLog
+            | Self::PurgeClaims
+            | Self::VerifySeals => Need::Host,
+            Self::CommitBatch => Need::Nothing,
+            Self::RetrieveOrganization | Self::RetrieveMerchant | Self::ReportImpact | Self::RetrieveKeyPolicy => {
+                account(Merchant, Read)
+            }
+            Self::UpdateMerchant | Self::RemoveMerchant | Self::SetKeyPolicy => account(Merchant, Write),
+            Self::CreateProfile | Self::RemoveProfile => account(Profiles, Write),
+            Self::RetrieveProfile | Self::ListProfiles => profile(Profiles, Read),
+            Self::UpdateProfile => profile(Profiles, Write),
+            Self::RevealWebhookSecrets | Self::RevealConnectorCredentials => profile(Secrets, Read),
+            Self::RetrieveConnector | Self::ListConnectors => profile(Connectors, Read),
+            Self::CreateConnector | Self::UpdateConnector | Self::RemoveConnector => profile(Connectors, Write),
+            Self::RetrieveApiKey | Self::ListApiKeys => account(ApiKeys, Read),
+            Self::CreateApiKey | Self::UpdateApiKey | Self::RotateApiKey | Self::RevokeApiKey => {
+                account(ApiKeys, Write)
+            }
+            Self::ListBlockRules => account(Blocklist, Read),
+            Self::AddBlockRule | Self::RemoveBlockRule | Self::ToggleBlocklist => account(Blocklist, Write),
+            // Of the list it tells no more than whether this card is on it.
+            Self::ScreenCard => profile(Blocklist, Read),
+            Self::CreatePayment => profile(Payments, Write),
+            Self::RetrievePayment | Self::ListPayments | Self::RetrievePaymentLink | Self::ListPaymentLinks => {
+                profile(Payments, Read)
+            }
+            Self::ReadLog => account(Log, Read),
+        }
+    }
 }

@@ -385,8 +385,7 @@ impl Overlay {
             UniqueKey::DefaultProfile(tenant) => Some(Key::DefaultProfile(MerchantPath::Pinned(*tenant))),
             UniqueKey::ApiKeyDigest(digest) => Some(Key::ApiKeyByDigest(*digest)),
             UniqueKey::ConnectorLabel(tenant, profile, _) => return self.labelled(*tenant, profile, key).await,
-            // No path leads there; the real commit judges it.
-            UniqueKey::PublishableKey(_) => None,
+            UniqueKey::PublishableKey(key) => Some(Key::MerchantByPublishableKey(key.parse()?)),
         };
         let base = match base {
             Some(path) => self.base.get(&path).await?,
@@ -517,6 +516,10 @@ impl Overlay {
                 let Some(found) = self.holder(&UniqueKey::ApiKeyDigest(*digest)).await? else { return Ok(None) };
                 let entity = found.entity();
                 return Ok(self.merchant(&MerchantPath::Pinned(entity.tenant)).await?.map(|_| entity));
+            }
+            Key::MerchantByPublishableKey(key) => {
+                let found = self.holder(&UniqueKey::PublishableKey(key.to_string())).await?;
+                return Ok(found.map(|record| record.entity()));
             }
             Key::Merchant(path) => (path, EntityKind::Merchant, String::new()),
             Key::DataKey(path, id) => (path, EntityKind::DataKey, id.to_string()),

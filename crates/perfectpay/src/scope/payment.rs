@@ -1,5 +1,9 @@
 //! The handles of a payment and of a payment link.
 
+use std::sync::Arc;
+
+use secrecy::{ExposeSecret as _, SecretString};
+use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use super::command::CreateOptions;
@@ -8,12 +12,13 @@ use super::operation::Operation;
 use super::profile;
 use super::session::{Session, canonical, settle};
 use crate::api_key::random_text;
-use crate::error::{EntityKind, Error};
+use crate::error::{EntityKind, Error, Refusal};
 use crate::id::{PaymentId, PaymentLinkId, ProfileId};
+use crate::merchant::{MerchantState, PublishableKey};
 use crate::page::{Page, PageRequest};
 use crate::payment::{Given, LinkSite, NewPayment, Payment, PaymentLink, PaymentLinkState, PaymentState, plan};
 use crate::seal::Seals;
-use crate::store::{Collection, CommitClass, Key, Query, Stored};
+use crate::store::{Collection, CommitClass, Key, MerchantPath, Query, Stored};
 
 /// One payment.
 #[derive(Debug, Clone)]
@@ -136,6 +141,55 @@ impl PaymentScope {
             .filter(|row| self.profile.as_ref().is_none_or(|profile| row.state.profile_id == *profile))
             .ok_or_else(|| Error::not_found(EntityKind::Payment, &self.id))?;
         view(&self.merchant, row).await
+    }
+}
+
+/// Who holds a payment's client secret, and the publishable key of its account: a customer's browser. It reads this one
+/// payment, and nothing else.
+#[derive(Debug, Clone)]
+pub struct PaymentClient {
+    payment: PaymentScope,
+    secret: Arc<SecretString>,
+}
+
+impl PaymentClient {
+    /// Checks the publishable key and the client secret.
+    pub(super) async fn authenticate(session: &Session, publishable_key: &str, secret: &str) -> Result<Self, Error> {
+        let refused = |refusal| Error::Unauthorized(refusal);
+        let key: PublishableKey = publishable_key.trim_ascii().parse().map_err(|_| refused(Refusal::Malformed))?;
+        if !key.is_of(session.inner.environment) {
+            return Err(refused(Refusal::WrongEnvironment));
+        }
+        // Of the id the secret says itself, so that what is left to compare is random.
+        let id = secret.rsplit_once("_secret_").and_then(|(id, _)| id.parse::<PaymentId>().ok());
+        let id = id.ok_or_else(|| refused(Refusal::Malformed))?;
+        let merchant: Option<Stored<MerchantState>> = session.get(&Key::MerchantByPublishableKey(key)).await?;
+        let merchant = merchant.ok_or_else(|| refused(Refusal::Unknown))?;
+        let name = merchant.id.to_string();
+        let scope = MerchantScope::new(session.clone(), MerchantPath::Pinned(merchant.tenant), name);
+        let client = Self { payment: PaymentScope::new(scope, None, id), secret: Arc::new(secret.into()) };
+        client.retrieve().await?;
+        Ok(client)
+    }
+
+    /// The payment. Its secret is checked again.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unauthorized`] if there is no such payment any more, if its secret is another, or if it has expired.
+    pub async fn retrieve(&self) -> Result<Payment, Error> {
+        let payment = match self.payment.retrieve().await {
+            Err(Error::NotFound(_)) => return Err(Error::Unauthorized(Refusal::Unknown)),
+            other => other?,
+        };
+        let kept = payment.client_secret.expose().as_bytes();
+        if !bool::from(kept.ct_eq(self.secret.expose_secret().as_bytes())) {
+            return Err(Error::Unauthorized(Refusal::Unknown));
+        }
+        if payment.expires_on <= self.payment.merchant.session.now() {
+            return Err(Error::Unauthorized(Refusal::Expired));
+        }
+        Ok(payment)
     }
 }
 

@@ -1,13 +1,19 @@
 //! The root handle and its settings.
 
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
+use std::time::Duration;
 
-use super::caller::{Caller, authenticate};
+use super::caller::{Caller, Verdict, Verified, verdict};
 use super::command::Create;
+use super::follow::{Follower, Freshness};
+use super::keys::KeyIndex;
 use super::merchant::MerchantScope;
 use super::operation::Operation;
 use super::organization::OrganizationScope;
+use super::payment::PaymentClient;
 use super::session::{Claimed, Inner, Lanes, Session, canonical};
 use super::vault::Vault;
 use crate::api_key::Environment;
@@ -43,13 +49,16 @@ pub struct Settings {
     catalogue: Catalogue,
     test_connectors: bool,
     idempotency_seconds: u32,
+    staleness: Duration,
+    cached_keys: usize,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
 }
 
 impl Settings {
-    /// The sandbox environment, the published connectors without the test ones, idempotency keys kept for 24 hours, the
-    /// system's clock and randomness, and payment links below `http://localhost/`.
+    /// The sandbox environment, the published connectors without the test ones, idempotency keys kept for 24 hours, other
+    /// processes' commits seen within one second, the system's clock and randomness, and payment links below
+    /// `http://localhost/`.
     pub fn new(master_key: MasterKey) -> Self {
         Self {
             master_key,
@@ -58,6 +67,8 @@ impl Settings {
             catalogue: Catalogue::published(),
             test_connectors: false,
             idempotency_seconds: 24 * 60 * 60,
+            staleness: Duration::from_secs(1),
+            cached_keys: 1_000_000,
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
         }
@@ -93,6 +104,21 @@ impl Settings {
         self
     }
 
+    /// How long ago the log may have been looked at when a call answers from memory: after that time at the latest, what
+    /// another process committed is seen. Zero looks at every call. Commits through the handles of this library are seen
+    /// at once in any case.
+    pub fn staleness(mut self, bound: Duration) -> Self {
+        self.staleness = bound;
+        self
+    }
+
+    /// About how many API keys are kept in memory once they were used; unless said otherwise a million, each of some
+    /// hundred bytes. A key that is not kept costs a read.
+    pub fn cached_keys(mut self, keys: usize) -> Self {
+        self.cached_keys = keys;
+        self
+    }
+
     /// Where the time is read.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
@@ -120,21 +146,24 @@ impl PerfectPay {
     /// [`Error::Unavailable`] or [`Error::Corrupt`] if the store cannot be read; [`Error::Corrupt`], which names the key that
     /// is needed, if its accounts were sealed under another master key.
     pub async fn open(store: Arc<dyn Store>, settings: Settings) -> Result<Self, Error> {
+        let now = settings.clock.now();
         let head = store.head().await?;
         let base_url = match settings.base_url {
             Some(url) => url.as_str().trim_end_matches('/').to_owned(),
             None => "http://localhost".to_owned(),
         };
+        let vault = Vault::new(&settings.master_key);
+        let keys = Arc::new(KeyIndex::new(vault.peppers(), settings.cached_keys));
         let inner = Inner {
-            vault: Vault::new(&settings.master_key),
+            vault,
             environment: settings.environment,
             base_url,
             catalogue: settings.catalogue,
             test_connectors: settings.test_connectors,
             idempotency_seconds: settings.idempotency_seconds,
-            clock: settings.clock,
             entropy: settings.entropy,
-            newest: AtomicI64::new(head.at.unix_millis()),
+            follower: Follower::new(vec![Arc::clone(&keys) as _], settings.clock, settings.staleness, now, &head),
+            keys,
             lanes: Lanes::default(),
         };
         let pay = Self { session: Session::host(Arc::new(inner), store) };
@@ -226,13 +255,58 @@ impl PerfectPay {
     ///
     /// White space around the token is ignored. A token that is malformed, mistyped or of another environment is refused
     /// without asking the store. The key is checked again by every operation of the handle, so that a key revoked
-    /// meanwhile is refused by the next one.
+    /// meanwhile is refused by the next one. A key with a list of networks is refused: its peer must be told with
+    /// [`Self::authenticate_from`].
     ///
     /// # Errors
     ///
-    /// [`Error::Unauthorized`], which prints the same for every reason.
+    /// [`Error::Unauthorized`], which prints the same for every reason; those of the store.
     pub async fn authenticate(&self, token: &str) -> Result<Caller, Error> {
-        authenticate(&self.session, token).await
+        self.accepted(token, None).await
+    }
+
+    /// As [`Self::authenticate`], of a token that came from this address.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn authenticate_from(&self, token: &str, peer: IpAddr) -> Result<Caller, Error> {
+        self.accepted(token, Some(peer)).await
+    }
+
+    async fn accepted(&self, token: &str, peer: Option<IpAddr>) -> Result<Caller, Error> {
+        match self.verify(token, peer).await? {
+            Verdict::Valid(verified) => Ok(self.caller(verified)),
+            Verdict::Refused(refusal) => Err(Error::Unauthorized(refusal)),
+        }
+    }
+
+    /// What comes of a token, and why, for the host's own decisions and records: what its caller is told must be the same
+    /// for every refusal.
+    ///
+    /// A key that was used lately is in memory. Then this is ready at first poll and allocates nothing, unless the log
+    /// must be looked at: see [`Settings::staleness`].
+    ///
+    /// # Errors
+    ///
+    /// Those of the store.
+    pub async fn verify(&self, token: &str, peer: Option<IpAddr>) -> Result<Verdict, Error> {
+        verdict(&self.session, token, peer).await
+    }
+
+    /// The handle of whoever holds a key that was verified.
+    pub fn caller(&self, verified: Verified) -> Caller {
+        Caller::new(&self.session, verified)
+    }
+
+    /// Who holds a payment's client secret, with the publishable key of its account: a handle that reads this payment and
+    /// does nothing else.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unauthorized`], which prints the same for every reason; those of the store.
+    pub async fn authenticate_client(&self, publishable_key: &str, secret: &str) -> Result<PaymentClient, Error> {
+        PaymentClient::authenticate(&self.session, publishable_key, secret).await
     }
 
     /// Reads the log of the whole store, oldest first, at most 1,000 entries behind `after`.
@@ -253,5 +327,36 @@ impl PerfectPay {
     pub async fn log_head(&self) -> Result<Head, Error> {
         self.session.begin(Operation::ReadLog).await?;
         self.session.store().head().await
+    }
+
+    /// Looks at the log and brings what is kept in memory up to it: every commit that was visible when this was called is
+    /// seen by the next call. A host needs it after a commit within a transaction of its own; everything else is seen by
+    /// itself, see [`Settings::staleness`].
+    ///
+    /// # Errors
+    ///
+    /// Those of the store; nothing has moved then.
+    pub async fn catch_up(&self) -> Result<Freshness, Error> {
+        self.session.begin(Operation::CatchUp).await?;
+        self.session.inner.follower.catch_up(self.session.store()).await
+    }
+
+    /// Catches up again and again, so that no other call has to look at the log. `pause` is the runtime's timer, and is
+    /// told to wait for half of the bound: `pay.follow(tokio::time::sleep)`. Ends only with an error, or dropped; without
+    /// it everything works, and one call in a while looks.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store. It may be called again.
+    pub async fn follow<P: Future<Output = ()>>(&self, pause: impl Fn(Duration) -> P) -> Result<Infallible, Error> {
+        loop {
+            self.catch_up().await?;
+            pause(self.session.inner.follower.pause()).await;
+        }
+    }
+
+    /// How current answers from memory are. Asks nothing of the store.
+    pub fn freshness(&self) -> Freshness {
+        self.session.inner.follower.freshness()
     }
 }

@@ -3,17 +3,18 @@
 use std::fmt;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
 use super::caller::Guard;
+use super::follow::Follower;
+use super::keys::KeyIndex;
 use super::operation::Operation;
 use super::overlay::{Names, Overlay, no_key_of_its_own};
 use super::vault::Vault;
-use crate::api_key::Environment;
+use crate::api_key::{Access, Environment};
 use crate::connector::Catalogue;
 use crate::error::{EntityKind, Error};
 use crate::id::Incarnation;
@@ -24,7 +25,7 @@ use crate::store::{
     Actor, Change, ChangeSet, CommitClass, Committed, IdempotencyClaim, IdempotencyKey, Key, Owner, Query, Receipt,
     Record, State, Store, Stored,
 };
-use crate::time::{Clock, Entropy, Timestamp};
+use crate::time::{Entropy, Timestamp};
 
 /// How often a command that met another one is decided again before it gives up.
 const ATTEMPTS: u32 = 32;
@@ -37,10 +38,11 @@ pub(super) struct Inner {
     pub(super) catalogue: Catalogue,
     pub(super) test_connectors: bool,
     pub(super) idempotency_seconds: u32,
-    pub(super) clock: Arc<dyn Clock>,
     pub(super) entropy: Arc<dyn Entropy>,
-    /// The newest moment seen in the log, in Unix milliseconds.
-    pub(super) newest: AtomicI64,
+    /// The clocks, and what keeps memory up to the log.
+    pub(super) follower: Follower,
+    /// API keys that were used.
+    pub(super) keys: Arc<KeyIndex>,
     /// Where commands that met another one wait for each other.
     pub(super) lanes: Lanes,
 }
@@ -113,25 +115,42 @@ impl Session {
         self
     }
 
+    /// The same session with nobody's key to check: for what is tried and never committed.
+    pub(super) fn unguarded(mut self) -> Self {
+        self.guard = None;
+        self
+    }
+
     pub(super) fn store(&self) -> &dyn Store {
         &*self.store
     }
 
-    /// The first line of every operation: whether the caller's key still lives, and the moment of the operation.
+    /// What the caller may do; everything, if it is the host.
+    pub(super) fn access(&self) -> Access {
+        self.guard.as_ref().map_or_else(Access::default, |guard| guard.known().key.access.clone())
+    }
+
+    /// Whether the caller's key is for what was read. Every read of a handle comes through here.
+    fn reaches(&self, record: &Record) -> bool {
+        match (&self.guard, record.profile()) {
+            (Some(guard), Some(profile)) => guard.reaches(profile),
+            _ => true,
+        }
+    }
+
+    /// The first line of every operation: whether the caller's key still lives and may do it, and the moment.
     ///
     /// The moment is the later of the clock and the newest one in the log, so that a clock set back revives nothing.
     pub(super) async fn begin(&self, operation: Operation) -> Result<Timestamp, Error> {
         tracing::trace!(target: "perfectpay", %operation, actor = %self.actor);
-        let now = self.now();
-        if let Some(guard) = &self.guard {
-            guard.check(self.store(), now).await?;
+        match &self.guard {
+            Some(guard) => guard.check(self, operation).await,
+            None => Ok(self.now()),
         }
-        Ok(now)
     }
 
     pub(super) fn now(&self) -> Timestamp {
-        let newest = Timestamp::from_unix_millis(self.inner.newest.load(Ordering::Relaxed));
-        self.inner.clock.now().max(newest.unwrap_or(Timestamp::UNIX_EPOCH))
+        self.inner.follower.moment()
     }
 
     pub(super) fn random(&self) -> [u8; 10] {
@@ -144,12 +163,16 @@ impl Session {
         ChangeSet::new(owner, self.actor.clone(), now, class)
     }
 
-    /// One object, or `None` where the path leads to nothing.
+    /// One object, or `None` where the path leads to nothing. [`Error::Forbidden`] if it belongs to a profile that the
+    /// caller's key is not for.
     pub(super) async fn get<S: State>(&self, key: &Key) -> Result<Option<Stored<S>>, Error>
     where
         Stored<S>: TryFrom<Record, Error = Error>,
     {
-        self.store().get(key).await?.map(Stored::try_from).transpose()
+        match self.store().get(key).await? {
+            Some(record) if !self.reaches(&record) => Err(Error::Forbidden),
+            record => record.map(Stored::try_from).transpose(),
+        }
     }
 
     /// One object that must be there; `id` is how the error names it.
@@ -189,10 +212,12 @@ impl Session {
         let Some(listing) = self.store().list(query).await? else { return Ok(None) };
         let limit = usize::try_from(query.page().limit()).unwrap_or(usize::MAX);
         let more = listing.records.len() > limit;
-        let items: Vec<Stored<S>> =
-            listing.records.into_iter().take(limit).map(Stored::try_from).collect::<Result<_, _>>()?;
-        let last = items.last().filter(|_| more);
-        let next = last.map(|row| Cursor { created_at: row.created_at, id: row.id.to_string() });
+        let page = listing.records.get(..limit).unwrap_or(&listing.records);
+        let last = page.last().filter(|_| more).map(Record::meta);
+        let next = last.map(|meta| Cursor { created_at: meta.created_at, id: meta.id });
+        // What the caller's key is not for is left out; the page is shorter then, and the cursor the same.
+        let records = listing.records.into_iter().take(limit).filter(|record| self.reaches(record));
+        let items: Vec<Stored<S>> = records.map(Stored::try_from).collect::<Result<_, _>>()?;
         Ok(Some((Page { items, next }, listing.total)))
     }
 
@@ -220,11 +245,8 @@ impl Session {
     }
 
     async fn applied(&self, set: ChangeSet) -> Result<Receipt, Error> {
-        match self.store().commit(set).await? {
-            Committed::Applied(receipt) => {
-                self.inner.newest.fetch_max(receipt.at.unix_millis(), Ordering::Relaxed);
-                Ok(receipt)
-            }
+        match self.inner.follower.commit(self.store(), set).await? {
+            Committed::Applied(receipt) => Ok(receipt),
             Committed::Replayed(_) => Err(Error::corrupt("a commit without an idempotency key was replayed")),
         }
     }
@@ -264,7 +286,14 @@ impl Session {
     }
 
     fn bound(&self, claimed: &Claimed, request: &[u8]) -> [u8; 32] {
-        self.inner.vault.request(claimed.operation.into(), &claimed.path, request)
+        // A kept answer is given before any object is read: one key's answer must not be that of a key for others.
+        match self.access().profile_ids {
+            Some(ids) => {
+                let path = ids.iter().fold(claimed.path.clone(), |path, id| format!("{path} {id}"));
+                self.inner.vault.request(claimed.operation.into(), &path, request)
+            }
+            None => self.inner.vault.request(claimed.operation.into(), &claimed.path, request),
+        }
     }
 
     /// Commits a command's set, with its claim where it has one, and answers `answer`, or what was answered the first
@@ -303,11 +332,8 @@ impl Session {
             answer: self.inner.vault.seal_answer(claimed.tenant, key, &answer, &*self.inner.entropy)?,
             expires_at: set.at.plus_seconds(self.inner.idempotency_seconds),
         });
-        match self.store().commit(set).await? {
-            Committed::Applied(receipt) => {
-                self.inner.newest.fetch_max(receipt.at.unix_millis(), Ordering::Relaxed);
-                Ok((answer, Some(receipt)))
-            }
+        match self.inner.follower.commit(self.store(), set).await? {
+            Committed::Applied(receipt) => Ok((answer, Some(receipt))),
             Committed::Replayed(first) => Ok((self.inner.vault.open_answer(claimed.tenant, key, &first)?, None)),
         }
     }

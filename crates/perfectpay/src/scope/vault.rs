@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
+use super::keys::Pepper;
 use crate::error::{EntityKind, Error};
 use crate::id::{DataKeyId, Incarnation};
 use crate::merchant::{DataKeyState, WRAPPED};
@@ -111,12 +112,9 @@ impl Vault {
         opened.insert((merchant, id.clone()), Arc::clone(key));
     }
 
-    /// The digest under which an API key is kept, and which pepper made it.
-    pub(crate) fn digest(&self, token: &str) -> crate::api_key::TokenDigest {
-        crate::api_key::TokenDigest {
-            pepper: self.id.clone(),
-            digest: *mac(self.pepper.as_slice(), &[token.as_bytes()]),
-        }
+    /// The peppers under which API keys may be kept, that of the current key first.
+    pub(super) fn peppers(&self) -> Vec<Pepper> {
+        Pepper::new(self.id.clone(), &self.pepper).into_iter().collect()
     }
 
     /// What an idempotency key is bound to: the operation, the path and the request.

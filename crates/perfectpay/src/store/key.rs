@@ -6,6 +6,7 @@ use crate::error::EntityKind;
 use crate::id::{
     ApiKeyId, ConnectorId, DataKeyId, Incarnation, MerchantId, OrganizationId, PaymentId, PaymentLinkId, ProfileId,
 };
+use crate::merchant::PublishableKey;
 use crate::page::PageRequest;
 use crate::text::Name;
 
@@ -36,6 +37,8 @@ pub enum Key {
     Organization(OrganizationPath),
     /// A merchant account.
     Merchant(MerchantPath),
+    /// A merchant account by its publishable key, over the whole store: whose it is, is the answer.
+    MerchantByPublishableKey(PublishableKey),
     /// A data key.
     DataKey(MerchantPath, DataKeyId),
     /// A profile.

@@ -7,7 +7,7 @@ use crate::api_key::ApiKeyState;
 use crate::blocklist::BlockRuleState;
 use crate::connector::ConnectorState;
 use crate::error::{EntityKind, Error};
-use crate::id::Incarnation;
+use crate::id::{Incarnation, ProfileId};
 use crate::merchant::{DataKeyState, MerchantState};
 use crate::organization::OrganizationState;
 use crate::payment::{PaymentLinkState, PaymentState};
@@ -257,6 +257,17 @@ impl Record {
             }
             Self::Payment(_) => vec![Collection::Payments],
             Self::PaymentLink(_) => vec![Collection::PaymentLinks],
+        }
+    }
+
+    /// The profile that it is, or belongs to.
+    pub fn profile(&self) -> Option<&ProfileId> {
+        match self {
+            Self::Profile(row) => Some(&row.id),
+            Self::Connector(row) => Some(&row.state.profile_id),
+            Self::Payment(row) => Some(&row.state.profile_id),
+            Self::PaymentLink(row) => Some(&row.state.profile_id),
+            Self::Organization(_) | Self::Merchant(_) | Self::DataKey(_) | Self::ApiKey(_) | Self::BlockRule(_) => None,
         }
     }
 

@@ -1,0 +1,408 @@
+//! The life of API keys: made, rotated, revoked, ended and used in any order, by two processes on one store, beside a
+//! small model that says what every use must come to.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that panics is a test that failed"
+)]
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_lite::future::block_on;
+use perfectpay::{
+    ApiKeyId, Clock, Error, Expiration, IssuedApiKey, KeyPolicy, LogPosition, MerchantScope, PageRequest, Patch,
+    PerfectPay, Refusal, Timestamp, Token, Verdict,
+};
+use perfectpay_memory::MemoryStore;
+use perfectpay_testkit::host::{self, TestClock};
+use proptest::prelude::*;
+use serde_json::json;
+use support::{on_every_backend, read, shown, snapshot};
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+fn token(key: &IssuedApiKey) -> &str {
+    key.api_key.as_ref().unwrap().expose()
+}
+
+async fn made(scope: &MerchantScope, body: serde_json::Value) -> IssuedApiKey {
+    scope.create_api_key(read(&body.to_string()).unwrap()).await.unwrap()
+}
+
+async fn key(scope: &MerchantScope, expiration: &str) -> IssuedApiKey {
+    made(scope, json!({ "name": "k", "expiration": expiration })).await
+}
+
+async fn refusal(pay: &PerfectPay, token: &str, peer: Option<&str>) -> Option<Refusal> {
+    match pay.verify(token, peer.map(|peer| peer.parse().unwrap())).await.unwrap() {
+        Verdict::Valid(_) => None,
+        Verdict::Refused(refusal) => Some(refusal),
+    }
+}
+
+fn after(clock: &TestClock, by: Duration) -> Timestamp {
+    clock.now().plus_seconds(u32::try_from(by.as_secs()).unwrap())
+}
+
+#[test]
+fn a_rotation_makes_a_successor_and_lets_the_old_key_go_on_for_the_grace() {
+    on_every_backend(async |world| {
+        let pay = &world.pay;
+        let tenant = host::stand_up(pay, "acme").await.unwrap();
+        let scope = tenant.scope(pay);
+        let restricted = json!({
+            "name": "k", "description": "the shop's", "expiration": "2099-01-01T00:00:00Z",
+            "scopes": ["payments:write", "merchant:read"], "profile_ids": [tenant.profile.profile_id],
+            "networks": ["203.0.113.0/24"],
+        });
+        let old = made(&scope, restricted).await;
+        let position = pay.log_head().await.unwrap().position;
+        let new = scope.api_key(&old.key_id).rotate(DAY).idempotency_key("r-1".parse().unwrap()).await.unwrap();
+        let log = pay.log(position, 10).await.unwrap();
+        assert_eq!(log.len(), 1, "one commit");
+        assert_eq!(log[0].changes.len(), 2);
+        assert_eq!((&new.name, &new.description, new.expiration), (&old.name, &old.description, old.expiration));
+        assert_eq!((&new.access, new.predecessor.as_ref()), (&old.access, Some(&old.key_id)));
+        let before = scope.api_key(&old.key_id).retrieve().await.unwrap();
+        let end = after(&world.clock, DAY);
+        assert_eq!((before.successor.as_ref(), before.expiration), (Some(&new.key_id), Expiration::At(end)));
+        // Repeated, it is answered as it was, without the token.
+        let again = scope.api_key(&old.key_id).rotate(DAY).idempotency_key("r-1".parse().unwrap()).await.unwrap();
+        assert_eq!(again, IssuedApiKey { api_key: None, replayed: true, ..new.clone() });
+
+        let peer = Some("203.0.113.7");
+        for token in [token(&old), token(&new)] {
+            assert_eq!(refusal(pay, token, peer).await, None, "{}", world.name);
+            assert_eq!(refusal(pay, token, Some("198.51.100.7")).await, Some(Refusal::NetworkNotAllowed));
+            assert_eq!(refusal(pay, token, None).await, Some(Refusal::NetworkNotAllowed));
+        }
+        let unchanged = snapshot(pay).await;
+        let code = |error: Error| error.code().to_owned();
+        let twice = scope.api_key(&old.key_id).rotate(DAY).await.unwrap_err();
+        assert_eq!(code(twice), "api_key.rotated");
+        let later = read(r#"{"expiration": "never"}"#).unwrap();
+        assert_eq!(code(scope.api_key(&old.key_id).update(later).await.unwrap_err()), "api_key.rotated");
+        let refused = scope.api_key(&new.key_id).rotate(DAY * 30 + Duration::from_secs(1)).await.unwrap_err();
+        assert_eq!(
+            (refused.to_string().as_str(), refused.code()),
+            ("`grace`: must be at most 30 days", "grace.too_long")
+        );
+        assert_eq!(snapshot(pay).await, unchanged);
+
+        world.clock.step(DAY);
+        assert_eq!(refusal(pay, token(&old), peer).await, Some(Refusal::RotatedOut));
+        assert_eq!(refusal(pay, token(&new), peer).await, None);
+        let ended = scope.api_key(&old.key_id).rotate(DAY).await.unwrap_err();
+        assert_eq!(code(ended), "api_key.rotated");
+        let short = key(&scope, "2020-01-01T00:00:00Z").await;
+        assert_eq!(code(scope.api_key(&short.key_id).rotate(DAY).await.unwrap_err()), "api_key.expired");
+        // A key that ends before the grace does keeps its end.
+        let soon = after(&world.clock, Duration::from_secs(60));
+        let soon = key(&scope, &soon.to_string()).await;
+        scope.api_key(&soon.key_id).rotate(DAY).await.unwrap();
+        assert_eq!(scope.api_key(&soon.key_id).retrieve().await.unwrap().expiration, soon.expiration);
+        scope.api_key(&new.key_id).revoke().await.unwrap();
+        assert_eq!(code(scope.api_key(&new.key_id).rotate(DAY).await.unwrap_err()), "api_key.revoked");
+    });
+}
+
+#[test]
+fn a_policy_holds_for_ends_that_are_chosen_after_it() {
+    on_every_backend(async |world| {
+        let pay = &world.pay;
+        let scope = host::stand_up(pay, "acme").await.unwrap().scope(pay);
+        assert_eq!(scope.key_policy().await.unwrap(), KeyPolicy::default());
+        let (endless, past) = (key(&scope, "never").await, key(&scope, "2020-01-01T00:00:00Z").await);
+        let policy = KeyPolicy { max_lifetime_seconds: Some(3_600), refuse_past: true };
+        assert_eq!(scope.set_key_policy(policy).await.unwrap(), policy);
+        assert_eq!(scope.key_policy().await.unwrap(), policy);
+        let before = snapshot(pay).await;
+        let latest = after(&world.clock, Duration::from_secs(3_600));
+        let now = world.clock.now().to_string();
+        for (expiration, code) in [
+            ("never".to_owned(), "expiration.too_late"),
+            (latest.plus_seconds(1).to_string(), "expiration.too_late"),
+            (now, "expiration.past"),
+            ("2020-01-01T00:00:00Z".to_owned(), "expiration.past"),
+        ] {
+            let body = json!({ "name": "k", "expiration": expiration }).to_string();
+            let error = scope.create_api_key(read(&body).unwrap()).await.unwrap_err();
+            assert_eq!(error.code(), code, "{expiration}");
+            assert!(error.to_string().starts_with("`expiration`: "), "{error}");
+            let body = json!({ "expiration": expiration }).to_string();
+            let update = read(&body).unwrap();
+            let target = if expiration.starts_with("2020") { &endless } else { &past };
+            assert_eq!(scope.api_key(&target.key_id).update(update).await.unwrap_err().code(), code, "{expiration}");
+        }
+        assert_eq!(snapshot(pay).await, before, "{}", world.name);
+        // What is there stays, whatever else is changed of it; what takes its place keeps to the policy.
+        scope.api_key(&endless.key_id).update(read(r#"{"name": "other"}"#).unwrap()).await.unwrap();
+        let next = scope.api_key(&endless.key_id).rotate(Duration::ZERO).await.unwrap();
+        assert_eq!(next.expiration, Expiration::At(latest));
+        key(&scope, &latest.to_string()).await;
+    });
+}
+
+#[test]
+fn what_is_not_restricted_is_not_in_the_json() {
+    on_every_backend(async |world| {
+        let tenant = host::stand_up(&world.pay, "acme").await.unwrap();
+        let scope = tenant.scope(&world.pay);
+        let full = scope.api_key(&tenant.key.key_id).retrieve().await.unwrap();
+        let restricted = made(
+            &scope,
+            json!({ "name": "k", "expiration": "never", "scopes": ["log:read"], "profile_ids": [], "networks": ["::1"] }),
+        );
+        let restricted = restricted.await;
+        let members = |json: serde_json::Value| -> Vec<String> { json.as_object().unwrap().keys().cloned().collect() };
+        let published = ["created", "description", "expiration", "key_id", "merchant_id", "name", "prefix", "revoked"];
+        assert_eq!(members(shown(&full)), published);
+        let shown = shown(&restricted);
+        assert_eq!(shown["scopes"], json!(["log:read"]));
+        assert_eq!(shown["profile_ids"], json!([]));
+        assert_eq!(shown["networks"], json!(["::1/128"]));
+    });
+}
+
+#[test]
+fn access_that_makes_no_sense_is_refused_with_its_path() {
+    on_every_backend(async |world| {
+        let tenant = host::stand_up(&world.pay, "acme").await.unwrap();
+        let scope = tenant.scope(&world.pay);
+        let before = snapshot(&world.pay).await;
+        let many: Vec<String> = (0..65).map(|n| format!("10.0.0.{n}")).collect();
+        for (member, value, path, code) in [
+            ("scopes", json!(["payments:write", "payment:write"]), "scopes[1]", "scope.unknown"),
+            ("scopes", json!(["payments"]), "scopes[0]", "scope.unknown"),
+            ("scopes", json!(["payments:delete"]), "scopes[0]", "scope.unknown"),
+            ("scopes", json!(["*:read"]), "scopes[0]", "scope.unknown"),
+            ("networks", json!(["10.0.0.0/8", "example.com"]), "networks[1]", "network.malformed"),
+            ("networks", json!(many), "networks", "list.too_long"),
+            ("profile_ids", json!([tenant.profile.profile_id, "pro_x"]), "profile_ids[1]", "api_key.unknown_profile"),
+        ] {
+            let mut body = json!({ "name": "k", "expiration": "never" });
+            body[member] = value.clone();
+            let refused = match read(&body.to_string()) {
+                Ok(new) => scope.create_api_key(new).await.unwrap_err(),
+                Err(error) => error,
+            };
+            assert_eq!(refused.code(), code, "{body}");
+            assert!(refused.to_string().starts_with(&format!("`{path}`: ")), "{refused}");
+            let body = json!({ member: value }).to_string();
+            let refused = match read(&body) {
+                Ok(update) => scope.api_key(&tenant.key.key_id).update(update).await.unwrap_err(),
+                Err(error) => error,
+            };
+            assert_eq!(refused.code(), code, "{body}");
+        }
+        assert_eq!(snapshot(&world.pay).await, before);
+    });
+}
+
+#[test]
+fn a_narrowed_key_is_narrower_for_the_handles_that_it_has() {
+    on_every_backend(async |world| {
+        let tenant = host::stand_up(&world.pay, "acme").await.unwrap();
+        let scope = tenant.scope(&world.pay);
+        let caller = world.pay.authenticate(tenant.token()).await.unwrap();
+        caller.merchant().log(LogPosition::START, 1).await.unwrap();
+        let narrow = read(r#"{"scopes": ["payments:read"]}"#).unwrap();
+        scope.api_key(&tenant.key.key_id).update(narrow).await.unwrap();
+        let refused = caller.merchant().log(LogPosition::START, 1).await;
+        assert!(matches!(refused, Err(Error::Forbidden)));
+        let elsewhere = read(r#"{"networks": ["203.0.113.0/24"]}"#).unwrap();
+        scope.api_key(&tenant.key.key_id).update(elsewhere).await.unwrap();
+        let refused = caller.merchant().payments(PageRequest::default()).await;
+        assert!(matches!(refused, Err(Error::Unauthorized(Refusal::NetworkNotAllowed))));
+    });
+}
+
+#[test]
+fn a_client_reads_the_one_payment_whose_secret_it_has() {
+    on_every_backend(async |world| {
+        let pay = &world.pay;
+        let (one, two) = (host::stand_up(pay, "acme").await.unwrap(), host::stand_up(pay, "other").await.unwrap());
+        let payment = |scope: MerchantScope| async move {
+            scope.create_payment(read(&host::payment_body(100, "EUR")).unwrap()).await.unwrap()
+        };
+        let first = payment(one.scope(pay)).await;
+        let second = payment(one.scope(pay)).await;
+        let theirs = payment(two.scope(pay)).await;
+        let key = one.merchant.publishable_key.as_str();
+        let client = pay.authenticate_client(key, first.client_secret.expose()).await.unwrap();
+        assert_eq!(client.retrieve().await.unwrap(), first);
+        let mixed = first.client_secret.expose().replace(first.payment_id.as_ref(), second.payment_id.as_ref());
+        let shorter = &first.client_secret.expose()[..first.client_secret.expose().len() - 1];
+        let absent = format!("pk_snd_{}", "0".repeat(32));
+        for (what, key, secret, reason) in [
+            ("another payment's secret", key, mixed.as_str(), Refusal::Unknown),
+            ("a shorter one", key, shorter, Refusal::Unknown),
+            ("another account's", key, theirs.client_secret.expose(), Refusal::Unknown),
+            ("a key that nobody has", &absent, first.client_secret.expose(), Refusal::Unknown),
+            ("no secret", key, "", Refusal::Malformed),
+            ("an id alone", key, "pay_1", Refusal::Malformed),
+            ("no key", "", first.client_secret.expose(), Refusal::Malformed),
+            ("an API key", one.token(), first.client_secret.expose(), Refusal::Malformed),
+            ("of another environment", &key.replace("_snd_", "_prd_"), mixed.as_str(), Refusal::WrongEnvironment),
+        ] {
+            let error = pay.authenticate_client(key, secret).await.unwrap_err();
+            assert_eq!(error.to_string(), "the credential was not accepted", "{what}");
+            assert!(matches!(error, Error::Unauthorized(found) if found == reason), "{what}: {error:?}");
+        }
+        world.clock.set(first.expires_on);
+        assert!(matches!(client.retrieve().await, Err(Error::Unauthorized(Refusal::Expired))));
+        one.scope(pay).remove().cascade().await.unwrap();
+        assert!(matches!(client.retrieve().await, Err(Error::Unauthorized(Refusal::Unknown))));
+    });
+}
+
+/// What the model knows of a key.
+#[derive(Debug, Clone)]
+struct Kept {
+    id: ApiKeyId,
+    token: String,
+    ends: Option<Timestamp>,
+    rotated: bool,
+    revoked: bool,
+}
+
+impl Kept {
+    fn expected(&self, now: Timestamp) -> Option<&'static str> {
+        if self.revoked {
+            return Some("gone");
+        }
+        let ended = self.ends.is_some_and(|end| end <= now);
+        match (ended, self.rotated) {
+            (false, _) => None,
+            (true, false) => Some("expired"),
+            (true, true) => Some("rotated_out"),
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Create(Option<u32>),
+    Rotate(usize, u32),
+    Revoke(usize),
+    Ends(usize, Option<u32>),
+    Advance(u32),
+    Authenticate(usize, usize),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let end = || prop::option::of(1..50_u32);
+    prop_oneof![
+        2 => end().prop_map(Step::Create),
+        3 => (any::<usize>(), 0..40_u32).prop_map(|(at, grace)| Step::Rotate(at, grace)),
+        2 => any::<usize>().prop_map(Step::Revoke),
+        2 => (any::<usize>(), end()).prop_map(|(at, end)| Step::Ends(at, end)),
+        3 => (1..20_u32).prop_map(Step::Advance),
+        10 => (any::<usize>(), 0..2_usize).prop_map(|(at, process)| Step::Authenticate(at, process)),
+    ]
+}
+
+/// Carries the steps out by the first of two processes, and uses keys by both. The second one looks at the log at every
+/// call: what it may see late is another test's.
+fn agree(steps: Vec<Step>) -> Result<(), TestCaseError> {
+    let store = Arc::new(MemoryStore::new());
+    let clock = Arc::new(TestClock::at("2026-11-23T10:00:00Z".parse().unwrap()));
+    let open = |bound| {
+        let settings = host::settings().unwrap().clock(clock.clone()).staleness(Duration::from_secs(bound));
+        block_on(PerfectPay::open(store.clone(), settings)).unwrap()
+    };
+    let processes = [open(3_600), open(0)];
+    let pay = &processes[0];
+    let scope = block_on(host::stand_up(pay, "acme")).unwrap().scope(pay);
+    let mut keys: Vec<Kept> = Vec::new();
+    let kept = |issued: IssuedApiKey| Kept {
+        id: issued.key_id.clone(),
+        token: token(&issued).to_owned(),
+        ends: issued.expiration.into(),
+        rotated: false,
+        revoked: false,
+    };
+    for step in steps {
+        let now = clock.now();
+        let ends = |end: Option<u32>| Expiration::from(end.map(|seconds| now.plus_seconds(seconds)));
+        match step {
+            Step::Create(end) => {
+                let new = perfectpay::NewApiKey::new("k".parse().unwrap(), ends(end));
+                keys.push(kept(block_on(async { scope.create_api_key(new).await }).unwrap()));
+            }
+            Step::Advance(seconds) => clock.step(Duration::from_secs(seconds.into())),
+            _ if keys.is_empty() => {}
+            Step::Rotate(at, grace) => {
+                let at = at % keys.len();
+                let old = keys[at].clone();
+                let done = block_on(async { scope.api_key(&old.id).rotate(Duration::from_secs(grace.into())).await });
+                let code = match old.expected(now) {
+                    Some("gone") => Some("api_key.revoked"),
+                    _ if old.rotated => Some("api_key.rotated"),
+                    Some(_) => Some("api_key.expired"),
+                    None => None,
+                };
+                prop_assert_eq!(done.as_ref().err().map(Error::code), code);
+                if let Ok(issued) = done {
+                    let end = now.plus_seconds(grace);
+                    let new = kept(issued);
+                    prop_assert_eq!(new.ends, old.ends);
+                    keys[at] = Kept { ends: Some(old.ends.map_or(end, |own| own.min(end))), rotated: true, ..old };
+                    keys.push(new);
+                }
+            }
+            Step::Revoke(at) => {
+                let at = at % keys.len();
+                let done = block_on(async { scope.api_key(&keys[at].id).revoke().await });
+                prop_assert_eq!(done.is_ok(), !keys[at].revoked);
+                keys[at].revoked = true;
+            }
+            Step::Ends(at, end) => {
+                let at = at % keys.len();
+                let update = perfectpay::ApiKeyUpdate { expiration: Patch::Set(ends(end)), ..Default::default() };
+                let same = keys[at].ends == Option::from(ends(end));
+                let done = block_on(async { scope.api_key(&keys[at].id).update(update).await });
+                prop_assert_eq!(done.is_ok(), !keys[at].revoked && (!keys[at].rotated || same));
+                if done.is_ok() {
+                    keys[at].ends = ends(end).into();
+                }
+            }
+            Step::Authenticate(at, process) => {
+                let key = &keys[at % keys.len()];
+                let found = match block_on(processes[process].verify(&key.token, None)).unwrap() {
+                    Verdict::Valid(verified) => {
+                        prop_assert_eq!(&verified.api_key().key_id, &key.id);
+                        None
+                    }
+                    Verdict::Refused(Refusal::Unknown | Refusal::Revoked) => Some("gone"),
+                    Verdict::Refused(refusal) => Some(refusal.into()),
+                };
+                prop_assert_eq!(found, key.expected(now), "by process {}", process);
+            }
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_order_of_rotation_revocation_expiry_and_use_agrees_with_the_model(
+        steps in prop::collection::vec(step(), 0..60)
+    ) {
+        agree(steps)?;
+    }
+
+    #[test]
+    fn no_text_but_a_token_is_one(text in "\\PC{0,80}", random in "(dev|integ|snd|prd)_[0-9A-Za-z]{64}") {
+        prop_assert!(!Token::check(&text));
+        // One in four thousand million random ones has the right checksum by chance.
+        prop_assert!(!Token::check(&random));
+    }
+}
