@@ -5,14 +5,16 @@
 
 use std::collections::BTreeMap;
 
-use perfectpay::store::{Change, EntityRef, Expectation, LogPosition, Premises, Receipt, Record, UniqueKey};
-use perfectpay::store::{IdempotencyClaim, IdempotencyKey};
+use perfectpay::store::{
+    Change, EntityRef, Expectation, Head, IdempotencyClaim, IdempotencyKey, Item, Load, LoadPremises, LogPosition,
+    Logged, Premises, Receipt, Record, UniqueKey,
+};
 use perfectpay::{ChildCount, EntityKind, Error, Incarnation};
 use rusqlite::{Connection, OptionalExtension as _, ToSql, params};
 
 use crate::error::Failure;
 use crate::read;
-use crate::rows::{Prepared, Row, Table, indexed_id, integer, timestamp, unsigned};
+use crate::rows::{Columns, Prepared, PreparedLoad, Row, Table, indexed_id, integer, timestamp, unsigned};
 
 /// Applies the set and appends its entry to the log.
 ///
@@ -246,6 +248,100 @@ fn append(conn: &Connection, prepared: &Prepared) -> Result<Receipt, Failure> {
     Ok(Receipt { position: LogPosition::from_u64(unsigned(position)?), at: timestamp(at)? })
 }
 
+/// Writes those items of a load that are new, or all of them where that is not known. Answers the position of the last
+/// entry.
+///
+/// # Errors
+///
+/// An objection, after which the caller undoes what was done and asks `judge_load`; or the engine's error.
+pub(crate) fn load(
+    conn: &Connection,
+    prepared: &PreparedLoad,
+    is_new: Option<&[bool]>,
+) -> Result<LogPosition, Failure> {
+    let mut log = LogEnd::of(conn, &prepared.load)?;
+    let mut last = LogPosition::START;
+    let mut counts = BTreeMap::new();
+    let items = prepared.load.items.iter().zip(&prepared.columns).enumerate();
+    for (index, (item, columns)) in items {
+        let is_new = is_new.is_none_or(|is_new| is_new.get(index) == Some(&true));
+        match (item, columns) {
+            (Item::Entry(logged), Columns::Entry(changes)) if is_new => last = log.append(conn, logged, changes)?,
+            (Item::Entry(logged), _) => last = logged.entry.position,
+            (Item::Claim(claim), Columns::Claim(answer)) if is_new => {
+                execute(
+                    conn,
+                    "INSERT INTO pp_idempotency (tenant, key, request, answer, expires_at) VALUES (?, ?, ?, ?, ?)",
+                    params![
+                        claim.tenant.as_bytes(),
+                        claim.key.as_str(),
+                        claim.request,
+                        answer,
+                        claim.expires_at.unix_millis()
+                    ],
+                )?;
+            }
+            (Item::Record(packed), Columns::Record(row)) if is_new => {
+                create(conn, packed.record(), row, &mut counts)?;
+            }
+            _ => {}
+        }
+    }
+    keep_counts(conn, counts)?;
+    Ok(last)
+}
+
+/// Where a load's next entry comes.
+struct LogEnd {
+    position: i64,
+    at: i64,
+    appends: bool,
+}
+
+impl LogEnd {
+    fn of(conn: &Connection, load: &Load) -> Result<Self, Failure> {
+        let head = read::head(conn)?;
+        let first = load.entries().next().and_then(|logged| logged.organization);
+        if let (Some(behind), Some(organization)) = (load.behind, first) {
+            ensure(read::newest(conn, organization)? == behind)?;
+        }
+        let position = integer(head.position.as_u64())?;
+        Ok(Self { position, at: head.at.unix_millis(), appends: load.behind.is_some() })
+    }
+
+    fn append(&mut self, conn: &Connection, logged: &Logged, changes: &str) -> Result<LogPosition, Failure> {
+        let entry = &logged.entry;
+        let (kept, at) = (integer(entry.position.as_u64())?, entry.at.unix_millis());
+        ensure(self.appends || (kept > self.position && at >= self.at))?;
+        self.at = self.at.max(at);
+        let mut statement = conn.prepare_cached(
+            "INSERT INTO pp_log
+                 (position, at, actor, class, organization, merchant, organization_id, merchant_id, changes)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )?;
+        statement.execute(params![
+            // SQLite gives the next one itself.
+            (!self.appends).then_some(kept),
+            self.at,
+            entry.actor.to_string(),
+            entry.class.to_string(),
+            logged.organization.as_ref().map(Incarnation::as_bytes),
+            logged.merchant.as_ref().map(Incarnation::as_bytes),
+            entry.organization_id,
+            entry.merchant_id,
+            changes,
+        ])?;
+        self.position = conn.last_insert_rowid();
+        let mut index = conn
+            .prepare_cached("INSERT OR IGNORE INTO pp_log_entity (tenant, kind, id, position) VALUES (?, ?, ?, ?)")?;
+        for entity in &logged.entities {
+            let (tenant, kind) = (entity.tenant.as_bytes(), <&str>::from(entity.kind));
+            index.execute(params![tenant, kind, indexed_id(entity), self.position])?;
+        }
+        Ok(LogPosition::from_u64(unsigned(self.position)?))
+    }
+}
+
 fn version(conn: &Connection, entity: &EntityRef) -> Result<Option<u64>, Failure> {
     let mut statement = conn.prepare_cached(Table::of(entity.kind).version)?;
     let found = statement.query_row(params![entity.tenant.as_bytes(), entity.id], |row| row.get(0)).optional()?;
@@ -398,6 +494,24 @@ impl Premises for Seen<'_> {
 
     fn idempotency(&mut self, tenant: Incarnation, key: &IdempotencyKey) -> Result<Option<IdempotencyClaim>, Error> {
         Ok(read::claim(self.0, tenant, key)?)
+    }
+}
+
+impl LoadPremises for Seen<'_> {
+    fn kept(&mut self, entity: &EntityRef) -> Result<Option<Record>, Error> {
+        Ok(read::object(self.0, entity)?)
+    }
+
+    fn entry(&mut self, position: LogPosition) -> Result<Option<Logged>, Error> {
+        Ok(read::logged(self.0, position)?)
+    }
+
+    fn newest(&mut self, organization: Incarnation) -> Result<LogPosition, Error> {
+        Ok(read::newest(self.0, organization)?)
+    }
+
+    fn head(&mut self) -> Result<Head, Error> {
+        Ok(read::head(self.0)?)
     }
 }
 

@@ -10,15 +10,15 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use async_lock::{Semaphore, SemaphoreGuardArc};
-use perfectpay::store::{Committed, Verdict, judge};
+use perfectpay::store::{Committed, LogPosition, Verdict, judge, judge_load};
 use perfectpay::{Error, Unavailability};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode};
 
-use crate::error::{classify, contradiction, halted, is_busy, is_lasting, unknown};
+use crate::error::{Failure, classify, contradiction, halted, is_busy, is_lasting, unknown};
 use crate::place::{Place, gone, gone_meanwhile};
-use crate::rows::Prepared;
-use crate::write::{Seen, apply};
+use crate::rows::{Prepared, PreparedLoad};
+use crate::write::{Seen, apply, load};
 use crate::{SqliteOptions, schema};
 
 /// How many frames the write-ahead log has before they are moved into the file, between two groups.
@@ -38,14 +38,15 @@ pub(crate) type Task = Box<dyn FnOnce(&Connection) + Send>;
 type Answer = Result<Committed, Error>;
 
 enum Job {
-    Commit(Box<Waiting>),
+    Commit(Box<Waiting<Prepared, Answer>>),
+    Load(Box<Waiting<PreparedLoad, Result<LogPosition, Error>>>),
     Task(Task),
 }
 
-/// A commit, whoever waits for it, and its place in the queue.
-struct Waiting {
-    prepared: Prepared,
-    reply: oneshot::Sender<Answer>,
+/// What is to be written, whoever waits for it, and its place in the queue.
+struct Waiting<W, A> {
+    prepared: W,
+    reply: oneshot::Sender<A>,
     place: SemaphoreGuardArc,
 }
 
@@ -84,6 +85,14 @@ impl Writer {
         let (reply, answer) = oneshot::async_channel();
         self.send(Job::Commit(Box::new(Waiting { prepared, reply, place })))?;
         // Every path of the thread answers; if it does not, nobody knows how far it came.
+        answer.await.unwrap_or_else(|e| Err(Error::OutcomeUnknown { source: e.into() }))
+    }
+
+    /// Imports a load in a transaction of its own between two groups, as a commit waits and is carried out.
+    pub(crate) async fn load(&self, prepared: PreparedLoad) -> Result<LogPosition, Error> {
+        let place = self.places.acquire_arc().await;
+        let (reply, answer) = oneshot::async_channel();
+        self.send(Job::Load(Box::new(Waiting { prepared, reply, place })))?;
         answer.await.unwrap_or_else(|e| Err(Error::OutcomeUnknown { source: e.into() }))
     }
 
@@ -132,6 +141,11 @@ struct RolledBack {
     error: Error,
 }
 
+/// The answer of the one member.
+fn only<T>(answers: Vec<Result<T, Error>>) -> Result<T, Error> {
+    answers.into_iter().next().unwrap_or_else(|| Err(contradiction()))
+}
+
 impl Engine {
     fn run(mut self, jobs: &Receiver<Job>) {
         loop {
@@ -155,7 +169,7 @@ impl Engine {
 
     /// Carries out a job and everything that waits behind it.
     fn group(&mut self, first: Job, jobs: &Receiver<Job>) {
-        let (mut sets, mut replies, mut tasks) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut sets, mut replies, mut tasks, mut loads) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let mut next = Some(first);
         while let Some(job) = next {
             match job {
@@ -163,13 +177,14 @@ impl Engine {
                     sets.push(waiting.prepared);
                     replies.push((waiting.reply, waiting.place));
                 }
+                Job::Load(waiting) => loads.push(waiting),
                 Job::Task(task) => tasks.push(task),
             }
-            let full = sets.len() + tasks.len() >= self.group_limit;
+            let full = sets.len() + tasks.len() + loads.len() >= self.group_limit;
             // A job that is taken out of the queue is carried out: only then may one be taken.
             next = if full {
                 None
-            } else if tasks.is_empty() && sets.len() < self.last_group {
+            } else if tasks.is_empty() && loads.is_empty() && sets.len() < self.last_group {
                 // Those who were answered together are likely to come back together, a moment apart. Whoever is alone
                 // was alone before, and waits for nobody.
                 jobs.recv_timeout(LINGER).ok()
@@ -186,9 +201,52 @@ impl Engine {
             }
             self.between(&sets);
         }
+        for load in loads {
+            let Waiting { prepared, reply, place: _place } = *load;
+            let _heard = reply.send(self.import(&prepared));
+            self.between(&[]);
+        }
         for task in tasks {
             // A task that panics drops its own reply, and whoever waits for it is told.
             let _done = catch_unwind(AssertUnwindSafe(|| task(&self.conn)));
+        }
+    }
+
+    /// Writes a load, or nothing of it.
+    fn import(&mut self, load: &PreparedLoad) -> Result<LogPosition, Error> {
+        let written = catch_unwind(AssertUnwindSafe(|| self.write_load(load)));
+        written.unwrap_or_else(|panic| {
+            self.halted = true;
+            let _undone = self.rollback();
+            Err(panicked(&*panic))
+        })
+    }
+
+    fn write_load(&mut self, prepared: &PreparedLoad) -> Result<LogPosition, Error> {
+        if let Err(answers) = self.ready(1) {
+            return only(answers);
+        }
+        let mut is_new = None;
+        loop {
+            if let Err(answers) = self.begin(1) {
+                return only(answers);
+            }
+            match load(&self.conn, prepared, is_new.as_deref()) {
+                Ok(position) => return only(self.end(1, vec![Ok(position)])),
+                Err(failure) => {
+                    if let Failure::Engine(error) = &failure {
+                        self.halted |= is_lasting(error);
+                    }
+                    if !self.rollback() || !failure.is_objection() {
+                        return Err(failure.into());
+                    }
+                }
+            }
+            // Some of it may be there already, as after an interrupted copy.
+            if is_new.is_some() {
+                return Err(contradiction());
+            }
+            is_new = Some(judge_load(&prepared.load, &mut Seen(&self.conn))?);
         }
     }
 
@@ -198,20 +256,13 @@ impl Engine {
         written.unwrap_or_else(|panic| {
             self.halted = true;
             let _undone = self.rollback();
-            let source = || -> perfectpay::Source { format!("the writer panicked: {}", message(&*panic)).into() };
-            sets.iter().map(|_| Err(Error::OutcomeUnknown { source: source() })).collect()
+            sets.iter().map(|_| Err(panicked(&*panic))).collect()
         })
     }
 
     fn write(&mut self, sets: &[Prepared]) -> Vec<Answer> {
-        if self.halted {
-            return sets.iter().map(|_| Err(halted())).collect();
-        }
-        // After a pause, in which most of what happens to a file happens, and before anything is written. In a stream of
-        // commits the look after each is enough.
-        if !self.unmoved && !self.is_in_place() {
-            self.halted = true;
-            return sets.iter().map(|_| Err(gone())).collect();
+        if let Err(answers) = self.ready(sets.len()) {
+            return answers;
         }
         if let [set] = sets
             && let Some(answer) = self.unshared(set)
@@ -232,6 +283,20 @@ impl Engine {
         }
     }
 
+    /// Whether this may write at all; else the answers of so many members.
+    fn ready<T>(&mut self, members: usize) -> Result<(), Vec<Result<T, Error>>> {
+        if self.halted {
+            return Err((0..members).map(|_| Err(halted())).collect());
+        }
+        // After a pause, in which most of what happens to a file happens, and before anything is written. In a stream of
+        // commits the look after each is enough.
+        if !self.unmoved && !self.is_in_place() {
+            self.halted = true;
+            return Err((0..members).map(|_| Err(gone())).collect());
+        }
+        Ok(())
+    }
+
     fn alone(&mut self, set: &Prepared) -> Answer {
         match self.together(slice::from_ref(set)) {
             Ok(answers) => answers.into_iter().next().unwrap_or_else(|| Err(contradiction())),
@@ -243,13 +308,12 @@ impl Engine {
     /// page that is touched. `None` if something did stand against it; nothing is left of it then, and it is to begin anew
     /// with a savepoint, to learn what.
     fn unshared(&mut self, set: &Prepared) -> Option<Answer> {
-        let sets = slice::from_ref(set);
-        let answers = match self.begin(sets) {
+        let answers = match self.begin(1) {
             Err(answers) => answers,
             Ok(()) => match apply(&self.conn, set) {
                 Err(_) if self.rollback() => return None,
                 Err(failure) => vec![Err(failure.into())],
-                Ok(receipt) => self.end(sets, vec![Ok(Committed::Applied(receipt))]),
+                Ok(receipt) => self.end(1, vec![Ok(Committed::Applied(receipt))]),
             },
         };
         answers.into_iter().next()
@@ -257,7 +321,7 @@ impl Engine {
 
     /// One transaction for all. A set that is refused leaves no trace in it.
     fn together(&mut self, sets: &[Prepared]) -> Result<Vec<Answer>, RolledBack> {
-        if let Err(answers) = self.begin(sets) {
+        if let Err(answers) = self.begin(sets.len()) {
             return Ok(answers);
         }
         let mut answers = Vec::with_capacity(sets.len());
@@ -268,13 +332,13 @@ impl Engine {
             }
         }
         // The answers of members that were refused may stand on what other members wrote: should it fail, none holds.
-        Ok(self.end(sets, answers))
+        Ok(self.end(sets.len(), answers))
     }
 
     /// Begins a transaction in the schema that this library writes, or answers why not.
-    fn begin(&mut self, sets: &[Prepared]) -> Result<(), Vec<Answer>> {
+    fn begin<T>(&mut self, members: usize) -> Result<(), Vec<Result<T, Error>>> {
         if let Err(error) = self.execute("BEGIN IMMEDIATE") {
-            return Err(self.nothing_written(sets, error));
+            return Err(self.nothing_written(members, error));
         }
         let version = schema::version(&self.conn);
         if version.as_ref().is_ok_and(|version| *version == schema::CURRENT) {
@@ -282,20 +346,20 @@ impl Engine {
         }
         self.rollback();
         Err(match version {
-            Ok(version) => sets.iter().map(|_| Err(schema::not_ours(version))).collect(),
-            Err(error) => self.nothing_written(sets, error),
+            Ok(version) => (0..members).map(|_| Err(schema::not_ours(version))).collect(),
+            Err(error) => self.nothing_written(members, error),
         })
     }
 
     /// Commits, and acknowledges what whoever opens the path finds.
-    fn end(&mut self, sets: &[Prepared], answers: Vec<Answer>) -> Vec<Answer> {
+    fn end<T>(&mut self, members: usize, answers: Vec<Result<T, Error>>) -> Vec<Result<T, Error>> {
         match self.execute("COMMIT") {
             Ok(()) if self.place.as_ref().is_none_or(|place| place.keeps_what_is_written()) => answers,
             Ok(()) => {
                 self.halted = true;
-                sets.iter().map(|_| Err(gone_meanwhile())).collect()
+                (0..members).map(|_| Err(gone_meanwhile())).collect()
             }
-            Err(error) => self.not_committed(sets, error),
+            Err(error) => self.not_committed(members, error),
         }
     }
 
@@ -310,7 +374,7 @@ impl Engine {
             },
             Err(failure) => failure,
         };
-        if let crate::error::Failure::Engine(error) = &failure
+        if let Failure::Engine(error) = &failure
             && is_lasting(error)
         {
             self.halted = true;
@@ -333,10 +397,10 @@ impl Engine {
     }
 
     /// The transaction could not begin.
-    fn nothing_written(&mut self, sets: &[Prepared], error: rusqlite::Error) -> Vec<Answer> {
+    fn nothing_written<T>(&mut self, members: usize, error: rusqlite::Error) -> Vec<Result<T, Error>> {
         self.halted |= is_lasting(&error);
         let error = Arc::new(error);
-        sets.iter().map(|_| Err(classify(&error))).collect()
+        (0..members).map(|_| Err(classify(&error))).collect()
     }
 
     /// Whether whoever opens the path finds what is written here.
@@ -345,14 +409,14 @@ impl Engine {
     }
 
     /// The transaction did not commit: either it is certain that nothing was written, or nobody knows.
-    fn not_committed(&mut self, sets: &[Prepared], error: rusqlite::Error) -> Vec<Answer> {
+    fn not_committed<T>(&mut self, members: usize, error: rusqlite::Error) -> Vec<Result<T, Error>> {
         let certain = is_busy(&error) || error.sqlite_error_code() == Some(ErrorCode::DiskFull);
         if self.rollback() && certain {
-            return self.nothing_written(sets, error);
+            return self.nothing_written(members, error);
         }
         self.halted = true;
         let error = Arc::new(error);
-        sets.iter().map(|_| Err(unknown(&error))).collect()
+        (0..members).map(|_| Err(unknown(&error))).collect()
     }
 
     /// Ends a transaction that is open still. A store that cannot even do that halts.
@@ -430,6 +494,11 @@ impl Engine {
             self.emptied();
         }
     }
+}
+
+/// The error of a write in whose midst the thread panicked.
+fn panicked(panic: &(dyn Any + Send)) -> Error {
+    Error::OutcomeUnknown { source: format!("the writer panicked: {}", message(panic)).into() }
 }
 
 fn message(panic: &(dyn Any + Send)) -> &str {

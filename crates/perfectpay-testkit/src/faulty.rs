@@ -28,8 +28,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_lite::future::yield_now;
 use perfectpay::store::{
-    ChangeSet, Committed, Head, IdempotencyClaim, IdempotencyKey, Key, Listing, LogEntry, LogQuery, Query, Record,
-    Store,
+    ChangeSet, Committed, Export, Extent, Head, IdempotencyClaim, IdempotencyKey, Key, Listing, Load, LogEntry,
+    LogPosition, LogQuery, Query, Record, Store,
 };
 use perfectpay::{Error, Incarnation};
 
@@ -40,6 +40,8 @@ use crate::layer::Layer;
 pub enum On {
     /// [`Store::commit`].
     Commit,
+    /// [`Store::import`].
+    Import,
     /// Every other call.
     Read,
 }
@@ -127,6 +129,8 @@ pub struct Counting {
     claims: AtomicU64,
     logs: AtomicU64,
     heads: AtomicU64,
+    exports: AtomicU64,
+    imports: AtomicU64,
 }
 
 /// How often each method was called.
@@ -139,12 +143,14 @@ pub struct Counts {
     pub claims: u64,
     pub logs: u64,
     pub heads: u64,
+    pub exports: u64,
+    pub imports: u64,
 }
 
 impl Counts {
-    /// All but commits.
+    /// All but commits and imports.
     pub fn reads(&self) -> u64 {
-        self.gets + self.lists + self.claims + self.logs + self.heads
+        self.gets + self.lists + self.claims + self.logs + self.heads + self.exports
     }
 }
 
@@ -159,6 +165,8 @@ impl Counting {
             claims: take(&self.claims),
             logs: take(&self.logs),
             heads: take(&self.heads),
+            exports: take(&self.exports),
+            imports: take(&self.imports),
         }
     }
 
@@ -170,7 +178,10 @@ impl Counting {
 
 /// Writes a layer whose methods all go through its `pass`, each with its own argument in front.
 macro_rules! passing {
-    ($layer:ident: $this:ident $(, $commit:expr, $get:expr, $list:expr, $claim:expr, $log:expr, $head:expr)?) => {
+    (
+        $layer:ident: $this:ident
+        $(, $commit:expr, $get:expr, $list:expr, $claim:expr, $log:expr, $head:expr, $export:expr, $import:expr)?
+    ) => {
         #[async_trait]
         impl Layer for $layer {
             async fn commit(&self, next: &dyn Store, set: ChangeSet) -> Result<Committed, Error> {
@@ -202,10 +213,23 @@ macro_rules! passing {
                 let $this = self;
                 $this.pass($($head, )? next.head()).await
             }
+
+            async fn export(&self, next: &dyn Store, extent: &Extent) -> Result<Box<dyn Export>, Error> {
+                let $this = self;
+                $this.pass($($export, )? next.export(extent)).await
+            }
+
+            async fn import(&self, next: &dyn Store, load: Load) -> Result<LogPosition, Error> {
+                let $this = self;
+                $this.pass($($import, )? next.import(load)).await
+            }
         }
     };
 }
 
-passing!(FailNth: this, On::Commit, On::Read, On::Read, On::Read, On::Read, On::Read);
+passing!(FailNth: this, On::Commit, On::Read, On::Read, On::Read, On::Read, On::Read, On::Read, On::Import);
 passing!(Slow: this);
-passing!(Counting: this, &this.commits, &this.gets, &this.lists, &this.claims, &this.logs, &this.heads);
+passing!(
+    Counting: this, &this.commits, &this.gets, &this.lists, &this.claims, &this.logs, &this.heads, &this.exports,
+    &this.imports
+);

@@ -1,11 +1,11 @@
-//! Wrapper stores: a [`Layer`] over a store changes some of its six methods and passes the others on.
+//! Wrapper stores: a [`Layer`] over a store changes some of its methods and passes the others on.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use perfectpay::store::{
-    ChangeSet, Committed, Head, IdempotencyClaim, IdempotencyKey, Key, Listing, LogEntry, LogQuery, Query, Record,
-    Store,
+    ChangeSet, Committed, Export, Extent, Head, IdempotencyClaim, IdempotencyKey, Key, Listing, Load, LogEntry,
+    LogPosition, LogQuery, Query, Record, Store,
 };
 use perfectpay::{Error, Incarnation};
 
@@ -46,6 +46,16 @@ pub trait Layer: std::fmt::Debug + Send + Sync + 'static {
     /// [`Store::head`].
     async fn head(&self, next: &dyn Store) -> Result<Head, Error> {
         next.head().await
+    }
+
+    /// [`Store::export`].
+    async fn export(&self, next: &dyn Store, extent: &Extent) -> Result<Box<dyn Export>, Error> {
+        next.export(extent).await
+    }
+
+    /// [`Store::import`].
+    async fn import(&self, next: &dyn Store, load: Load) -> Result<LogPosition, Error> {
+        next.import(load).await
     }
 }
 
@@ -88,5 +98,13 @@ impl<L: Layer> Store for Layered<L> {
 
     async fn head(&self) -> Result<Head, Error> {
         self.layer.head(&*self.next).await
+    }
+
+    async fn export(&self, extent: &Extent) -> Result<Box<dyn Export>, Error> {
+        self.layer.export(&*self.next, extent).await
+    }
+
+    async fn import(&self, load: Load) -> Result<LogPosition, Error> {
+        self.layer.import(&*self.next, load).await
     }
 }

@@ -18,8 +18,9 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use futures_lite::future::block_on;
 use perfectpay::store::{
-    Actor, ChangeSet, Collection, CommitClass, Committed, Head, IdempotencyClaim, IdempotencyKey, Key, Listing,
-    LogEntry, LogPosition, LogQuery, MerchantPath, OrganizationPath, Owner, Query, Record, RowMeta, Store,
+    Actor, ChangeSet, Collection, CommitClass, Committed, Export, Extent, Head, IdempotencyClaim, IdempotencyKey, Key,
+    Listing, Load, LogEntry, LogPosition, LogQuery, MerchantPath, OrganizationPath, Owner, Query, Record, RowMeta,
+    Store,
 };
 use perfectpay::{
     CardNumber, ConnectorAuth, EntityKind, Entropy, Error, Incarnation, MasterKey, NewConnector, NewMerchant,
@@ -214,6 +215,14 @@ impl Store for Tapped {
 
     async fn head(&self) -> Result<Head, Error> {
         self.inner.head().await
+    }
+
+    async fn export(&self, extent: &Extent) -> Result<Box<dyn Export>, Error> {
+        self.inner.export(extent).await
+    }
+
+    async fn import(&self, load: Load) -> Result<LogPosition, Error> {
+        self.inner.import(self.note(load)).await
     }
 }
 

@@ -1,17 +1,22 @@
 //! The Store contract: how everything is kept, and how little a back-end has to know.
 //!
-//! A back-end implements [`Store`], six methods. One of them writes: [`Store::commit`] applies a [`ChangeSet`] whole or
-//! not at all, and appends one [`LogEntry`] in the same transaction. The rules of payments are not in here; a store
+//! A back-end implements [`Store`], eight methods. One of them writes what a command decided: [`Store::commit`] applies a
+//! [`ChangeSet`] whole or not at all, and appends one [`LogEntry`] in the same transaction. The rules of payments are not in here; a store
 //! knows kinds of records, who is whose child, which keys are unique, and versions. What it must check when it commits
 //! is [`judge`], written once as code that a back-end may call.
 //!
 //! Identity: a tenant is its [`Incarnation`], which is in every row; ids, which can be used again,
 //! lead to it. Reads therefore take a *path* of ids ([`Key`], [`Query`]), and a path that does not match the stored
 //! hierarchy is absent, whoever owns what lies at its end.
+//!
+//! [`copy`] takes a whole store, or one organization, into another one by [`Store::export`] and [`Store::import`], which
+//! hand [`Load`]s over; [`digest`] says whether two stores hold the same.
 
 mod change;
+mod copy;
 mod judge;
 mod key;
+mod load;
 mod log;
 mod record;
 
@@ -22,8 +27,13 @@ use async_trait::async_trait;
 pub use self::change::{
     Change, ChangeSet, CommitClass, Committed, Expectation, IdempotencyClaim, IdempotencyKey, Owner, Receipt, TenantRef,
 };
+pub use self::copy::{CopyReport, CopyStep, Progress, TenantDigest, copy, digest};
 pub use self::judge::{Premises, Verdict, judge};
 pub use self::key::{Collection, Key, Listing, MerchantPath, Order, OrganizationPath, Query};
+pub use self::load::{
+    BELOW_MERCHANT, Export, Extent, Item, Load, LoadPremises, Logged, MAX_LOAD_BYTES, MAX_LOAD_ITEMS, Packed, Packer,
+    judge_load,
+};
 pub use self::log::{Head, LogChange, LogEntry, LogPosition, LogQuery, LogScope, MAX_LOG_LIMIT, Verb};
 pub use self::record::{Record, RowMeta, UniqueKey};
 pub use crate::actor::Actor;
@@ -50,6 +60,9 @@ pub use crate::stored::{EntityRef, State, Stored};
 /// 8. **Cancel-safe.** A future that is dropped leaves the commit wholly done or wholly not done, and the store usable.
 /// 9. **Honest.** A write whose outcome the store cannot know answers [`Error::OutcomeUnknown`], and the store then
 ///    refuses to write until it is opened again. Every other error means that nothing was written.
+/// 10. **Portable.** An export is the store at one moment, whatever is committed meanwhile, complete and in the order of
+///    [`Load`]s. An import writes a load as it is, whole or not at all; what is there already and equal it leaves alone,
+///    and of a load that [`judge_load`] refuses it writes nothing.
 #[async_trait]
 pub trait Store: Debug + Send + Sync + 'static {
     /// Applies the changes, or none of them, and appends one entry to the log.
@@ -98,4 +111,23 @@ pub trait Store: Debug + Send + Sync + 'static {
     ///
     /// As [`Self::get`].
     async fn head(&self) -> Result<Head, Error>;
+
+    /// What the store holds at one moment, as loads for another store. The moment is before this answers.
+    ///
+    /// An export that is not taken to its end, nor dropped, may keep a store from tidying up behind its commits, and one
+    /// that has a single connection from committing.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::get`].
+    async fn export(&self, extent: &Extent) -> Result<Box<dyn Export>, Error>;
+
+    /// Writes what another store exported as it is, versions, times, sealed values and all, without an entry of its own
+    /// in the log. It answers the position of the load's last entry in this store, or [`LogPosition::START`] if the load
+    /// has none.
+    ///
+    /// # Errors
+    ///
+    /// What [`Load::check`] and [`judge_load`] answer; else as [`Self::commit`].
+    async fn import(&self, load: Load) -> Result<LogPosition, Error>;
 }
