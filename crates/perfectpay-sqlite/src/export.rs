@@ -170,6 +170,10 @@ impl Walk<'_> {
     fn organization(&mut self, organization: Incarnation) -> Result<(), Stop> {
         let of = organization.as_bytes();
         self.log(concat!(logged_columns!(), "WHERE organization = ? ORDER BY position"), [of])?;
+        let lives = self.conn.prepare_cached(Table::of(EntityKind::Organization).exact)?.exists(params![of, ""])?;
+        if !lives {
+            return Ok(());
+        }
         self.tenant(EntityKind::Organization, organization)?;
         let mut statement = self.conn.prepare("SELECT incarnation FROM pp_merchant WHERE organization = ?")?;
         let found = statement.query_map([of], |row| row.get(0).map(Incarnation::from_bytes))?;

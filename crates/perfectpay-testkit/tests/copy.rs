@@ -71,14 +71,17 @@ async fn source() -> (Arc<dyn Store>, PerfectPay, [Tenant; 3]) {
     (store, pay, tenants)
 }
 
-/// Many accounts, so that a copy is many loads.
+/// So many accounts that a copy is several loads.
+const MANY: u32 = 2_100;
+
+/// One organization with that many accounts.
 async fn large() -> Arc<dyn Store> {
     let store = memory();
     let group = records::organization(1);
     let mut set = records::organization_set(&group);
     set.create(group.clone());
     store.commit(set).await.unwrap();
-    for number in 1..=3_000 {
+    for number in 1..=MANY {
         store.commit(records::Tenant::within(&group, number).founding()).await.unwrap();
     }
     store
@@ -189,22 +192,20 @@ fn one_organization_of_several_is_copied_beside_others_with_its_log() {
 fn a_copy_that_failed_at_any_load_is_gone_on_with() {
     block_on(async {
         let store = large().await;
-        let expected = digest(&*store, &EVERYTHING).await.unwrap();
         let counted = Arc::new(Layered::over(memory(), Counting::default()));
         copy(&*store, &*counted, &EVERYTHING, |_| ()).await.unwrap();
         let loads = counted.layer.take().imports;
         assert!(loads >= 4, "{loads} loads");
         let group = OrganizationPath::Id(records::text("org_1"));
-        for extent in [EVERYTHING, Extent::Organization(group)] {
+        for (extent, when) in [(EVERYTHING, When::Before), (Extent::Organization(group), When::After)] {
             let part = digest(&*store, &extent).await.unwrap();
-            for (nth, when) in (1..=loads).flat_map(|nth| [(nth, When::Before), (nth, When::After)]) {
+            for nth in 1..=loads {
                 let to = memory();
                 let lost = || Error::unavailable(Unavailability::Full, "the disk is full");
                 let faulty = Layered::over(to.clone(), FailNth::new(On::Import, nth, when, lost));
                 let error = copy(&*store, &faulty, &extent, |_| ()).await.unwrap_err();
                 assert_eq!(error.code(), "unavailable");
                 assert_eq!(copied(&store, &to, &extent).await.unwrap(), part, "load {nth}, {when:?}");
-                assert_eq!(digest(&*to, &EVERYTHING).await.unwrap().len(), expected.len());
             }
         }
     });
@@ -362,7 +363,7 @@ fn progress_is_told_load_by_load_in_both_steps() {
             assert!(steps.windows(2).all(|two| two[0].records + two[0].entries < two[1].records + two[1].entries));
             assert_eq!(steps.last().map(|last| (last.records, last.entries)), Some((report.records, report.entries)));
         }
-        assert_eq!((report.records, report.entries), (1 + 3 * 3_000, 1 + 3_000));
+        assert_eq!((report.records, report.entries), (1 + 3 * u64::from(MANY), 1 + u64::from(MANY)));
     });
 }
 

@@ -1,8 +1,9 @@
 //! Portable: what is exported is the store at one moment, and what is imported is there as it was.
 
+use perfectpay::profile::ProfileState;
 use perfectpay::store::{
     Committed, Extent, Item, Key, Load, LogPosition, LogScope, Logged, MAX_LOAD_ITEMS, MerchantPath, OrganizationPath,
-    Packed, Record,
+    Packed, Record, Stored,
 };
 use perfectpay::{EntityKind, Incarnation};
 
@@ -10,7 +11,7 @@ use crate::Fixture;
 use crate::probe::{Probe, plain};
 use crate::records::{
     Tenant, World, api_key, block_rule, claim, key_of, logged, moment, now, organization, organization_set, payment,
-    profile, renamed, revoked, text, with_version,
+    profile, renamed, revoked, text, touched, with_version,
 };
 
 /// A world with one of everything in its first account, kept answers of three tenants, and a history.
@@ -25,7 +26,7 @@ fn furnished(fixture: &dyn Fixture) -> World {
     set.update(revoked(&key)).update(renamed(&w.acme.profile, "renamed"));
     w.apply(set);
     let mut set = organization_set(&w.rival.organization);
-    set.update(crate::records::touched(&w.rival.organization));
+    set.update(touched(&w.rival.organization));
     set.idempotency = Some(claim(1, 2));
     w.apply(set);
     // One commit that is an organization's and speaks of two of its accounts.
@@ -84,9 +85,12 @@ fn foreign(number: u32) -> (Tenant, Vec<Item>) {
         set.at = moment(10);
         set
     };
+    let key = revoked(&api_key(&tenant.merchant, number));
+    let rule = block_rule(&tenant.merchant, 1);
+    let payment = with_version(&payment(&tenant.profile, 1).into(), 3);
     let mut set = tenant.founding();
+    set.create(key.clone()).create(rule.clone()).create(payment.clone());
     set.at = moment(20);
-    let key = api_key(&tenant.merchant, number);
     let mut claim = claim(0, 1);
     claim.tenant = tenant.merchant.tenant;
     let items = vec![
@@ -96,10 +100,10 @@ fn foreign(number: u32) -> (Tenant, Vec<Item>) {
         packed(tenant.merchant.clone()),
         packed(tenant.data_key.clone()),
         packed(tenant.profile.clone()),
-        packed(block_rule(&tenant.merchant, 1)),
-        packed(with_version(&payment(&tenant.profile, 1).into(), 3)),
+        packed(rule),
+        packed(payment),
         Item::Claim(claim),
-        packed(revoked(&key)),
+        packed(key),
     ];
     (tenant, items)
 }
@@ -356,13 +360,15 @@ pub(super) fn entries_of_an_organization_are_appended_once(fixture: &mut dyn Fix
     let w = World::open(fixture);
     let before = w.log(&LogScope::All);
     let (tenant, items) = foreign(4);
-    let newer = {
+    let (second, third) = (touched(&tenant.profile), touched(&touched(&tenant.profile)));
+    let update = |row: &Stored<ProfileState>, at| {
         let mut set = tenant.set();
-        set.update(crate::records::touched(&tenant.profile));
-        set.at = moment(2_000_000);
-        set
+        set.update(row.clone());
+        set.at = at;
+        Item::Entry(logged(&set, 11))
     };
-    let items: Vec<Item> = items.into_iter().take(2).chain([Item::Entry(logged(&newer, 11))]).collect();
+    let records = load(items[2..].iter().filter(|item| **item != packed(tenant.profile.clone())).cloned());
+    let items = vec![items[0].clone(), items[1].clone(), update(&second, moment(2_000_000))];
     let appended = Load { items: items.clone(), behind: Some(LogPosition::START) };
     let last = w.import(appended.clone()).expect("its organization has no entry here");
     let log = w.log(&LogScope::All);
@@ -380,8 +386,12 @@ pub(super) fn entries_of_an_organization_are_appended_once(fixture: &mut dyn Fix
     assert_eq!(w.log(&LogScope::Merchant(tenant.merchant.tenant)), new[1..]);
     refused(&w, appended, "moved");
     refused(&w, Load { items: items.clone(), behind: Some(new[1].position) }, "moved");
-    let next = Load { items: items[2..].to_vec(), behind: Some(last) };
+    let next = Load { items: vec![update(&third, now())], behind: Some(last) };
     assert!(w.import(next).expect("is said to be the newest") > last);
+    // What the entries speak of, parents first.
+    let mut records = records;
+    records.items.insert(3, packed(third));
+    w.import(records).expect("nothing stands against it");
 }
 
 pub(super) fn a_load_that_is_no_load_is_refused(fixture: &mut dyn Fixture) {
@@ -396,8 +406,11 @@ pub(super) fn a_load_that_is_no_load_is_refused(fixture: &mut dyn Fixture) {
     let Item::Entry(mut nameless) = of_one[1].clone() else { panic!("not an entry") };
     nameless.entities.pop();
     refused(&w, load([Item::Entry(nameless)]), "load.objects");
-    w.import(load((1..=most).map(key))).expect("is as large as a load may be");
+    let keys: Vec<Item> = (1..most).map(key).collect();
+    let set = w.acme.creating((1..most).map(|number| api_key(&w.acme.merchant, number).into()));
+    let entry = Item::Entry(logged(&set, w.head().position.as_u64() + 1));
+    w.import(load([entry].into_iter().chain(keys))).expect("is as large as a load may be");
     let path = MerchantPath::Pinned(w.acme.merchant.tenant);
-    let last = Key::ApiKey(path, text(format!("dev_{most}")));
+    let last = Key::ApiKey(path, text(format!("dev_{}", most - 1)));
     assert_eq!(w.get(&last).map(|record| record.kind()), Some(EntityKind::ApiKey));
 }
