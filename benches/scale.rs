@@ -255,7 +255,7 @@ fn copies(accounts: u64, rounds: u32) {
         let (_folder, path, to) = fresh();
         let started = Instant::now();
         let mut copied = None;
-        let told = |progress: perfectpay::store::Progress| {
+        let told = |progress: perfectpay::store::CopyProgress| {
             if progress.step == CopyStep::Copying {
                 copied = Some(started.elapsed());
             }

@@ -7,6 +7,7 @@ use std::thread;
 use async_trait::async_trait;
 use perfectpay::store::{BELOW_MERCHANT, Export, Extent, Item, Load, OrganizationPath, Packed, Packer};
 use perfectpay::{EntityKind, Error, Incarnation, Unavailability};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension as _, Params, Row, Transaction, TransactionBehavior, params};
 
 use crate::error::Failure;
@@ -67,6 +68,8 @@ pub(crate) async fn begin(
     match location {
         Some(location) => {
             let conn = open::reader(&location.path, location.busy_timeout)?;
+            // Every statement is run once for each account, and without this planned anew each time.
+            conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(Failure::from)?;
             let thread = thread::Builder::new().name("perfectpay-export".into());
             let run = move || run(&conn, &extent, &wanted);
             thread.spawn(run).map_err(|e| Error::unavailable(Unavailability::Failed, e))?;

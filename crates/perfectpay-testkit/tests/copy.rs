@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use futures_lite::future::block_on;
 use perfectpay::store::{
-    CopyStep, Extent, Load, LogPosition, LogScope, OrganizationPath, Progress, Store, TenantDigest, copy, digest,
+    CopyProgress, CopyStep, Extent, Load, LogPosition, LogScope, OrganizationPath, Store, TenantDigest, copy, digest,
 };
 use perfectpay::{ConnectorAuth, Entity, EntityKind, Error, PerfectPay, Unavailability};
 use perfectpay_memory::MemoryStore;
@@ -355,7 +355,7 @@ fn a_target_that_does_not_hold_what_it_took_is_told_by_its_digest() {
 fn progress_is_told_load_by_load_in_both_steps() {
     block_on(async {
         let store = large().await;
-        let mut told: Vec<Progress> = Vec::new();
+        let mut told: Vec<CopyProgress> = Vec::new();
         let report = copy(&*store, &*memory(), &EVERYTHING, |progress| told.push(progress)).await.unwrap();
         for step in [CopyStep::Copying, CopyStep::Verifying] {
             let steps: Vec<_> = told.iter().filter(|progress| progress.step == step).collect();

@@ -64,7 +64,7 @@ pub enum CopyStep {
 
 /// How far a copy is. It is told after every load; how much there is in all is not known before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Progress {
+pub struct CopyProgress {
     /// What is being done.
     pub step: CopyStep,
     /// How many objects are done in this step.
@@ -149,7 +149,7 @@ pub async fn copy(
     from: &dyn Store,
     to: &dyn Store,
     extent: &Extent,
-    mut progress: impl FnMut(Progress) + Send,
+    mut progress: impl FnMut(CopyProgress) + Send,
 ) -> Result<CopyReport, Error> {
     if std::ptr::addr_eq(from, to) {
         return Err(Fault::new("copy.same_store", "is the store that is copied").at("to").into());
@@ -391,8 +391,8 @@ impl Tally {
         }
     }
 
-    fn progress(&self, step: CopyStep) -> Progress {
-        Progress { step, records: self.records, entries: self.entries }
+    fn progress(&self, step: CopyStep) -> CopyProgress {
+        CopyProgress { step, records: self.records, entries: self.entries }
     }
 
     fn close(self) -> Vec<TenantDigest> {

@@ -27,7 +27,7 @@ use async_trait::async_trait;
 pub use self::change::{
     Change, ChangeSet, CommitClass, Committed, Expectation, IdempotencyClaim, IdempotencyKey, Owner, Receipt, TenantRef,
 };
-pub use self::copy::{CopyReport, CopyStep, Progress, TenantDigest, copy, digest};
+pub use self::copy::{CopyProgress, CopyReport, CopyStep, TenantDigest, copy, digest};
 pub use self::judge::{Premises, Verdict, judge};
 pub use self::key::{Collection, Key, Listing, MerchantPath, Order, OrganizationPath, Query};
 pub use self::load::{
