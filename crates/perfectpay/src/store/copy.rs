@@ -40,6 +40,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::Poll;
 
 use sha2::{Digest as _, Sha256};
 
@@ -62,7 +65,7 @@ pub enum CopyStep {
     Verifying,
 }
 
-/// How far a copy is. It is told after every load; how much there is in all is not known before.
+/// How far a copy is. It is told with every load, the last of which may still be on its way; how much there is in all is not known before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CopyProgress {
     /// What is being done.
@@ -158,18 +161,22 @@ pub async fn copy(
     let (mut kept, mut behind) = known_log(to, extent).await?;
     let mut source = from.export(extent).await?;
     let mut tally = Tally::of(extent);
+    let mut flight: Option<Flight<'_>> = None;
     while let Some(mut load) = source.next().await? {
-        for item in &load.items {
-            tally.add(item);
-        }
+        load.items.iter().for_each(|item| tally.add(item));
         kept.pass(&mut load, extent)?;
+        if let Some(flight) = flight.take() {
+            behind = flight.landed(behind).await?;
+        }
         let appends = load.entries().next().is_some();
         load.behind = (appends && matches!(extent, Extent::Organization(_))).then_some(behind);
         if !load.items.is_empty() {
-            let last = to.import(load).await?;
-            behind = if appends { last } else { behind };
+            flight = Some(Flight::begin(to.import(load), appends).await);
         }
         progress(tally.progress(CopyStep::Copying));
+    }
+    if let Some(flight) = flight {
+        flight.landed(behind).await?;
     }
     kept.end()?;
     drop(source);
@@ -179,6 +186,37 @@ pub async fn copy(
     let sum = |count: fn(&TenantDigest) -> u64| expected.iter().map(count).sum();
     let (records, claims, entries) = (sum(|t| t.records), sum(|t| t.claims), sum(|t| t.entries));
     Ok(CopyReport { tenants: expected, records, claims, entries })
+}
+
+/// A load that the target writes while the next one is read and digested.
+struct Flight<'a> {
+    import: Pin<Box<dyn Future<Output = Result<LogPosition, Error>> + Send + 'a>>,
+    landed: Option<Result<LogPosition, Error>>,
+    appends: bool,
+}
+
+impl<'a> Flight<'a> {
+    /// Polls the import once, with which it is on its way.
+    async fn begin(
+        mut import: Pin<Box<dyn Future<Output = Result<LogPosition, Error>> + Send + 'a>>,
+        appends: bool,
+    ) -> Self {
+        let landed = poll_fn(|context| match import.as_mut().poll(context) {
+            Poll::Ready(answer) => Poll::Ready(Some(answer)),
+            Poll::Pending => Poll::Ready(None),
+        });
+        let landed = landed.await;
+        Self { import, landed, appends }
+    }
+
+    /// Where the next entry of the log comes, now that this load is written.
+    async fn landed(self, behind: LogPosition) -> Result<LogPosition, Error> {
+        let last = match self.landed {
+            Some(answer) => answer?,
+            None => self.import.await?,
+        };
+        Ok(if self.appends { last } else { behind })
+    }
 }
 
 /// What a store holds, one digest for each organization in the extent, by incarnation. It is of one moment.
