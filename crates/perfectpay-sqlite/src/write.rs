@@ -5,10 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use perfectpay::organization::OrganizationState;
 use perfectpay::store::{
     Change, EntityRef, Expectation, Head, IdempotencyClaim, IdempotencyKey, Item, Load, LoadPremises, LogBeginning,
-    LogPosition, Logged, Premises, Receipt, Record, Stored, UniqueKey, judge_load,
+    LogPosition, Logged, Premises, Receipt, Record, UniqueKey, Verb, judge_load,
 };
 use perfectpay::{ChildCount, EntityKind, Error, Incarnation};
 use rusqlite::{Connection, OptionalExtension as _, ToSql, params};
@@ -301,7 +300,14 @@ fn load(conn: &Connection, prepared: &PreparedLoad, is_new: Option<&[bool]>) -> 
         let is_new = is_new.is_none_or(|is_new| is_new.get(index) == Some(&true));
         match (item, columns) {
             (Item::Beginning(beginning), _) if is_new => log.begin(conn, beginning)?,
-            (Item::Entry(logged), Columns::Entry(changes)) if is_new => last = log.append(conn, logged, changes)?,
+            (Item::Entry(logged), Columns::Entry(changes)) if is_new => {
+                last = log.append(conn, logged, changes)?;
+                for (change, entity) in logged.entry.changes.iter().zip(&logged.entities) {
+                    if change.kind == EntityKind::Organization && change.verb != Verb::Created {
+                        note_cut(conn, entity.tenant, &change.id)?;
+                    }
+                }
+            }
             (Item::Entry(logged), _) => last = logged.entry.position,
             (Item::Claim(claim), Columns::Claim(answer)) if is_new => {
                 execute(
@@ -319,7 +325,7 @@ fn load(conn: &Connection, prepared: &PreparedLoad, is_new: Option<&[bool]>) -> 
             (Item::Record(packed), Columns::Record(row)) if is_new => {
                 create(conn, packed.record(), row, &mut counts)?;
                 if let Record::Organization(organization) = packed.record() {
-                    note_cut(conn, organization)?;
+                    note_cut(conn, organization.tenant, organization.id.as_str())?;
                 }
             }
             _ => {}
@@ -330,7 +336,7 @@ fn load(conn: &Connection, prepared: &PreparedLoad, is_new: Option<&[bool]>) -> 
 }
 
 /// Remembers of an organization that the log does not have its creation, because the log that it comes from was pruned.
-fn note_cut(conn: &Connection, organization: &Stored<OrganizationState>) -> Result<(), Failure> {
+fn note_cut(conn: &Connection, organization: Incarnation, id: &str) -> Result<(), Failure> {
     execute(
         conn,
         "INSERT OR IGNORE INTO pp_log_cut (organization)
@@ -339,7 +345,7 @@ fn note_cut(conn: &Connection, organization: &Stored<OrganizationState>) -> Resu
              WHERE pp_log_entity.tenant = ?1 AND pp_log_entity.kind = 'organization' AND pp_log_entity.id = ''
              AND change.value ->> '$.kind' = 'organization' AND change.value ->> '$.id' = ?2
              AND change.value ->> '$.verb' = 'created')",
-        params![organization.tenant.as_bytes(), organization.id.as_str()],
+        params![organization.as_bytes(), id],
     )?;
     Ok(())
 }

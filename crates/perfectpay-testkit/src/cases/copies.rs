@@ -496,6 +496,8 @@ pub(super) fn a_log_that_begins_elsewhere_is_refused(fixture: &mut dyn Fixture) 
     probe.import(begins(7, &items[1])).expect("nothing stands against it");
     refused(&probe, begins(6, &items[1]), "load.differs");
     refused(&probe, load([items[0].clone()]), "load.behind");
+    // What the entry speaks of.
+    probe.import(load(items[2..].iter().cloned())).expect("nothing stands against it");
 }
 
 pub(super) fn no_beginning_is_set_in_a_log_that_has_one(fixture: &mut dyn Fixture) {
