@@ -23,8 +23,8 @@ use async_trait::async_trait;
 use futures_lite::future::block_on;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use perfectpay::store::{
-    ChangeSet, Committed, Head, IdempotencyClaim, IdempotencyKey, Key, Listing, LogEntry, LogQuery, MerchantPath,
-    Prune, Pruned, Query, Record, Store,
+    ChangeSet, Committed, Export, Extent, Head, IdempotencyClaim, IdempotencyKey, Key, Listing, Load, LogEntry,
+    LogPosition, LogQuery, MerchantPath, Prune, Pruned, Query, Record, Store,
 };
 use perfectpay::{Error, Incarnation, MasterKey, PerfectPay, Settings, Token, Verdict, json};
 use rusqlite::Connection;
@@ -74,6 +74,14 @@ impl Store for Endless {
 
     async fn prune(&self, prune: &Prune) -> Result<Pruned, Error> {
         self.store.prune(prune).await
+    }
+
+    async fn export(&self, extent: &Extent) -> Result<Box<dyn Export>, Error> {
+        self.store.export(extent).await
+    }
+
+    async fn import(&self, load: Load) -> Result<LogPosition, Error> {
+        self.store.import(load).await
     }
 }
 

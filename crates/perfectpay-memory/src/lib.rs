@@ -17,10 +17,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use perfectpay::store::{
-    Actor, Change, ChangeSet, Collection, CommitClass, Committed, EntityRef, Head, IdempotencyClaim, IdempotencyKey,
-    Key, Listing, LogBound, LogEntry, LogPosition, LogPruning, LogQuery, LogScope, MAX_LOG_LIMIT, MAX_PRUNE_LIMIT,
-    MerchantPath, Order, OrganizationPath, Premises, Prune, Pruned, Query, Receipt, Record, Store, UniqueKey, Verdict,
-    judge,
+    Actor, BELOW_MERCHANT, Change, ChangeSet, Collection, CommitClass, Committed, EntityRef, Export, Extent, Head,
+    IdempotencyClaim, IdempotencyKey, Item, Key, Listing, Load, LoadPremises, LogBeginning, LogBound, LogEntry,
+    LogPosition, LogPruning, LogQuery, LogScope, Logged, MAX_LOG_LIMIT, MAX_PRUNE_LIMIT, MerchantPath, Order,
+    OrganizationPath, Owner, Packed, Packer, Premises, Prune, Pruned, Query, Receipt, Record, Store, UniqueKey,
+    Verdict, judge, judge_load,
 };
 use perfectpay::{ChildCount, Cursor, EntityKind, Error, Incarnation, Timestamp};
 
@@ -55,14 +56,6 @@ impl fmt::Debug for MemoryStore {
 
 /// A place in a collection: whose, which, when created, id.
 type Place = (Incarnation, Collection, Timestamp, String);
-
-/// An entry of the log, with what it is found by.
-struct Logged {
-    entry: LogEntry,
-    entities: Vec<EntityRef>,
-    organization: Option<Incarnation>,
-    merchant: Option<Incarnation>,
-}
 
 #[derive(Default)]
 struct State {
@@ -132,9 +125,9 @@ impl State {
     }
 
     fn apply(&mut self, set: ChangeSet) -> Receipt {
-        let newest = self.head();
+        let newest = Self::head(self);
         let entry = LogEntry {
-            position: LogPosition::from_u64(newest.position.as_u64() + 1),
+            position: LogPosition::from_u64(newest.position.as_u64().saturating_add(1)),
             at: set.at.max(newest.at),
             actor: set.actor.clone(),
             class: set.class,
@@ -161,12 +154,7 @@ impl State {
             }
         }
         if let Some(claim) = set.idempotency {
-            self.expiries.insert((claim.expires_at, claim.tenant, claim.key.clone()));
-            if let Some(old) = self.claims.insert((claim.tenant, claim.key.clone()), claim.clone())
-                && old.expires_at != claim.expires_at
-            {
-                self.expiries.remove(&(old.expires_at, old.tenant, old.key));
-            }
+            self.keep(claim);
         }
         let incarnation = |tenant: Option<perfectpay::store::TenantRef>| tenant.map(|t| t.incarnation);
         self.log.push_back(Logged {
@@ -176,6 +164,116 @@ impl State {
             merchant: incarnation(set.owner.merchant),
         });
         receipt
+    }
+
+    fn keep(&mut self, claim: IdempotencyClaim) {
+        self.expiries.insert((claim.expires_at, claim.tenant, claim.key.clone()));
+        let expires_at = claim.expires_at;
+        if let Some(old) = self.claims.insert((claim.tenant, claim.key.clone()), claim)
+            && old.expires_at != expires_at
+        {
+            self.expiries.remove(&(old.expires_at, old.tenant, old.key));
+        }
+    }
+
+    /// Writes those items of a judged load that are new.
+    fn load(&mut self, load: Load, is_new: &[bool]) -> LogPosition {
+        let mut last = LogPosition::START;
+        for (item, is_new) in load.items.into_iter().zip(is_new) {
+            match item {
+                Item::Beginning(beginning) if *is_new => {
+                    self.pruned = Some(beginning.pruned);
+                    self.configuration = beginning.configuration;
+                }
+                Item::Entry(mut logged) => {
+                    if load.behind.is_some() {
+                        let newest = Self::head(self);
+                        logged.entry.position = LogPosition::from_u64(newest.position.as_u64().saturating_add(1));
+                        logged.entry.at = logged.entry.at.max(newest.at);
+                    }
+                    last = logged.entry.position;
+                    if *is_new {
+                        if logged.entry.class == CommitClass::Configuration {
+                            self.configuration = last;
+                        }
+                        self.log.push_back(logged);
+                    }
+                }
+                Item::Claim(claim) if *is_new => self.keep(claim),
+                Item::Record(packed) if *is_new => {
+                    let parent = packed.record().parent(&Owner::default());
+                    self.put(packed.record(), parent);
+                }
+                Item::Beginning(_) | Item::Claim(_) | Item::Record(_) => {}
+            }
+        }
+        last
+    }
+
+    /// Everything in the extent, in the order of loads.
+    fn export(&self, extent: &Extent) -> Result<VecDeque<Load>, Error> {
+        let (mut packer, mut loads) = (Packer::default(), VecDeque::new());
+        let mut give = |item: Item| loads.extend(packer.push(item));
+        let only = match extent {
+            Extent::Everything => None,
+            Extent::Organization(OrganizationPath::Pinned(incarnation)) => Some(*incarnation),
+            Extent::Organization(path) => match self.organization(path) {
+                Some(incarnation) => Some(incarnation),
+                None => return Ok(loads),
+            },
+        };
+        if only.is_none() {
+            LogBeginning::of(&self.head()).map(Item::Beginning).into_iter().for_each(&mut give);
+        }
+        let within = |organization: Option<Incarnation>| only.is_none() || only == organization;
+        let log = self.log.iter().filter(|logged| within(logged.organization));
+        log.for_each(|logged| give(Item::Entry(logged.clone())));
+        let mut claims: BTreeMap<Incarnation, BTreeMap<&str, &IdempotencyClaim>> = BTreeMap::new();
+        for ((of, key), claim) in &self.claims {
+            claims.entry(*of).or_default().insert(key.as_str(), claim);
+        }
+        let claims_of = |of: &Incarnation| {
+            let claims = claims.get(of).into_iter().flat_map(BTreeMap::values);
+            claims.map(|claim| Item::Claim((*claim).clone()))
+        };
+        let lives = |kind, of| self.tenant(kind, of).is_some();
+        for of in claims.keys() {
+            if only.is_none() && !lives(EntityKind::Organization, *of) && !lives(EntityKind::Merchant, *of) {
+                claims_of(of).for_each(&mut give);
+            }
+        }
+        let pack = |record: &Record| Packed::new(record.clone()).map(Item::Record);
+        for (record, _) in self.all(EntityKind::Organization, None) {
+            let of = record.meta().tenant;
+            if within(Some(of)) {
+                give(pack(record)?);
+                claims_of(&of).for_each(&mut give);
+            }
+        }
+        for (record, organization) in self.all(EntityKind::Merchant, None) {
+            let of = record.meta().tenant;
+            if !within(organization.as_ref().map(|parent| parent.tenant)) {
+                continue;
+            }
+            give(pack(record)?);
+            for kind in BELOW_MERCHANT {
+                if kind == EntityKind::ApiKey {
+                    claims_of(&of).for_each(&mut give);
+                }
+                for (record, _) in self.all(kind, Some(of)) {
+                    give(pack(record)?);
+                }
+            }
+        }
+        loads.extend(packer.finish());
+        Ok(loads)
+    }
+
+    /// The records of a kind, of one tenant or of all, by tenant and id.
+    fn all(&self, kind: EntityKind, of: Option<Incarnation>) -> impl Iterator<Item = &(Record, Option<EntityRef>)> {
+        let first = EntityRef { kind, tenant: of.unwrap_or(Incarnation::PLATFORM), id: String::new() };
+        let range = self.records.range(first..);
+        range.take_while(move |(e, _)| e.kind == kind && of.is_none_or(|of| e.tenant == of)).map(|(_, kept)| kept)
     }
 
     fn organization(&self, path: &OrganizationPath) -> Option<Incarnation> {
@@ -282,8 +380,7 @@ impl State {
             LogScope::Merchant(incarnation) => logged.merchant == Some(*incarnation),
             LogScope::Entity(entity) => logged.entities.contains(entity),
         };
-        // Positions count without gaps here, so that their difference is how many entries lie between them.
-        let skip = usize::try_from(query.after.as_u64() - through.as_u64()).unwrap_or(usize::MAX);
+        let skip = self.log.partition_point(|logged| logged.entry.position <= query.after);
         let limit = query.limit.min(MAX_LOG_LIMIT) as usize;
         Ok(self.log.iter().skip(skip).filter(within).take(limit).map(|logged| logged.entry.clone()).collect())
     }
@@ -368,6 +465,37 @@ impl Premises for State {
     }
 }
 
+impl LoadPremises for State {
+    fn kept(&mut self, entity: &EntityRef) -> Result<Option<Record>, Error> {
+        Ok(self.record(entity).cloned())
+    }
+
+    fn entry(&mut self, position: LogPosition) -> Result<Option<Logged>, Error> {
+        let found = self.log.binary_search_by_key(&position, |logged| logged.entry.position);
+        Ok(found.ok().and_then(|index| self.log.get(index)).cloned())
+    }
+
+    fn newest(&mut self, organization: Incarnation) -> Result<LogPosition, Error> {
+        let newest = self.log.iter().rev().find(|logged| logged.organization == Some(organization));
+        Ok(newest.map_or(LogPosition::START, |logged| logged.entry.position))
+    }
+
+    fn head(&mut self) -> Result<Head, Error> {
+        Ok(Self::head(self))
+    }
+}
+
+/// What was in the store when the export began, all of it.
+#[derive(Debug)]
+struct Exported(VecDeque<Load>);
+
+#[async_trait]
+impl Export for Exported {
+    async fn next(&mut self) -> Result<Option<Load>, Error> {
+        Ok(self.0.pop_front())
+    }
+}
+
 #[async_trait]
 impl Store for MemoryStore {
     async fn commit(&self, set: ChangeSet) -> Result<Committed, Error> {
@@ -400,5 +528,16 @@ impl Store for MemoryStore {
 
     async fn prune(&self, prune: &Prune) -> Result<Pruned, Error> {
         Ok(self.state().prune(prune))
+    }
+
+    async fn export(&self, extent: &Extent) -> Result<Box<dyn Export>, Error> {
+        Ok(Box::new(Exported(self.state().export(extent)?)))
+    }
+
+    async fn import(&self, load: Load) -> Result<LogPosition, Error> {
+        load.check()?;
+        let mut state = self.state();
+        let is_new = judge_load(&load, &mut *state)?;
+        Ok(state.load(load, &is_new))
     }
 }

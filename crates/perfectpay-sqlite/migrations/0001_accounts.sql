@@ -186,6 +186,12 @@ CREATE TABLE pp_log_pruning (
     actor         TEXT    NOT NULL    CHECK (octet_length(actor) BETWEEN 1 AND 1024)
 ) STRICT;
 
+-- Organizations that were copied from a store whose log had been pruned: their entries here begin after their creation.
+-- They stay here when they are removed, as their entries do.
+CREATE TABLE pp_log_cut (
+    organization BLOB PRIMARY KEY CHECK (octet_length(organization) = 16)
+) STRICT, WITHOUT ROWID;
+
 -- For people. The library itself never reads a view, and its own connections have them switched off.
 
 CREATE VIEW pp_organization_view AS SELECT
@@ -321,3 +327,8 @@ CREATE VIEW pp_log_pruning_view AS SELECT
     strftime('%Y-%m-%dT%H:%M:%fZ', at / 1000.0, 'unixepoch')                      AS at,
     actor
 FROM pp_log_pruning;
+
+CREATE VIEW pp_log_cut_view AS SELECT
+    lower(hex(pp_log_cut.organization))                                           AS incarnation,
+    pp_organization.id                                                            AS organization_id
+FROM pp_log_cut LEFT JOIN pp_organization ON pp_organization.incarnation = pp_log_cut.organization;

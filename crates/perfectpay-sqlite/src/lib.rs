@@ -21,6 +21,11 @@
 //! connection of their own, and take some microseconds; lists and the log run on threads of the store. Any executor
 //! will do, and none is needed.
 //!
+//! **Copying.** An export is one read transaction on a connection and a thread of its own, which keeps the write-ahead log
+//! from being emptied, and reads two loads ahead of whoever takes them. A store that has one connection only (in memory,
+//! or [exclusive](SqliteOptions::exclusive)) commits nothing until the export is taken or dropped. Every load that is
+//! imported is a transaction of its own between two groups of commits.
+//!
 //! **The file.** Everything is in tables that begin with `pp_`, with one view a table (`pp_…_view`) that spells times
 //! and JSON out for people with plain SQL. Several processes may open one file, on a local file system. Copy a living
 //! file with SQLite's backup or `VACUUM INTO`, never by its bytes: much of it may still be in the `-wal` beside it.
@@ -60,6 +65,7 @@
 
 mod backup;
 mod error;
+mod export;
 mod host;
 mod open;
 mod place;
@@ -80,8 +86,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use perfectpay::store::{
-    ChangeSet, Committed, Head, IdempotencyClaim, IdempotencyKey, Key, Listing, LogEntry, LogQuery, Prune, Pruned,
-    Query, Record, Store,
+    ChangeSet, Committed, Export, Extent, Head, IdempotencyClaim, IdempotencyKey, Key, Listing, Load, LogEntry,
+    LogPosition, LogQuery, Prune, Pruned, Query, Record, Store,
 };
 use perfectpay::{Error, Incarnation, Unavailability};
 use rusqlite::Connection;
@@ -89,7 +95,7 @@ use rusqlite::Connection;
 use crate::error::Failure;
 use crate::open::Location;
 use crate::reader::{Readers, asking};
-use crate::rows::Prepared;
+use crate::rows::{Prepared, PreparedLoad};
 pub use crate::verify::{FaultKind, VerifyFault, VerifyReport};
 use crate::writer::Writer;
 
@@ -392,7 +398,8 @@ impl SqliteStore {
     /// - what is kept under idempotency keys can be read.
     ///
     /// Of a log that was pruned the kept part is followed: what it does not speak of may live at any version, and an
-    /// object that went before it began is not missed.
+    /// object that went before it began is not missed. The same holds of an organization that was copied from a store
+    /// whose log had been pruned.
     ///
     /// It cannot see a body that was altered into another one that can be read and has the same columns. The memory that
     /// it takes grows with the number of living objects and entries: some 150 bytes each.
@@ -499,5 +506,15 @@ impl Store for SqliteStore {
     async fn prune(&self, prune: &Prune) -> Result<Pruned, Error> {
         let prune = prune.clone();
         self.writer.apart(move |conn| prune::prune(conn, &prune)).await
+    }
+
+    async fn export(&self, extent: &Extent) -> Result<Box<dyn Export>, Error> {
+        let location = self.location.clone().filter(|_| self.readers.is_some());
+        export::begin(location, &self.writer, extent).await
+    }
+
+    async fn import(&self, load: Load) -> Result<LogPosition, Error> {
+        let prepared = PreparedLoad::new(load)?;
+        self.writer.apart(move |conn| write::import(conn, &prepared)).await
     }
 }

@@ -1,15 +1,15 @@
 //! Reads.
 
 use perfectpay::store::{
-    Collection, Head, IdempotencyClaim, IdempotencyKey, Key, Listing, LogEntry, LogPosition, LogPruning, LogQuery,
-    LogScope, MAX_LOG_LIMIT, MerchantPath, Order, OrganizationPath, Query, Record,
+    Collection, EntityRef, Head, IdempotencyClaim, IdempotencyKey, Key, Listing, LogChange, LogEntry, LogPosition,
+    LogPruning, LogQuery, LogScope, Logged, MAX_LOG_LIMIT, MerchantPath, Order, OrganizationPath, Query, Record,
 };
 use perfectpay::{EntityKind, Error, Incarnation};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
 
 use crate::error::Failure;
-use crate::rows::{decode, indexed_id, timestamp, unsigned};
+use crate::rows::{Table, changes, decode, indexed_id, timestamp, unsigned};
 
 /// What is bound to a statement: borrowed from the path that was asked for.
 type Bound<'a> = ToSqlOutput<'a>;
@@ -258,15 +258,62 @@ pub(crate) fn claim(
     let mut statement =
         conn.prepare_cached("SELECT request, answer, expires_at FROM pp_idempotency WHERE tenant = ? AND key = ?")?;
     let mut rows = statement.query(params![tenant.as_bytes(), key.as_str()])?;
-    let Some(row) = rows.next()? else { return Ok(None) };
+    rows.next()?.map(|row| claim_of(row, tenant, key.clone())).transpose()
+}
+
+/// What is kept under a key, in the columns request, answer and expires at.
+pub(crate) fn claim_of(
+    row: &rusqlite::Row<'_>,
+    tenant: Incarnation,
+    key: IdempotencyKey,
+) -> Result<IdempotencyClaim, Failure> {
     let answer = row.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?;
-    Ok(Some(IdempotencyClaim {
+    Ok(IdempotencyClaim {
         tenant,
-        key: key.clone(),
+        key,
         request: row.get(0)?,
         answer: serde_json::from_str(answer).map_err(|_| Error::corrupt("the answer of an idempotency key"))?,
         expires_at: timestamp(row.get(2)?)?,
-    }))
+    })
+}
+
+/// The columns of an entry, for [`whole_entry`].
+macro_rules! logged_columns {
+    () => {
+        "SELECT position, at, actor, class, organization_id, merchant_id, changes, organization, merchant FROM pp_log "
+    };
+}
+pub(crate) use logged_columns;
+
+/// The object itself, whoever asks.
+pub(crate) fn object(conn: &Connection, entity: &EntityRef) -> Result<Option<Record>, Failure> {
+    let mut statement = conn.prepare_cached(Table::of(entity.kind).exact)?;
+    let mut rows = statement.query(params![entity.tenant.as_bytes(), entity.id])?;
+    rows.next()?.map(|row| decode(entity.kind, row)).transpose()
+}
+
+/// The newest entry of an organization.
+pub(crate) fn newest(conn: &Connection, organization: Incarnation) -> Result<LogPosition, Failure> {
+    let mut statement = conn.prepare_cached("SELECT coalesce(max(position), 0) FROM pp_log WHERE organization = ?")?;
+    let position: i64 = statement.query_row([organization.as_bytes()], |row| row.get(0))?;
+    Ok(LogPosition::from_u64(unsigned(position)?))
+}
+
+/// An entry of the log with what it is found by.
+pub(crate) fn logged(conn: &Connection, position: LogPosition) -> Result<Option<Logged>, Failure> {
+    let mut statement = conn.prepare_cached(concat!(logged_columns!(), "WHERE position = ?"))?;
+    let mut rows = statement.query([i64::try_from(position.as_u64()).unwrap_or(i64::MAX)])?;
+    rows.next()?.map(whole_entry).transpose()
+}
+
+/// The entry, with what it is found by, in the columns of [`logged_columns`].
+pub(crate) fn whole_entry(row: &rusqlite::Row<'_>) -> Result<Logged, Failure> {
+    let tenant =
+        |column| -> Result<_, Failure> { Ok(row.get::<_, Option<[u8; 16]>>(column)?.map(Incarnation::from_bytes)) };
+    let (organization, merchant) = (tenant(7)?, tenant(8)?);
+    let column = row.get_ref(6)?.as_str().map_err(rusqlite::Error::from)?;
+    let (changes, entities) = changes(column, organization, merchant)?;
+    Ok(Logged { entry: entry_of(row, changes)?, organization, merchant, entities })
 }
 
 macro_rules! log {
@@ -324,7 +371,11 @@ fn entries(conn: &Connection, query: &LogQuery) -> Result<Vec<LogEntry>, Failure
 }
 
 fn entry(row: &rusqlite::Row<'_>) -> Result<LogEntry, Failure> {
-    let corrupt = |_| Error::corrupt("an entry of the log");
+    let column = row.get_ref(6)?.as_str().map_err(rusqlite::Error::from)?;
+    entry_of(row, serde_json::from_str(column).map_err(|_| Error::corrupt("an entry of the log"))?)
+}
+
+fn entry_of(row: &rusqlite::Row<'_>, changes: Vec<LogChange>) -> Result<LogEntry, Failure> {
     let text = |column| -> Result<_, Failure> { Ok(row.get_ref(column)?.as_str().map_err(rusqlite::Error::from)?) };
     Ok(LogEntry {
         position: LogPosition::from_u64(unsigned(row.get(0)?)?),
@@ -333,7 +384,7 @@ fn entry(row: &rusqlite::Row<'_>) -> Result<LogEntry, Failure> {
         class: text(3)?.parse().map_err(|_| Error::corrupt("the class of an entry of the log"))?,
         organization_id: row.get(4)?,
         merchant_id: row.get(5)?,
-        changes: serde_json::from_str(text(6)?).map_err(corrupt)?,
+        changes,
     })
 }
 

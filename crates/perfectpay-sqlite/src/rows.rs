@@ -1,9 +1,14 @@
 //! Records as rows: which columns each kind has, and the SQL that goes with them.
 
-use perfectpay::store::{Change, ChangeSet, EntityRef, Record, RowMeta};
+use std::borrow::Cow;
+
+use perfectpay::store::{
+    Change, ChangeSet, EntityRef, Item, Load, LogChange, Logged, Packed, Record, RowMeta, TenantRef, Verb,
+};
 use perfectpay::{EntityKind, Error, Incarnation, Timestamp};
 use rusqlite::ToSql;
 use rusqlite::types::Value;
+use serde::{Deserialize, Serialize};
 
 use crate::error::too_large;
 
@@ -24,6 +29,10 @@ pub(crate) struct Table {
     pub(crate) remove: &'static str,
     /// The row's version.
     pub(crate) version: &'static str,
+    /// The columns of the row that [`decode`] reads.
+    pub(crate) exact: &'static str,
+    /// The columns of every row of tenant `?1` that [`decode`] reads, by id.
+    pub(crate) of_tenant: &'static str,
 }
 
 /// `fixed` columns are in an index or a foreign key, `free` ones in none.
@@ -49,6 +58,13 @@ macro_rules! table {
             ),
             remove: concat!("DELETE FROM ", $table, " WHERE ", $place, " AND version = ?3"),
             version: concat!("SELECT version FROM ", $table, " WHERE ", $place),
+            exact: concat!(
+                "SELECT ", $tenant, ", id, version, created_at, modified_at, body FROM ", $table, " WHERE ", $place
+            ),
+            of_tenant: concat!(
+                "SELECT ", $tenant, ", id, version, created_at, modified_at, body FROM ", $table,
+                " WHERE ", $tenant, " = ?1 ORDER BY id"
+            ),
         }
     };
     // Of a tenant the incarnation is the key, and the id is only its name.
@@ -121,14 +137,21 @@ pub(crate) struct Row {
 
 impl Row {
     fn of(record: &Record) -> Result<Self, Error> {
+        Self::with(record, record.body()?)
+    }
+
+    fn with(record: &Record, body: String) -> Result<Self, Error> {
         let RowMeta { tenant, id, version, created_at, modified_at } = record.meta();
-        let body = record.body()?;
         if body.len() > MAX_BODY {
             return Err(too_large());
         }
         let version = integer(version)?;
         let (created_at, modified_at) = (created_at.unix_millis(), modified_at.unix_millis());
         Ok(Self { tenant, id, version, created_at, modified_at, body, columns: columns(record) })
+    }
+
+    fn packed(packed: &Packed) -> Result<Self, Error> {
+        Self::with(packed.record(), packed.body().to_owned())
     }
 
     /// What `?1` and so on stand for.
@@ -167,11 +190,119 @@ impl Prepared {
             Change::Remove { .. } => Ok(None),
         };
         let rows = set.changes.iter().map(row).collect::<Result<_, _>>()?;
-        let json =
-            |e: serde_json::Error| Error::Corrupt { what: "a commit is not JSON".into(), source: Some(e.into()) };
-        let logged = serde_json::to_string(&set.logged()).map_err(json)?;
+        let (changes, entities) = (set.logged(), set.changes.iter().map(entity));
+        let tenant = |tenant: &Option<TenantRef>| tenant.as_ref().map(|t| t.incarnation);
+        let (organization, merchant) = (tenant(&set.owner.organization), tenant(&set.owner.merchant));
+        let tenants = entities.map(|entity| entity.tenant);
+        let logged = noted(&changes, tenants, organization, merchant)?;
         let answer = set.idempotency.as_ref().map(|claim| serde_json::to_string(&claim.answer).map_err(json));
         Ok(Self { rows, logged, answer: answer.transpose()?, set })
+    }
+}
+
+fn entity(change: &Change) -> EntityRef {
+    match change {
+        Change::Create(record) | Change::Update(record) => record.entity(),
+        Change::Remove { entity, .. } => entity.clone(),
+    }
+}
+
+fn json(error: serde_json::Error) -> Error {
+    Error::Corrupt { what: "a commit is not JSON".into(), source: Some(error.into()) }
+}
+
+/// A change in the column of the log.
+#[derive(Serialize, Deserialize)]
+struct Noted<'a> {
+    kind: EntityKind,
+    #[serde(borrow)]
+    id: Cow<'a, str>,
+    verb: Verb,
+    version: u64,
+    /// The tenant of the object, where the entry's owner does not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tenant: Option<Incarnation>,
+}
+
+/// The tenant of an object of the kind in an entry that belongs to these.
+fn owned(kind: EntityKind, organization: Option<Incarnation>, merchant: Option<Incarnation>) -> Option<Incarnation> {
+    if kind == EntityKind::Organization { organization } else { merchant }
+}
+
+/// The changes of an entry as its column has them.
+fn noted(
+    changes: &[LogChange],
+    tenants: impl Iterator<Item = Incarnation>,
+    organization: Option<Incarnation>,
+    merchant: Option<Incarnation>,
+) -> Result<String, Error> {
+    let note = |(change, tenant): (&LogChange, Incarnation)| Noted {
+        kind: change.kind,
+        id: Cow::Owned(change.id.clone()),
+        verb: change.verb,
+        version: change.version,
+        tenant: Some(tenant).filter(|_| owned(change.kind, organization, merchant) != Some(tenant)),
+    };
+    let notes: Vec<Noted<'_>> = changes.iter().zip(tenants).map(note).collect();
+    serde_json::to_string(&notes).map_err(json)
+}
+
+/// The changes in a column of the log, each with its object.
+pub(crate) fn changes(
+    column: &str,
+    organization: Option<Incarnation>,
+    merchant: Option<Incarnation>,
+) -> Result<(Vec<LogChange>, Vec<EntityRef>), Error> {
+    let corrupt = || Error::corrupt("an entry of the log");
+    let notes: Vec<Noted<'_>> = serde_json::from_str(column).map_err(|_| corrupt())?;
+    let (mut changes, mut entities) = (Vec::with_capacity(notes.len()), Vec::with_capacity(notes.len()));
+    for Noted { kind, id, verb, version, tenant } in notes {
+        let tenant = tenant.or_else(|| owned(kind, organization, merchant)).ok_or_else(corrupt)?;
+        entities.push(EntityRef { kind, tenant, id: id.clone().into_owned() });
+        changes.push(LogChange { kind, id: id.into_owned(), verb, version });
+    }
+    Ok((changes, entities))
+}
+
+/// A load with everything written out, as [`Prepared`] is a set.
+pub(crate) struct PreparedLoad {
+    /// The load. Of its records the bodies are in the rows.
+    pub(crate) load: Load,
+    /// What is bound for each of its items.
+    pub(crate) columns: Vec<Columns>,
+}
+
+/// What of an item was written out.
+pub(crate) enum Columns {
+    /// Nothing: what is bound is in the item.
+    None,
+    /// The changes of an entry.
+    Entry(String),
+    /// The answer of a claim.
+    Claim(String),
+    /// The row of a record.
+    Record(Row),
+}
+
+impl PreparedLoad {
+    /// Writes the load's items out.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] for a load that fails [its own check](Load::check), or has a record that is too large.
+    pub(crate) fn new(load: Load) -> Result<Self, Error> {
+        load.check()?;
+        let columns = |item: &Item| match item {
+            Item::Beginning(_) => Ok(Columns::None),
+            Item::Entry(Logged { entry, organization, merchant, entities }) => {
+                let tenants = entities.iter().map(|entity| entity.tenant);
+                noted(&entry.changes, tenants, *organization, *merchant).map(Columns::Entry)
+            }
+            Item::Claim(claim) => serde_json::to_string(&claim.answer).map_err(json).map(Columns::Claim),
+            Item::Record(packed) => Row::packed(packed).map(Columns::Record),
+        };
+        let columns = load.items.iter().map(columns).collect::<Result<_, _>>()?;
+        Ok(Self { load, columns })
     }
 }
 

@@ -429,6 +429,9 @@ struct History {
     /// Up to where the log was pruned, or 0: then what it does not speak of may live, at any version, unless an entry
     /// that is kept removed it.
     pruned: i64,
+    /// Tenants whose entries begin after their creation, because the store that they were copied from was pruned: of
+    /// these, too.
+    cut: HashSet<Incarnation>,
     gone: HashSet<(Incarnation, EntityKind, Box<str>)>,
     gone_tenants: HashSet<Incarnation>,
 }
@@ -454,9 +457,31 @@ impl History {
         Ok(())
     }
 
+    /// Whose part of the log begins later than they did: organizations, and the merchant accounts that live below them.
+    fn read_cut(&mut self, conn: &Connection, report: &mut VerifyReport) -> Result<(), Failure> {
+        let mut statement = conn.prepare(
+            "SELECT organization FROM pp_log_cut UNION ALL
+             SELECT incarnation FROM pp_merchant WHERE organization IN (SELECT organization FROM pp_log_cut)",
+        )?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            match row.get(0) {
+                Ok(tenant) => drop(self.cut.insert(Incarnation::from_bytes(tenant))),
+                Err(_) => report.add(FaultKind::Log, "pp_log_cut", "it names what is no organization"),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the log may not have all of a tenant's history from its creation on.
+    fn begins_late(&self, of: Incarnation) -> bool {
+        self.pruned > 0 || self.cut.contains(&of)
+    }
+
     /// Follows the log from its beginning.
     fn read(&mut self, conn: &Connection, report: &mut VerifyReport) -> Result<(), Failure> {
         self.read_pruning(conn, report)?;
+        self.read_cut(conn, report)?;
         let mut index = conn.prepare("SELECT position, tenant, kind, id FROM pp_log_entity ORDER BY position")?;
         let mut index = index.query([])?;
         let mut ahead = indexed(index.next()?)?;
@@ -598,7 +623,12 @@ impl History {
         change: &LogChange,
         report: &mut VerifyReport,
     ) {
+        if organization.is_some_and(|organization| self.cut.contains(&organization)) {
+            // An account that does not live any more.
+            self.cut.insert(of);
+        }
         let untold = self.may_be_untold(of, change.kind, id);
+        let begins_late = self.begins_late(of);
         let tenant = self.tenants.entry(of).or_default();
         let key = (change.kind, Box::from(id));
         let before = tenant.said.get(&key).copied();
@@ -621,7 +651,7 @@ impl History {
         if change.kind == EntityKind::Merchant {
             tenant.organization = organization;
         }
-        if self.pruned > 0 {
+        if begins_late {
             self.gone.remove(&(of, change.kind, Box::from(id)));
         }
         tenant.said.insert(key, Said { position, version: Some(change.version), found: false });
@@ -629,11 +659,11 @@ impl History {
 
     /// Whether an object that no kept entry spoke of may live all the same.
     fn may_be_untold(&self, of: Incarnation, kind: EntityKind, id: &str) -> bool {
-        self.pruned > 0 && !self.gone_tenants.contains(&of) && !self.gone.contains(&(of, kind, id.into()))
+        self.begins_late(of) && !self.gone_tenants.contains(&of) && !self.gone.contains(&(of, kind, id.into()))
     }
 
     fn removed(&mut self, position: i64, of: Incarnation, key: &(EntityKind, Box<str>)) {
-        if self.pruned > 0 {
+        if self.begins_late(of) {
             self.gone.insert((of, key.0, key.1.clone()));
         }
         match key.0 {

@@ -5,14 +5,16 @@
 
 use std::collections::BTreeMap;
 
-use perfectpay::store::{Change, EntityRef, Expectation, LogPosition, Premises, Receipt, Record, UniqueKey};
-use perfectpay::store::{IdempotencyClaim, IdempotencyKey};
+use perfectpay::store::{
+    Change, EntityRef, Expectation, Head, IdempotencyClaim, IdempotencyKey, Item, Load, LoadPremises, LogBeginning,
+    LogPosition, Logged, Premises, Receipt, Record, UniqueKey, Verb, judge_load,
+};
 use perfectpay::{ChildCount, EntityKind, Error, Incarnation};
 use rusqlite::{Connection, OptionalExtension as _, ToSql, params};
 
-use crate::error::Failure;
+use crate::error::{Failure, contradiction};
 use crate::read;
-use crate::rows::{Prepared, Row, Table, indexed_id, integer, timestamp, unsigned};
+use crate::rows::{Columns, Prepared, PreparedLoad, Row, Table, indexed_id, integer, timestamp, unsigned};
 
 /// What a transaction finds when it begins.
 pub(crate) struct Start {
@@ -267,6 +269,151 @@ fn append(conn: &Connection, prepared: &Prepared, at: i64) -> Result<Receipt, Fa
     Ok(Receipt { position: LogPosition::from_u64(unsigned(position)?), at: timestamp(at)? })
 }
 
+/// Writes a load, inside a transaction of its own. What the contract has against it is answered as `judge_load` does.
+pub(crate) fn import(conn: &Connection, prepared: &PreparedLoad) -> Result<LogPosition, Failure> {
+    execute(conn, "SAVEPOINT load", [])?;
+    match load(conn, prepared, None) {
+        Err(failure) if failure.is_objection() => {}
+        written => return written,
+    }
+    execute(conn, "ROLLBACK TO load", [])?;
+    // Some of it may be there already, as after an interrupted copy.
+    let is_new = judge_load(&prepared.load, &mut Seen(conn))?;
+    load(conn, prepared, Some(&is_new)).map_err(|failure| match failure {
+        failure if failure.is_objection() => contradiction().into(),
+        failure => failure,
+    })
+}
+
+/// Writes those items of a load that are new, or all of them where that is not known. Answers the position of the last
+/// entry.
+///
+/// # Errors
+///
+/// An objection, after which the caller undoes what was done and asks `judge_load`; or the engine's error.
+fn load(conn: &Connection, prepared: &PreparedLoad, is_new: Option<&[bool]>) -> Result<LogPosition, Failure> {
+    let mut log = LogEnd::of(conn, &prepared.load)?;
+    let mut last = LogPosition::START;
+    let mut counts = BTreeMap::new();
+    let items = prepared.load.items.iter().zip(&prepared.columns).enumerate();
+    for (index, (item, columns)) in items {
+        let is_new = is_new.is_none_or(|is_new| is_new.get(index) == Some(&true));
+        match (item, columns) {
+            (Item::Beginning(beginning), _) if is_new => log.begin(conn, beginning)?,
+            (Item::Entry(logged), Columns::Entry(changes)) if is_new => {
+                last = log.append(conn, logged, changes)?;
+                for (change, entity) in logged.entry.changes.iter().zip(&logged.entities) {
+                    if change.kind == EntityKind::Organization && change.verb != Verb::Created {
+                        note_cut(conn, entity.tenant, &change.id)?;
+                    }
+                }
+            }
+            (Item::Entry(logged), _) => last = logged.entry.position,
+            (Item::Claim(claim), Columns::Claim(answer)) if is_new => {
+                execute(
+                    conn,
+                    "INSERT INTO pp_idempotency (tenant, key, request, answer, expires_at) VALUES (?, ?, ?, ?, ?)",
+                    params![
+                        claim.tenant.as_bytes(),
+                        claim.key.as_str(),
+                        claim.request,
+                        answer,
+                        claim.expires_at.unix_millis()
+                    ],
+                )?;
+            }
+            (Item::Record(packed), Columns::Record(row)) if is_new => {
+                create(conn, packed.record(), row, &mut counts)?;
+                if let Record::Organization(organization) = packed.record() {
+                    note_cut(conn, organization.tenant, organization.id.as_str())?;
+                }
+            }
+            _ => {}
+        }
+    }
+    keep_counts(conn, counts)?;
+    Ok(last)
+}
+
+/// Remembers of an organization that the log does not have its creation, because the log that it comes from was pruned.
+fn note_cut(conn: &Connection, organization: Incarnation, id: &str) -> Result<(), Failure> {
+    execute(
+        conn,
+        "INSERT OR IGNORE INTO pp_log_cut (organization)
+         SELECT ?1 WHERE NOT EXISTS (
+             SELECT 1 FROM pp_log_entity JOIN pp_log USING (position), json_each(pp_log.changes) AS change
+             WHERE pp_log_entity.tenant = ?1 AND pp_log_entity.kind = 'organization' AND pp_log_entity.id = ''
+             AND change.value ->> '$.kind' = 'organization' AND change.value ->> '$.id' = ?2
+             AND change.value ->> '$.verb' = 'created')",
+        params![organization.as_bytes(), id],
+    )?;
+    Ok(())
+}
+
+/// Where a load's next entry comes.
+struct LogEnd {
+    position: i64,
+    at: i64,
+    appends: bool,
+}
+
+impl LogEnd {
+    fn of(conn: &Connection, load: &Load) -> Result<Self, Failure> {
+        let head = read::head(conn)?;
+        let first = load.entries().next().and_then(|logged| logged.organization);
+        if let (Some(behind), Some(organization)) = (load.behind, first) {
+            ensure(read::newest(conn, organization)? == behind)?;
+        }
+        let position = integer(head.position.as_u64())?;
+        Ok(Self { position, at: head.at.unix_millis(), appends: load.behind.is_some() })
+    }
+
+    /// Lets the log, which is empty, begin behind what was pruned elsewhere.
+    fn begin(&mut self, conn: &Connection, beginning: &LogBeginning) -> Result<(), Failure> {
+        ensure(self.position == 0)?;
+        let LogBeginning { pruned, configuration } = beginning;
+        self.position = integer(pruned.through.as_u64())?;
+        execute(
+            conn,
+            "INSERT INTO pp_log_pruning (id, through, configuration, at, actor) VALUES (1, ?, ?, ?, ?)",
+            params![self.position, integer(configuration.as_u64())?, pruned.at.unix_millis(), pruned.by.to_string()],
+        )?;
+        Ok(())
+    }
+
+    fn append(&mut self, conn: &Connection, logged: &Logged, changes: &str) -> Result<LogPosition, Failure> {
+        let entry = &logged.entry;
+        let (kept, at) = (integer(entry.position.as_u64())?, entry.at.unix_millis());
+        ensure(self.appends || (kept > self.position && at >= self.at))?;
+        self.at = self.at.max(at);
+        let mut statement = conn.prepare_cached(
+            "INSERT INTO pp_log
+                 (position, at, actor, class, organization, merchant, organization_id, merchant_id, changes)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )?;
+        statement.execute(params![
+            // SQLite gives the next one itself.
+            (!self.appends).then_some(kept),
+            self.at,
+            entry.actor.to_string(),
+            entry.class.to_string(),
+            logged.organization.as_ref().map(Incarnation::as_bytes),
+            logged.merchant.as_ref().map(Incarnation::as_bytes),
+            entry.organization_id,
+            entry.merchant_id,
+            changes,
+        ])?;
+        self.position = conn.last_insert_rowid();
+        let mut index = conn
+            .prepare_cached("INSERT OR IGNORE INTO pp_log_entity (tenant, kind, id, position) VALUES (?, ?, ?, ?)")?;
+        for entity in &logged.entities {
+            let (tenant, kind) = (entity.tenant.as_bytes(), <&str>::from(entity.kind));
+            index.execute(params![tenant, kind, indexed_id(entity), self.position])?;
+        }
+        Ok(LogPosition::from_u64(unsigned(self.position)?))
+    }
+}
+
 fn version(conn: &Connection, entity: &EntityRef) -> Result<Option<u64>, Failure> {
     let mut statement = conn.prepare_cached(Table::of(entity.kind).version)?;
     let found = statement.query_row(params![entity.tenant.as_bytes(), entity.id], |row| row.get(0)).optional()?;
@@ -419,6 +566,24 @@ impl Premises for Seen<'_> {
 
     fn idempotency(&mut self, tenant: Incarnation, key: &IdempotencyKey) -> Result<Option<IdempotencyClaim>, Error> {
         Ok(read::claim(self.0, tenant, key)?)
+    }
+}
+
+impl LoadPremises for Seen<'_> {
+    fn kept(&mut self, entity: &EntityRef) -> Result<Option<Record>, Error> {
+        Ok(read::object(self.0, entity)?)
+    }
+
+    fn entry(&mut self, position: LogPosition) -> Result<Option<Logged>, Error> {
+        Ok(read::logged(self.0, position)?)
+    }
+
+    fn newest(&mut self, organization: Incarnation) -> Result<LogPosition, Error> {
+        Ok(read::newest(self.0, organization)?)
+    }
+
+    fn head(&mut self) -> Result<Head, Error> {
+        Ok(read::head(self.0)?)
     }
 }
 

@@ -3,7 +3,7 @@
 //! Every one is a [`Layer`] over a store that is right. [`all`] lists them with the cases of this suite that must fail
 //! on each; a host's own suite can be held to the same list.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,9 +11,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_lite::future::yield_now;
 use perfectpay::store::{
-    Change, ChangeSet, Committed, Head, IdempotencyClaim, IdempotencyKey, Key, Listing, LogBound, LogEntry,
-    LogPosition, LogQuery, LogScope, MAX_LOG_LIMIT, MerchantPath, Order, Prune, Pruned, Query, Receipt, Record, Store,
-    Verb,
+    Change, ChangeSet, Committed, Export, Extent, Head, IdempotencyClaim, IdempotencyKey, Item, Key, Listing, Load,
+    LogBound, LogEntry, LogPosition, LogQuery, LogScope, MAX_LOG_LIMIT, MerchantPath, Order, Packed, Prune, Pruned,
+    Query, Receipt, Record, Store, Verb,
 };
 use perfectpay::{Cursor, EntityKind, Error, Incarnation, PageRequest, Timestamp};
 
@@ -1189,6 +1189,151 @@ broken! {
         }
     }
 
+    /// The last record of a load that has several is not written.
+    LoadDropsRecord {} ["an_imported_load_is_there_as_it_was"] {
+        async fn import(&self, next: &dyn Store, mut load: Load) -> Result<LogPosition, Error> {
+            if load.items.len() > 5 {
+                load.items.pop_if(|item| matches!(item, Item::Record(_)));
+            }
+            next.import(load).await
+        }
+    }
+
+    /// An imported record begins at version 1.
+    LoadForgetsVersions {} ["an_imported_load_is_there_as_it_was"] {
+        async fn import(&self, next: &dyn Store, mut load: Load) -> Result<LogPosition, Error> {
+            for item in &mut load.items {
+                if let Item::Record(packed) = item {
+                    *packed = Packed::new(with_version(packed.record(), 1))?;
+                }
+            }
+            next.import(load).await
+        }
+    }
+
+    /// Entries that are appended again are appended again.
+    EntriesAppendedTwice {} ["entries_of_an_organization_are_appended_once"] {
+        async fn import(&self, next: &dyn Store, mut load: Load) -> Result<LogPosition, Error> {
+            let organization = load.entries().next().and_then(|logged| logged.organization);
+            if let (Some(behind), Some(of)) = (&mut load.behind, organization) {
+                let query = LogQuery { scope: LogScope::Organization(of), after: LogPosition::START, limit: 1_000 };
+                *behind = next.log(&query).await?.last().map_or(LogPosition::START, |entry| entry.position);
+            }
+            next.import(load).await
+        }
+    }
+
+    /// A record whose parent does not live is left out, and the load accepted.
+    OrphansLeftOut {} ["of_a_load_that_is_refused_nothing_is_written"] {
+        async fn import(&self, next: &dyn Store, mut load: Load) -> Result<LogPosition, Error> {
+            while let Err(Error::NotFound(_)) = next.import(load.clone()).await {
+                load.items.pop();
+            }
+            next.import(load).await
+        }
+    }
+
+    /// Of a load that is refused the items before the one that fails stay.
+    LoadHalfWritten {} ["of_a_load_that_is_refused_nothing_is_written"] {
+        async fn import(&self, next: &dyn Store, load: Load) -> Result<LogPosition, Error> {
+            let answer = next.import(load.clone()).await;
+            if answer.is_err() {
+                for item in load.items {
+                    if next.import(Load { items: vec![item], behind: load.behind }).await.is_err() {
+                        break;
+                    }
+                }
+            }
+            answer
+        }
+    }
+
+    /// A load that is not new is refused.
+    LoadOnlyOnce { seen: Mutex<Vec<Load>> } ["a_load_that_is_written_again_changes_nothing"] {
+        async fn import(&self, next: &dyn Store, load: Load) -> Result<LogPosition, Error> {
+            let again = locked(&self.seen).contains(&load);
+            if again {
+                return Err(Error::corrupt("it is there already"));
+            }
+            locked(&self.seen).push(load.clone());
+            next.import(load).await
+        }
+    }
+
+    /// Imported entries get the next positions of the store.
+    EntriesRenumbered {} ["an_imported_load_is_there_as_it_was", "an_entry_keeps_its_place_or_is_refused"] {
+        async fn import(&self, next: &dyn Store, mut load: Load) -> Result<LogPosition, Error> {
+            let mut position = next.head().await?.position.as_u64();
+            for item in &mut load.items {
+                if let Item::Entry(logged) = item {
+                    position += 1;
+                    logged.entry.position = LogPosition::from_u64(position);
+                }
+            }
+            next.import(load).await
+        }
+    }
+
+    /// A copied log is said to be whole.
+    LoadDropsBeginning {} ["a_log_is_imported_with_its_beginning"] {
+        async fn import(&self, next: &dyn Store, mut load: Load) -> Result<LogPosition, Error> {
+            load.check()?;
+            load.items.retain(|item| !matches!(item, Item::Beginning(_)));
+            next.import(load).await
+        }
+    }
+
+    /// An export of a pruned store looks like one of a store whose log begins there.
+    ExportWithoutBeginning {} ["an_export_of_a_pruned_store_begins_where_its_log_does"] {
+        async fn export(&self, next: &dyn Store, extent: &Extent) -> Result<Box<dyn Export>, Error> {
+            let mut inner = next.export(extent).await?;
+            let mut loads = VecDeque::new();
+            while let Some(mut load) = inner.next().await? {
+                load.items.retain(|item| !matches!(item, Item::Beginning(_)));
+                loads.push_back(load);
+            }
+            Ok(Box::new(Prepared(loads)))
+        }
+    }
+
+    /// An export has no kept answers.
+    ExportWithoutClaims {} ["an_export_is_the_whole_store_in_the_order_of_loads"] {
+        async fn export(&self, next: &dyn Store, extent: &Extent) -> Result<Box<dyn Export>, Error> {
+            let mut inner = next.export(extent).await?;
+            let mut loads = VecDeque::new();
+            while let Some(mut load) = inner.next().await? {
+                load.items.retain(|item| !matches!(item, Item::Claim(_)));
+                loads.push_back(load);
+            }
+            Ok(Box::new(Prepared(loads)))
+        }
+    }
+
+    /// An export of an organization is one of everything.
+    ExportOfAll {} ["an_export_of_an_organization_is_its_own_part_of_everything"] {
+        async fn export(&self, next: &dyn Store, _: &Extent) -> Result<Box<dyn Export>, Error> {
+            next.export(&Extent::Everything).await
+        }
+    }
+
+    /// What is created while an export goes on is in it.
+    ExportOfTwoMoments { late: Arc<Mutex<Vec<Item>>> } ["an_export_is_of_one_moment"] {
+        async fn commit(&self, next: &dyn Store, set: ChangeSet) -> Result<Committed, Error> {
+            let answer = next.commit(set.clone()).await?;
+            for change in set.changes {
+                if let Change::Create(record) = change {
+                    locked(&self.late).push(Item::Record(Packed::new(record)?));
+                }
+            }
+            Ok(answer)
+        }
+
+        async fn export(&self, next: &dyn Store, extent: &Extent) -> Result<Box<dyn Export>, Error> {
+            locked(&self.late).clear();
+            Ok(Box::new(Drifting { inner: next.export(extent).await?, late: self.late.clone() }))
+        }
+    }
+
     /// A version is a double.
     VersionsAreDoubles {} ["versions_are_exact_up_to_the_largest"] {
         async fn get(&self, next: &dyn Store, key: &Key) -> Result<Option<Record>, Error> {
@@ -1201,6 +1346,35 @@ broken! {
 
 fn later(moment: Timestamp, millis: i64) -> Timestamp {
     Timestamp::from_unix_millis(moment.unix_millis().saturating_add(millis)).unwrap_or(moment)
+}
+
+/// Loads that were read before.
+#[derive(Debug)]
+struct Prepared(VecDeque<Load>);
+
+#[async_trait]
+impl Export for Prepared {
+    async fn next(&mut self) -> Result<Option<Load>, Error> {
+        Ok(self.0.pop_front())
+    }
+}
+
+/// An export that ends with what came late.
+#[derive(Debug)]
+struct Drifting {
+    inner: Box<dyn Export>,
+    late: Arc<Mutex<Vec<Item>>>,
+}
+
+#[async_trait]
+impl Export for Drifting {
+    async fn next(&mut self) -> Result<Option<Load>, Error> {
+        if let Some(load) = self.inner.next().await? {
+            return Ok(Some(load));
+        }
+        let items = std::mem::take(&mut *locked(&self.late));
+        Ok((!items.is_empty()).then_some(Load { items, behind: None }))
+    }
 }
 
 fn without_organization(path: &MerchantPath) -> MerchantPath {

@@ -28,8 +28,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_lite::future::yield_now;
 use perfectpay::store::{
-    ChangeSet, Committed, Head, IdempotencyClaim, IdempotencyKey, Key, Listing, LogEntry, LogQuery, Prune, Pruned,
-    Query, Record, Store,
+    ChangeSet, Committed, Export, Extent, Head, IdempotencyClaim, IdempotencyKey, Key, Listing, Load, LogEntry,
+    LogPosition, LogQuery, Prune, Pruned, Query, Record, Store,
 };
 use perfectpay::{Error, Incarnation};
 
@@ -42,6 +42,8 @@ pub enum On {
     Commit,
     /// [`Store::prune`].
     Prune,
+    /// [`Store::import`].
+    Import,
     /// Every other call.
     Read,
 }
@@ -130,6 +132,8 @@ pub struct Counting {
     logs: AtomicU64,
     heads: AtomicU64,
     prunes: AtomicU64,
+    exports: AtomicU64,
+    imports: AtomicU64,
 }
 
 /// How often each method was called.
@@ -143,12 +147,14 @@ pub struct Counts {
     pub logs: u64,
     pub heads: u64,
     pub prunes: u64,
+    pub exports: u64,
+    pub imports: u64,
 }
 
 impl Counts {
-    /// All but commits and prunings.
+    /// All but commits, prunings and imports.
     pub fn reads(&self) -> u64 {
-        self.gets + self.lists + self.claims + self.logs + self.heads
+        self.gets + self.lists + self.claims + self.logs + self.heads + self.exports
     }
 }
 
@@ -164,6 +170,8 @@ impl Counting {
             logs: take(&self.logs),
             heads: take(&self.heads),
             prunes: take(&self.prunes),
+            exports: take(&self.exports),
+            imports: take(&self.imports),
         }
     }
 
@@ -175,7 +183,11 @@ impl Counting {
 
 /// Writes a layer whose methods all go through its `pass`, each with its own argument in front.
 macro_rules! passing {
-    ($layer:ident: $this:ident $(, $commit:expr, $get:expr, $list:expr, $claim:expr, $log:expr, $head:expr, $prune:expr)?) => {
+    (
+        $layer:ident: $this:ident
+        $(, $commit:expr, $get:expr, $list:expr, $claim:expr, $log:expr, $head:expr, $prune:expr,
+            $export:expr, $import:expr)?
+    ) => {
         #[async_trait]
         impl Layer for $layer {
             async fn commit(&self, next: &dyn Store, set: ChangeSet) -> Result<Committed, Error> {
@@ -212,10 +224,23 @@ macro_rules! passing {
                 let $this = self;
                 $this.pass($($prune, )? next.prune(prune)).await
             }
+
+            async fn export(&self, next: &dyn Store, extent: &Extent) -> Result<Box<dyn Export>, Error> {
+                let $this = self;
+                $this.pass($($export, )? next.export(extent)).await
+            }
+
+            async fn import(&self, next: &dyn Store, load: Load) -> Result<LogPosition, Error> {
+                let $this = self;
+                $this.pass($($import, )? next.import(load)).await
+            }
         }
     };
 }
 
-passing!(FailNth: this, On::Commit, On::Read, On::Read, On::Read, On::Read, On::Read, On::Prune);
+passing!(FailNth: this, On::Commit, On::Read, On::Read, On::Read, On::Read, On::Read, On::Prune, On::Read, On::Import);
 passing!(Slow: this);
-passing!(Counting: this, &this.commits, &this.gets, &this.lists, &this.claims, &this.logs, &this.heads, &this.prunes);
+passing!(
+    Counting: this, &this.commits, &this.gets, &this.lists, &this.claims, &this.logs, &this.heads, &this.prunes,
+    &this.exports, &this.imports
+);

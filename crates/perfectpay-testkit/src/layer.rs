@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use perfectpay::store::{
-    ChangeSet, Committed, Head, IdempotencyClaim, IdempotencyKey, Key, Listing, LogEntry, LogQuery, Prune, Pruned,
-    Query, Record, Store,
+    ChangeSet, Committed, Export, Extent, Head, IdempotencyClaim, IdempotencyKey, Key, Listing, Load, LogEntry,
+    LogPosition, LogQuery, Prune, Pruned, Query, Record, Store,
 };
 use perfectpay::{Error, Incarnation};
 
@@ -52,6 +52,16 @@ pub trait Layer: std::fmt::Debug + Send + Sync + 'static {
     async fn prune(&self, next: &dyn Store, prune: &Prune) -> Result<Pruned, Error> {
         next.prune(prune).await
     }
+
+    /// [`Store::export`].
+    async fn export(&self, next: &dyn Store, extent: &Extent) -> Result<Box<dyn Export>, Error> {
+        next.export(extent).await
+    }
+
+    /// [`Store::import`].
+    async fn import(&self, next: &dyn Store, load: Load) -> Result<LogPosition, Error> {
+        next.import(load).await
+    }
 }
 
 /// A layer over a store.
@@ -97,5 +107,13 @@ impl<L: Layer> Store for Layered<L> {
 
     async fn prune(&self, prune: &Prune) -> Result<Pruned, Error> {
         self.layer.prune(&*self.next, prune).await
+    }
+
+    async fn export(&self, extent: &Extent) -> Result<Box<dyn Export>, Error> {
+        self.layer.export(&*self.next, extent).await
+    }
+
+    async fn import(&self, load: Load) -> Result<LogPosition, Error> {
+        self.layer.import(&*self.next, load).await
     }
 }

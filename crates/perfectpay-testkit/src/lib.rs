@@ -31,6 +31,7 @@
 //! - *ordered*: order, ties, cursors, pages while records come and go, counts;
 //! - *followed*: the log's order, times, scopes and heads, and a follower beside many writers;
 //! - *once*: idempotency keys, replayed, mismatched, expired, of other tenants;
+//! - *portable*: exports in order and of one moment, loads written as they are, once, and whole or not at all;
 //! - *exact*: texts, times, versions and free objects at their limits;
 //! - *together*: racing updates and racing unique keys, dropped futures, and for durable stores opening again.
 //!

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use futures_lite::future::block_on;
 use perfectpay::store::{
-    ChangeSet, Collection, Committed, Head, IdempotencyClaim, Key, Listing, LogEntry, LogPosition, LogQuery, LogScope,
-    MAX_LOG_LIMIT, MerchantPath, OrganizationPath, Prune, Pruned, Query, Receipt, Record, Store,
+    ChangeSet, Collection, Committed, Export, Extent, Head, IdempotencyClaim, Item, Key, Listing, Load, LogEntry,
+    LogPosition, LogQuery, LogScope, MAX_LOG_LIMIT, MerchantPath, OrganizationPath, Prune, Pruned, Query, Receipt,
+    Record, Store,
 };
 use perfectpay::{Cursor, Error, Incarnation, PageRequest, Sealed};
 
@@ -174,6 +175,37 @@ impl Probe {
             page = page.after(cursor_at(records.last().expect("a full page has a last record")));
         }
         panic!("the list {:?} does not end", query(page));
+    }
+
+    /// Begins an export.
+    #[track_caller]
+    pub fn begin_export(&self, extent: &Extent) -> Box<dyn Export> {
+        block_on(self.store.export(extent)).unwrap_or_else(|e| panic!("export({extent:?}): {e}"))
+    }
+
+    /// All items of an extent, in loads that are checked to be within their bounds.
+    #[track_caller]
+    pub fn export(&self, extent: &Extent) -> Vec<Item> {
+        let mut export = self.begin_export(extent);
+        let mut items = Vec::new();
+        while let Some(load) = block_on(export.next()).unwrap_or_else(|e| panic!("export({extent:?}): {e}")) {
+            load.check().unwrap_or_else(|e| panic!("export({extent:?}): {e}"));
+            assert!(
+                !load.items.is_empty() && load.behind.is_none(),
+                "{extent:?} has an empty load, or one with a place"
+            );
+            items.extend(load.items);
+        }
+        items
+    }
+
+    /// Imports a load.
+    ///
+    /// # Errors
+    ///
+    /// The store's.
+    pub fn import(&self, load: Load) -> Result<LogPosition, Error> {
+        block_on(self.store.import(load))
     }
 
     /// All that can be reached: every list by every path, every record by each of its keys, every claim on one of

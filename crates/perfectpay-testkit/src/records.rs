@@ -15,8 +15,8 @@ use perfectpay::organization::OrganizationState;
 use perfectpay::payment::{AuthenticationType, CaptureMethod, PaymentLinkState, PaymentState};
 use perfectpay::profile::{Branding, ProfileSettings, ProfileState};
 use perfectpay::store::{
-    Actor, ChangeSet, Collection, CommitClass, EntityRef, IdempotencyClaim, IdempotencyKey, Key, MerchantPath,
-    OrganizationPath, Owner, Query, Record, State, Stored, TenantRef,
+    Actor, Change, ChangeSet, Collection, CommitClass, EntityRef, IdempotencyClaim, IdempotencyKey, Key, LogEntry,
+    LogPosition, Logged, MerchantPath, OrganizationPath, Owner, Query, Record, State, Stored, TenantRef,
 };
 use perfectpay::webhook::IntentStatus;
 use perfectpay::{EntityKind, Incarnation, PageRequest, Sealed, Timestamp};
@@ -342,6 +342,29 @@ pub fn owner_of(organization: &Stored<OrganizationState>) -> Owner {
 /// A configuration set of an organization by the host, [now].
 pub fn organization_set(organization: &Stored<OrganizationState>) -> ChangeSet {
     ChangeSet::new(owner_of(organization), Actor::Host, now(), CommitClass::Configuration)
+}
+
+/// The entry of the log that a set leaves at a position, as an export has it.
+pub fn logged(set: &ChangeSet, position: u64) -> Logged {
+    let Owner { organization, merchant } = &set.owner;
+    let entity = |change: &Change| match change {
+        Change::Create(record) | Change::Update(record) => record.entity(),
+        Change::Remove { entity, .. } => entity.clone(),
+    };
+    Logged {
+        entry: LogEntry {
+            position: LogPosition::from_u64(position),
+            at: set.at,
+            actor: set.actor.clone(),
+            class: set.class,
+            organization_id: organization.as_ref().map(|t| t.id.clone()),
+            merchant_id: merchant.as_ref().map(|t| t.id.clone()),
+            changes: set.logged(),
+        },
+        organization: organization.as_ref().map(|t| t.incarnation),
+        merchant: merchant.as_ref().map(|t| t.incarnation),
+        entities: set.changes.iter().map(entity).collect(),
+    }
 }
 
 /// Every path to a record of a merchant account that goes through `path`; to one found without a path, that one, too.

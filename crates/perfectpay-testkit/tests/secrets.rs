@@ -18,14 +18,15 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use futures_lite::future::block_on;
 use perfectpay::store::{
-    Actor, ChangeSet, Collection, CommitClass, Committed, Head, IdempotencyClaim, IdempotencyKey, Key, Listing,
-    LogEntry, LogPosition, LogQuery, MerchantPath, OrganizationPath, Owner, Prune, Pruned, Query, Record, RowMeta,
-    Store,
+    Actor, ChangeSet, Collection, CommitClass, Committed, Export, Extent, Head, IdempotencyClaim, IdempotencyKey, Key,
+    Listing, Load, LogBound, LogEntry, LogPosition, LogQuery, MerchantPath, OrganizationPath, Owner, Prune, Pruned,
+    Query, Record, RowMeta, Store, copy,
 };
 use perfectpay::{
     CardNumber, ConnectorAuth, EntityKind, Entropy, Error, Incarnation, MasterKey, NewConnector, NewMerchant,
     NewPayment, NewProfile, PageRequest, PerfectPay, ProfileUpdate, Settings, json,
 };
+use perfectpay_memory::MemoryStore;
 use perfectpay_testkit::host::{self, SeededEntropy};
 use serde_json::{Value, json};
 use support::{World, backends, read, shown};
@@ -220,6 +221,14 @@ impl Store for Tapped {
     async fn prune(&self, prune: &Prune) -> Result<Pruned, Error> {
         self.note(prune);
         self.inner.prune(prune).await
+    }
+
+    async fn export(&self, extent: &Extent) -> Result<Box<dyn Export>, Error> {
+        self.inner.export(extent).await
+    }
+
+    async fn import(&self, load: Load) -> Result<LogPosition, Error> {
+        self.inner.import(self.note(load)).await
     }
 }
 
@@ -482,6 +491,12 @@ fn no_secret_is_printed_logged_or_stored() {
         let pay = block_on(PerfectPay::open(tapped.clone(), settings)).unwrap();
         let mut watch = Watch::default();
         block_on(live(&pay, &mut watch, &mut printed));
+        let copied = Tapped { inner: Arc::new(MemoryStore::new()), crossed: Mutex::default() };
+        let report = block_on(copy(&*tapped, &copied, &Extent::Everything, |_| ())).unwrap();
+        printed.push(("Debug of a copy's report".to_owned(), format!("{report:?}")));
+        let bound = LogBound::Before(block_on(tapped.head()).unwrap().position);
+        let step = Prune::Log { bound, limit: 1, at: perfectpay_testkit::records::now(), by: Actor::Host };
+        block_on(tapped.prune(&step)).unwrap();
 
         watch.add("master key", host::MASTER_KEY_HEX);
         watch.add_bytes("master key's bytes", &unhex(host::MASTER_KEY_HEX));
@@ -492,7 +507,8 @@ fn no_secret_is_printed_logged_or_stored() {
         for (place, text) in &printed {
             watch.look(&format!("{place} on {name}"), text);
         }
-        for text in tapped.crossed.lock().unwrap().iter() {
+        assert!(!copied.crossed.lock().unwrap().is_empty());
+        for text in tapped.crossed.lock().unwrap().iter().chain(copied.crossed.lock().unwrap().iter()) {
             watch.look(&format!("the Store trait on {name}"), text);
         }
 

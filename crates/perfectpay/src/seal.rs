@@ -159,6 +159,11 @@ impl Sealed {
         self.parts().map(|(id, _, _)| id)
     }
 
+    /// The envelope.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     fn parts(&self) -> Result<(&str, &[u8], &[u8]), Error> {
         let read = || {
             let (&version, rest) = self.0.split_first()?;

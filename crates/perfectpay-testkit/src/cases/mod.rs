@@ -6,6 +6,7 @@ use crate::Fixture;
 
 mod checked;
 mod concurrency;
+mod copies;
 mod durability;
 mod exactness;
 mod idempotency;
@@ -219,6 +220,24 @@ suite! {
         commits_beside_a_pruning_are_all_followed_or_their_loss_is_told
         a_pruning_that_is_dropped_on_its_way_is_whole_or_absent
         a_pruned_log_goes_on_after_a_crash
+    }
+    copies {
+        an_export_is_the_whole_store_in_the_order_of_loads
+        an_export_of_an_organization_is_its_own_part_of_everything
+        an_export_is_of_one_moment
+        an_export_that_is_dropped_leaves_the_store_usable
+        an_imported_load_is_there_as_it_was
+        commits_go_on_behind_what_was_imported
+        a_load_that_is_written_again_changes_nothing
+        of_a_load_that_is_refused_nothing_is_written
+        an_entry_keeps_its_place_or_is_refused
+        entries_of_an_organization_are_appended_once
+        a_load_that_is_no_load_is_refused
+        an_export_of_a_pruned_store_begins_where_its_log_does
+        an_export_says_which_entry_of_configuration_was_pruned_last
+        a_log_is_imported_with_its_beginning
+        a_log_that_begins_elsewhere_is_refused
+        no_beginning_is_set_in_a_log_that_has_one
     }
     durability {
         all_that_was_committed_is_there_after_a_crash

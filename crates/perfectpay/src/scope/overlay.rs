@@ -19,9 +19,10 @@ use crate::id::Incarnation;
 use crate::merchant::MerchantState;
 use crate::page::{Cursor, PageRequest};
 use crate::store::{
-    Actor, Change, ChangeSet, Collection, CommitClass, Committed, EntityRef, Expectation, Head, IdempotencyClaim,
-    IdempotencyKey, Key, Listing, LogChange, LogEntry, LogPosition, LogQuery, MerchantPath, Order, OrganizationPath,
-    Owner, Premises, Prune, Pruned, Query, Receipt, Record, Store, Stored, TenantRef, UniqueKey, judge,
+    Actor, Change, ChangeSet, Collection, CommitClass, Committed, EntityRef, Expectation, Export, Extent, Head,
+    IdempotencyClaim, IdempotencyKey, Key, Listing, Load, LogChange, LogEntry, LogPosition, LogQuery, MerchantPath,
+    Order, OrganizationPath, Owner, Premises, Prune, Pruned, Query, Receipt, Record, Store, Stored, TenantRef,
+    UniqueKey, judge,
 };
 use crate::time::Timestamp;
 
@@ -706,6 +707,19 @@ impl Store for Overlay {
         // It would be done at once, whatever becomes of the batch.
         Err(Fault::new("batch.prune", "is no command, and is not done in a batch").at("batch").into())
     }
+
+    async fn export(&self, _: &Extent) -> Result<Box<dyn Export>, Error> {
+        Err(no_copies())
+    }
+
+    async fn import(&self, _: Load) -> Result<LogPosition, Error> {
+        Err(no_copies())
+    }
+}
+
+/// The error of a copy out of a batch or into one, which nothing of this library asks for.
+fn no_copies() -> Error {
+    Fault::new("batch.copy", "is a batch, and only stores are copied").at("store").into()
 }
 
 /// The error of a command that has an idempotency key inside a batch.

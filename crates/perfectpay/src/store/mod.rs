@@ -1,18 +1,23 @@
 //! The Store contract: how everything is kept, and how little a back-end has to know.
 //!
-//! A back-end implements [`Store`]. One of its methods writes: [`Store::commit`] applies a [`ChangeSet`] whole or
-//! not at all, and appends one [`LogEntry`] in the same transaction. [`Store::prune`] forgets old entries and claims, a
-//! bounded step at a time, and never a record. The rules of payments are not in here; a store
+//! A back-end implements [`Store`], nine methods. One of them writes what a command decided: [`Store::commit`] applies a
+//! [`ChangeSet`] whole or not at all, and appends one [`LogEntry`] in the same transaction. [`Store::prune`] forgets old
+//! entries and claims, a bounded step at a time, and never a record. The rules of payments are not in here; a store
 //! knows kinds of records, who is whose child, which keys are unique, and versions. What it must check when it commits
 //! is [`judge`], written once as code that a back-end may call.
 //!
 //! Identity: a tenant is its [`Incarnation`], which is in every row; ids, which can be used again,
 //! lead to it. Reads therefore take a *path* of ids ([`Key`], [`Query`]), and a path that does not match the stored
 //! hierarchy is absent, whoever owns what lies at its end.
+//!
+//! [`copy`] takes a whole store, or one organization, into another one by [`Store::export`] and [`Store::import`], which
+//! hand [`Load`]s over; [`digest`] says whether two stores hold the same.
 
 mod change;
+mod copy;
 mod judge;
 mod key;
+mod load;
 mod log;
 mod prune;
 mod record;
@@ -24,8 +29,13 @@ use async_trait::async_trait;
 pub use self::change::{
     Change, ChangeSet, CommitClass, Committed, Expectation, IdempotencyClaim, IdempotencyKey, Owner, Receipt, TenantRef,
 };
+pub use self::copy::{CopyProgress, CopyReport, CopyStep, TenantDigest, copy, digest};
 pub use self::judge::{Premises, Verdict, judge};
 pub use self::key::{Collection, Key, Listing, MerchantPath, Order, OrganizationPath, Query};
+pub use self::load::{
+    BELOW_MERCHANT, Export, Extent, Item, Load, LoadPremises, LogBeginning, Logged, MAX_LOAD_BYTES, MAX_LOAD_ITEMS,
+    Packed, Packer, judge_load,
+};
 pub use self::log::{Head, LogChange, LogEntry, LogPosition, LogQuery, LogScope, MAX_LOG_LIMIT, Verb};
 pub use self::prune::{LogBound, LogPruning, MAX_PRUNE_LIMIT, Prune, Pruned};
 pub use self::record::{Record, RowMeta, UniqueKey};
@@ -56,6 +66,9 @@ pub use crate::stored::{EntityRef, State, Stored};
 /// 10. **Pruned in the open.** Entries of the log and expired claims go by [`Self::prune`] alone, or claims with their
 ///     tenant. A read of the log behind a position in front of the kept part is refused, whosever log it reads, so that
 ///     nobody misses an entry without being told. Records, heads and positions are as if nothing had been pruned.
+/// 11. **Portable.** An export is the store at one moment, whatever is committed meanwhile, complete and in the order of
+///     [`Load`]s. An import writes a load as it is, whole or not at all; what is there already and equal it leaves alone,
+///     and of a load that [`judge_load`] refuses it writes nothing.
 #[async_trait]
 pub trait Store: Debug + Send + Sync + 'static {
     /// Applies the changes, or none of them, and appends one entry to the log.
@@ -97,7 +110,8 @@ pub trait Store: Debug + Send + Sync + 'static {
     ///
     /// As [`Self::get`], and [`Error::LogPruned`] if the query's `after` is before the newest position that was pruned,
     /// in every scope and whether an entry of that scope was pruned or not. [`LogPosition::START`] is such a position on
-    /// every pruned log: what is answered behind it is the whole log, or an error.
+    /// every pruned log: what is answered behind it is the whole log, or an error. Of an organization that was
+    /// [copied](copy()) from a pruned store, what was pruned there was never in this log.
     async fn log(&self, query: &LogQuery) -> Result<Vec<LogEntry>, Error>;
 
     /// Where the log ends, and where it begins.
@@ -115,4 +129,23 @@ pub trait Store: Debug + Send + Sync + 'static {
     ///
     /// [`Error::Unavailable`], [`Error::OutcomeUnknown`] and [`Error::Corrupt`] from the engine.
     async fn prune(&self, prune: &Prune) -> Result<Pruned, Error>;
+
+    /// What the store holds at one moment, as loads for another store. The moment is before this answers.
+    ///
+    /// An export that is not taken to its end, nor dropped, may keep a store from tidying up behind its commits, and one
+    /// that has a single connection from committing.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::get`].
+    async fn export(&self, extent: &Extent) -> Result<Box<dyn Export>, Error>;
+
+    /// Writes what another store exported as it is, versions, times, sealed values and all, without an entry of its own
+    /// in the log. It answers the position of the load's last entry in this store, or [`LogPosition::START`] if the load
+    /// has none.
+    ///
+    /// # Errors
+    ///
+    /// What [`Load::check`] and [`judge_load`] answer; else as [`Self::commit`].
+    async fn import(&self, load: Load) -> Result<LogPosition, Error>;
 }
