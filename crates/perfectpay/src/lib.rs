@@ -83,6 +83,7 @@ pub mod connector;
 pub mod error;
 pub mod id;
 pub mod json;
+pub mod keyring;
 pub mod list;
 pub mod merchant;
 pub mod money;
@@ -118,6 +119,7 @@ pub use id::{
     ApiKeyId, ConnectorId, CustomerId, DataKeyId, Incarnation, MerchantId, OrganizationId, PaymentId, PaymentLinkId,
     ProfileId,
 };
+pub use keyring::{Keyring, LocalKeyring};
 pub use list::{BoundedList, BoundedMap, UniqueList};
 pub use merchant::{
     Address, Merchant, MerchantDetails, MerchantUpdate, NewMerchant, PrimaryBusiness, PrimaryBusinesses,

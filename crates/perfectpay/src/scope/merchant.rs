@@ -127,13 +127,13 @@ pub(super) async fn create(
     settle!(session, None, {
         let mut set = session.changes(Owner::default(), moment, CommitClass::Configuration);
         expect_parent(session, &mut set, &organization, new.parent_merchant_id.as_ref(), &new.merchant_id).await?;
-        let answer = onboard(session, &organization, new.clone(), &mut set)?;
+        let answer = onboard(session, &organization, new.clone(), &mut set).await?;
         session.commit_claimed(set, &claimed, &request, answer).await
     })
 }
 
 /// Stages a new account with its data key and its profiles, and answers it.
-fn onboard(
+async fn onboard(
     session: &Session,
     organization: &Stored<OrganizationState>,
     new: NewMerchant,
@@ -141,7 +141,7 @@ fn onboard(
 ) -> Result<Merchant, Error> {
     let entropy = &*session.inner.entropy;
     let incarnation = Incarnation::make(set.at, &session.random());
-    let (data_key, key) = session.inner.vault.new_data_key(incarnation, set.at, entropy)?;
+    let (data_key, key) = session.inner.vault.new_data_key(incarnation, set.at, entropy).await?;
     let mut publishable = [0; 12];
     entropy.fill(&mut publishable);
     let mut fingerprint_secret = Zeroizing::new([0; 32]);

@@ -14,6 +14,7 @@ use crate::api_key::Environment;
 use crate::connector::Catalogue;
 use crate::error::Error;
 use crate::id::{Incarnation, MerchantId, OrganizationId};
+use crate::keyring::{Keyring, LocalKeyring};
 use crate::merchant::MerchantState;
 use crate::organization::{NewOrganization, Organization, OrganizationState};
 use crate::page::{Page, PageRequest};
@@ -37,7 +38,7 @@ use crate::web_url::WebUrl;
 /// ```
 #[derive(Debug)]
 pub struct Settings {
-    master_key: MasterKey,
+    keyring: Arc<dyn Keyring>,
     environment: Environment,
     base_url: Option<WebUrl>,
     catalogue: Catalogue,
@@ -51,8 +52,14 @@ impl Settings {
     /// The sandbox environment, the published connectors without the test ones, idempotency keys kept for 24 hours, the
     /// system's clock and randomness, and payment links below `http://localhost/`.
     pub fn new(master_key: MasterKey) -> Self {
+        Self::with_keyring(Arc::new(LocalKeyring::new(master_key)))
+    }
+
+    /// As [`Self::new`], with the keys of a keyring: a [`LocalKeyring`] of several master keys, or one of the host's own
+    /// before a key service.
+    pub fn with_keyring(keyring: Arc<dyn Keyring>) -> Self {
         Self {
-            master_key,
+            keyring,
             environment: Environment::Sandbox,
             base_url: None,
             catalogue: Catalogue::published(),
@@ -118,7 +125,8 @@ impl PerfectPay {
     /// # Errors
     ///
     /// [`Error::Unavailable`] or [`Error::Corrupt`] if the store cannot be read; [`Error::Corrupt`], which names the key that
-    /// is needed, if its accounts were sealed under another master key.
+    /// is needed, if its accounts were sealed under another master key; [`Error::Invalid`] with code `keyring.empty` for a
+    /// keyring without keys, and whatever the keyring answers.
     pub async fn open(store: Arc<dyn Store>, settings: Settings) -> Result<Self, Error> {
         let head = store.head().await?;
         let base_url = match settings.base_url {
@@ -126,7 +134,7 @@ impl PerfectPay {
             None => "http://localhost".to_owned(),
         };
         let inner = Inner {
-            vault: Vault::new(&settings.master_key),
+            vault: Vault::open(settings.keyring).await?,
             environment: settings.environment,
             base_url,
             catalogue: settings.catalogue,

@@ -243,10 +243,12 @@ impl Session {
         if kept.expires_at <= self.now() {
             return Ok(None);
         }
-        if kept.request != self.bound(claimed, request) {
+        let vault = &self.inner.vault;
+        // The key may have been another one then.
+        if kept.request != vault.request_as(&kept.answer, claimed.operation.into(), &claimed.path, request)? {
             return Err(Error::IdempotencyMismatch);
         }
-        self.inner.vault.open_answer(claimed.tenant, key, &kept.answer).map(Some)
+        vault.open_answer(claimed.tenant, key, &kept.answer).map(Some)
     }
 
     /// What is kept under a key, whatever its request was; another kind of answer is that of another command.
@@ -303,12 +305,18 @@ impl Session {
             answer: self.inner.vault.seal_answer(claimed.tenant, key, &answer, &*self.inner.entropy)?,
             expires_at: set.at.plus_seconds(self.inner.idempotency_seconds),
         });
-        match self.store().commit(set).await? {
-            Committed::Applied(receipt) => {
+        match self.store().commit(set).await {
+            Ok(Committed::Applied(receipt)) => {
                 self.inner.newest.fetch_max(receipt.at.unix_millis(), Ordering::Relaxed);
                 Ok((answer, Some(receipt)))
             }
-            Committed::Replayed(first) => Ok((self.inner.vault.open_answer(claimed.tenant, key, &first)?, None)),
+            Ok(Committed::Replayed(first)) => Ok((self.inner.vault.open_answer(claimed.tenant, key, &first)?, None)),
+            // An equal request that another process bound under another current key is seen to be equal only here.
+            Err(Error::IdempotencyMismatch) => match self.replay(claimed, request).await? {
+                Some(first) => Ok((first, None)),
+                None => Err(Error::IdempotencyMismatch),
+            },
+            Err(error) => Err(error),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The keys that a running library holds: what it derived from the master key, and the data keys it has opened.
+//! The keys that a running library holds: what the keyring derived for it, and the data keys it has opened.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -8,39 +8,61 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
-use crate::error::{EntityKind, Error};
+use crate::api_key::TokenDigest;
+use crate::error::{EntityKind, Error, Fault};
 use crate::id::{DataKeyId, Incarnation};
+use crate::keyring::{Keyring, absent};
 use crate::merchant::{DataKeyState, WRAPPED};
-use crate::seal::{KeyId, MasterKey, Place, Sealed, SealingKey, mac};
+use crate::seal::{KeyId, Place, Sealed, SealingKey, mac};
 use crate::store::{IdempotencyKey, Key, MerchantPath, Store, Stored};
 use crate::time::{Entropy, Timestamp};
 
 /// How many opened data keys are kept; beyond it the cache begins anew.
 const OPENED: usize = 4_096;
 
-pub(crate) struct Vault {
+/// What one key of the keyring derived for the platform.
+struct Derived {
     id: KeyId,
-    wrapping: SealingKey,
     answers: SealingKey,
     pepper: Zeroizing<[u8; 32]>,
     requests: Zeroizing<[u8; 32]>,
+}
+
+pub(crate) struct Vault {
+    keyring: Arc<dyn Keyring>,
+    current: Derived,
+    former: Vec<Derived>,
     opened: RwLock<HashMap<(Incarnation, DataKeyId), Arc<SealingKey>>>,
 }
 
 impl Vault {
-    pub(super) fn new(master: &MasterKey) -> Self {
-        Self {
-            id: master.id().clone(),
-            wrapping: master.wrapping_key(),
-            answers: SealingKey::new(master.id().as_str(), &master.derive("answer")),
-            pepper: master.derive("api-key"),
-            requests: master.derive("request"),
-            opened: RwLock::default(),
+    /// Has every key of the keyring derive what the platform needs.
+    pub(super) async fn open(keyring: Arc<dyn Keyring>) -> Result<Self, Error> {
+        let mut derived = Vec::new();
+        for id in keyring.key_ids() {
+            let answers = keyring.derive(&id, "answer").await?;
+            derived.push(Derived {
+                answers: SealingKey::new(id.as_str(), &answers),
+                pepper: keyring.derive(&id, "api-key").await?,
+                requests: keyring.derive(&id, "request").await?,
+                id,
+            });
         }
+        let mut derived = derived.into_iter();
+        let current = derived.next().ok_or_else(|| Fault::new("keyring.empty", "must have a key").at("keyring"))?;
+        Ok(Self { keyring, current, former: derived.collect(), opened: RwLock::default() })
+    }
+
+    fn every(&self) -> impl Iterator<Item = &Derived> {
+        std::iter::once(&self.current).chain(&self.former)
+    }
+
+    fn derived(&self, id: &str) -> Result<&Derived, Error> {
+        self.every().find(|derived| derived.id.as_str() == id).ok_or_else(|| absent(id))
     }
 
     /// Makes a data key for a merchant, and the record that keeps it.
-    pub(crate) fn new_data_key(
+    pub(crate) async fn new_data_key(
         &self,
         merchant: Incarnation,
         now: Timestamp,
@@ -51,7 +73,7 @@ impl Vault {
         let id = DataKeyId::make("dk_", now, &random);
         let mut bytes = Zeroizing::new([0; 32]);
         entropy.fill(bytes.as_mut_slice());
-        let wrapped = self.wrapping.seal(wrap_place(merchant, id.as_str()), bytes.as_slice(), entropy)?;
+        let wrapped = self.keyring.wrap(wrap_place(merchant, id.as_str()), &bytes, entropy).await?;
         let key = Arc::new(SealingKey::new(id.as_str(), &bytes));
         self.keep(merchant, &id, &key);
         Ok((Stored::new(merchant, id, now, DataKeyState { wrapped }), key))
@@ -78,10 +100,8 @@ impl Vault {
             });
         };
         let row: Stored<DataKeyState> = record.try_into()?;
-        let bytes = self.wrapping.open(wrap_place(merchant, id.as_str()), &row.state.wrapped)?;
-        let bytes: &[u8; 32] =
-            bytes.as_slice().try_into().map_err(|_| Error::corrupt(format!("the data key `{id}` has not 32 bytes")))?;
-        let key = Arc::new(SealingKey::new(id.as_str(), bytes));
+        let bytes = self.keyring.unwrap(wrap_place(merchant, id.as_str()), &row.state.wrapped).await?;
+        let key = Arc::new(SealingKey::new(id.as_str(), &bytes));
         self.keep(merchant, id, &key);
         Ok(key)
     }
@@ -105,19 +125,30 @@ impl Vault {
         opened.insert((merchant, id.clone()), Arc::clone(key));
     }
 
-    /// The digest under which an API key is kept, and which pepper made it.
-    pub(crate) fn digest(&self, token: &str) -> crate::api_key::TokenDigest {
-        crate::api_key::TokenDigest {
-            pepper: self.id.clone(),
-            digest: *mac(self.pepper.as_slice(), &[token.as_bytes()]),
-        }
+    /// The digest under which an API key is kept from now on, and which pepper made it.
+    pub(crate) fn digest(&self, token: &str) -> TokenDigest {
+        self.current.digest(token)
+    }
+
+    /// The digests under which an API key may be kept, one for each pepper, that of the current key first.
+    pub(crate) fn digests(&self, token: &str) -> impl Iterator<Item = TokenDigest> {
+        self.every().map(move |derived| derived.digest(token))
     }
 
     /// What an idempotency key is bound to: the operation, the path and the request.
     pub(super) fn request(&self, operation: &str, path: &str, request: &[u8]) -> [u8; 32] {
-        let length = |part: &str| u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes();
-        let (l1, l2) = (length(operation), length(path));
-        *mac(self.requests.as_slice(), &[&l1, operation.as_bytes(), &l2, path.as_bytes(), request])
+        self.current.request(operation, path, request)
+    }
+
+    /// The same as a kept answer's key bound it.
+    pub(super) fn request_as(
+        &self,
+        kept: &Sealed,
+        operation: &str,
+        path: &str,
+        request: &[u8],
+    ) -> Result<[u8; 32], Error> {
+        Ok(self.derived(kept.key_id()?)?.request(operation, path, request))
     }
 
     pub(super) fn seal_answer<T: Serialize>(
@@ -130,7 +161,7 @@ impl Vault {
         let plain = serde_json::to_vec(answer)
             .map(Zeroizing::new)
             .map_err(|e| Error::Corrupt { what: "an answer is not JSON".into(), source: Some(e.into()) })?;
-        self.answers.seal(answer_place(tenant, key), &plain, entropy)
+        self.current.answers.seal(answer_place(tenant, key), &plain, entropy)
     }
 
     pub(super) fn open_answer<T: DeserializeOwned>(
@@ -139,8 +170,20 @@ impl Vault {
         key: &IdempotencyKey,
         sealed: &Sealed,
     ) -> Result<T, Error> {
-        let plain = self.answers.open(answer_place(tenant, key), sealed)?;
+        let plain = self.derived(sealed.key_id()?)?.answers.open(answer_place(tenant, key), sealed)?;
         serde_json::from_slice(&plain).map_err(|_| Error::corrupt("a kept answer is not what was answered"))
+    }
+}
+
+impl Derived {
+    fn digest(&self, token: &str) -> TokenDigest {
+        TokenDigest { pepper: self.id.clone(), digest: *mac(self.pepper.as_slice(), &[token.as_bytes()]) }
+    }
+
+    fn request(&self, operation: &str, path: &str, request: &[u8]) -> [u8; 32] {
+        let length = |part: &str| u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes();
+        let (l1, l2) = (length(operation), length(path));
+        *mac(self.requests.as_slice(), &[&l1, operation.as_bytes(), &l2, path.as_bytes(), request])
     }
 }
 
@@ -155,6 +198,6 @@ fn answer_place(tenant: Incarnation, key: &IdempotencyKey) -> Place<'_> {
 
 impl fmt::Debug for Vault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Vault").field("id", &self.id.as_str()).finish_non_exhaustive()
+        f.debug_struct("Vault").field("keyring", &self.keyring).finish_non_exhaustive()
     }
 }
