@@ -113,6 +113,7 @@ fn remove(
                     execute(conn, "DELETE FROM pp_merchant WHERE incarnation = ?", [merchant.as_bytes()])?;
                 }
             }
+            execute(conn, "DELETE FROM pp_data_key WHERE tenant = ?", [entity.tenant.as_bytes()])?;
             execute(conn, "DELETE FROM pp_idempotency WHERE tenant = ?", [entity.tenant.as_bytes()])?;
         }
         EntityKind::Merchant if cascade => close_merchant(conn, entity.tenant)?,
@@ -153,7 +154,7 @@ fn close_merchant(conn: &Connection, merchant: Incarnation) -> Result<(), Failur
         "DELETE FROM pp_api_key WHERE merchant = ?",
         "DELETE FROM pp_block_rule WHERE merchant = ?",
         "DELETE FROM pp_block_count WHERE merchant = ?",
-        "DELETE FROM pp_data_key WHERE merchant = ?",
+        "DELETE FROM pp_data_key WHERE tenant = ?",
         "DELETE FROM pp_idempotency WHERE tenant = ?",
     ] {
         execute(conn, sql, [merchant.as_bytes()])?;
@@ -164,7 +165,7 @@ fn close_merchant(conn: &Connection, merchant: Incarnation) -> Result<(), Failur
 /// What does not hold a merchant account up, and what is kept of its commands.
 fn leave_merchant(conn: &Connection, merchant: Incarnation) -> Result<(), Failure> {
     for sql in [
-        "DELETE FROM pp_data_key WHERE merchant = ?",
+        "DELETE FROM pp_data_key WHERE tenant = ?",
         "DELETE FROM pp_api_key WHERE merchant = ? AND revoked_at IS NOT NULL",
         "DELETE FROM pp_block_count WHERE merchant = ?",
         "DELETE FROM pp_idempotency WHERE tenant = ?",
@@ -416,7 +417,7 @@ mod tests {
             // A constraint that only COMMIT checks.
             "uncommittable" => conn.execute_batch(
                 "PRAGMA defer_foreign_keys = ON;
-                 INSERT INTO pp_data_key VALUES (zeroblob(16), 'dk_orphan', 1, 0, 0, '{}')",
+                 INSERT INTO pp_data_key VALUES (zeroblob(16), 'dk_orphan', 1, 0, 0, 'merchant', NULL, '{}')",
             )?,
             // What SQLite does by itself when a disk is full in the middle of a statement.
             "rolled back" => {

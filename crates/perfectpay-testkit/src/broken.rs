@@ -52,6 +52,7 @@ fn behind(query: &Query, cursor: Option<Cursor>) -> Query {
     match query {
         Query::Organizations(_) => Query::Organizations(page),
         Query::Merchants(path, _) => Query::Merchants(path.clone(), page),
+        Query::DataKeys(wrapped_by, _) => Query::DataKeys(wrapped_by.clone(), page),
         Query::Within(path, collection, _) => Query::Within(path.clone(), collection.clone(), page),
     }
 }
@@ -61,7 +62,7 @@ fn through(key: &Key, turn: impl Fn(&MerchantPath) -> MerchantPath) -> Key {
     match key.clone() {
         Key::Organization(path) => Key::Organization(path),
         Key::Merchant(path) => Key::Merchant(turn(&path)),
-        Key::DataKey(path, id) => Key::DataKey(turn(&path), id),
+        Key::DataKey(tenant, id) => Key::DataKey(tenant, id),
         Key::Profile(path, id) => Key::Profile(turn(&path), id),
         Key::ProfileByName(path, name) => Key::ProfileByName(turn(&path), name),
         Key::DefaultProfile(path) => Key::DefaultProfile(turn(&path)),
@@ -259,6 +260,36 @@ broken! {
                 }
             }
             Ok(answer)
+        }
+    }
+
+    /// An organization goes and its data key stays.
+    DataKeyLeft { keys: Mutex<HashMap<Key, Record>> } [
+        "an_organization_takes_its_data_keys_along_without_a_cascade",
+    ] {
+        async fn get(&self, next: &dyn Store, key: &Key) -> Result<Option<Record>, Error> {
+            let found = next.get(key).await?;
+            Ok(found.or_else(|| locked(&self.keys).get(key).cloned()))
+        }
+
+        async fn commit(&self, next: &dyn Store, set: ChangeSet) -> Result<Committed, Error> {
+            let answer = next.commit(set.clone()).await?;
+            for change in &set.changes {
+                if let Change::Create(Record::DataKey(row)) = change
+                    && set.owner.merchant.is_none()
+                {
+                    locked(&self.keys).insert(key_of(&row.entity()), row.clone().into());
+                }
+            }
+            Ok(answer)
+        }
+    }
+
+    /// A data key is listed by what wrapped it first, whatever wrapped it since.
+    WrappingForgotten {} ["data_keys_are_listed_by_what_wrapped_them_over_all_tenants"] {
+        async fn list(&self, next: &dyn Store, query: &Query) -> Result<Option<Listing>, Error> {
+            let Query::DataKeys(_, page) = query else { return next.list(query).await };
+            next.list(&Query::DataKeys(text("mk_1"), page.clone())).await
         }
     }
 

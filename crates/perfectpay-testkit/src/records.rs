@@ -10,7 +10,7 @@ use std::str::FromStr;
 use perfectpay::api_key::{ApiKeyState, TokenDigest};
 use perfectpay::blocklist::{BlockAction, BlockKind, BlockRuleId, BlockRuleState};
 use perfectpay::connector::{AuthType, ConnectorState, ConnectorStatus, ConnectorType};
-use perfectpay::merchant::{DataKeyState, FingerprintSecret, MerchantState, PrimaryBusinesses};
+use perfectpay::merchant::{DataKeyState, FingerprintSecret, KeyHolder, MerchantState, PrimaryBusinesses};
 use perfectpay::organization::OrganizationState;
 use perfectpay::payment::{AuthenticationType, CaptureMethod, PaymentLinkState, PaymentState};
 use perfectpay::profile::{Branding, ProfileSettings, ProfileState};
@@ -56,6 +56,7 @@ pub fn sealed(number: u32) -> Sealed {
 pub fn organization(number: u32) -> Stored<OrganizationState> {
     let state = OrganizationState {
         organization_name: text(format!("Organization {number}")),
+        data_key: text(format!("dk_of_org_{number}")),
         organization_details: None,
         metadata: None,
     };
@@ -90,7 +91,19 @@ pub fn merchant(of: &Stored<OrganizationState>, number: u32) -> Stored<MerchantS
 
 /// The data key that a merchant account names.
 pub fn data_key(of: &Stored<MerchantState>) -> Stored<DataKeyState> {
-    Stored::new(of.tenant, of.state.data_key.clone(), of.created_at, DataKeyState { wrapped: sealed(7) })
+    let state = DataKeyState { holder: KeyHolder::Merchant, wrapped: wrapped_by("mk_1") };
+    Stored::new(of.tenant, of.state.data_key.clone(), of.created_at, state)
+}
+
+/// The data key that an organization names.
+pub fn organization_data_key(of: &Stored<OrganizationState>) -> Stored<DataKeyState> {
+    let state = DataKeyState { holder: KeyHolder::Organization, wrapped: wrapped_by("mk_1") };
+    Stored::new(of.tenant, of.state.data_key.clone(), of.created_at, state)
+}
+
+/// What a keyring's key of this id wrapped.
+pub fn wrapped_by(id: &str) -> Sealed {
+    Sealed::wrapping(&text(id), &[7; 60])
 }
 
 /// A profile, `pro_{number}`, which is not the default.
@@ -349,11 +362,11 @@ pub fn keys_of(record: &Record, path: &MerchantPath) -> Vec<Key> {
             Key::Organization(OrganizationPath::Pinned(row.tenant)),
         ],
         Record::Merchant(row) => vec![
-            Key::DataKey(path.clone(), row.state.data_key.clone()),
+            Key::DataKey(row.tenant, row.state.data_key.clone()),
             Key::DefaultProfile(path.clone()),
             Key::Merchant(path),
         ],
-        Record::DataKey(row) => vec![Key::DataKey(path, row.id.clone())],
+        Record::DataKey(row) => vec![Key::DataKey(row.tenant, row.id.clone())],
         Record::Profile(row) => {
             vec![Key::Profile(path.clone(), row.id.clone()), Key::ProfileByName(path, row.state.profile_name.clone())]
         }
@@ -375,7 +388,7 @@ pub fn key_of(entity: &EntityRef) -> Key {
     match entity.kind {
         EntityKind::Organization => Key::Organization(OrganizationPath::Pinned(entity.tenant)),
         EntityKind::Merchant => Key::Merchant(path),
-        EntityKind::DataKey => Key::DataKey(path, text(id)),
+        EntityKind::DataKey => Key::DataKey(entity.tenant, text(id)),
         EntityKind::Profile => Key::Profile(path, text(id)),
         EntityKind::Connector => Key::Connector(path, text(id)),
         EntityKind::ApiKey => Key::ApiKey(path, text(id)),

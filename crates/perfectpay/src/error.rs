@@ -355,7 +355,7 @@ impl Error {
         match self {
             Self::Unavailable { reason, .. } => {
                 matches!(reason, Unavailability::Busy | Unavailability::Full | Unavailability::Keyring)
-            },
+            }
             Self::Moved { .. } => true,
             _ => false,
         }

@@ -11,6 +11,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use aes_gcm::aead::{Aead as _, Payload};
 use aes_gcm::{Aes256Gcm, KeyInit as _, Nonce};
@@ -277,6 +278,11 @@ impl SealingKey {
         Self { id: id.into(), cipher: Aes256Gcm::new(bytes.into()) }
     }
 
+    /// Which key this is.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
     /// Seals `plaintext` for `place`.
     ///
     /// # Errors
@@ -317,9 +323,38 @@ impl fmt::Debug for SealingKey {
     }
 }
 
-/// One object's secrets: seals and opens its fields with the tenant's data key.
+/// The data keys of a tenant that a command works with: the first one seals, all of them open. There are several only
+/// while the tenant is sealed anew under another one.
+#[derive(Clone, Default)]
+pub(crate) struct Keys(Vec<Arc<SealingKey>>);
+
+impl Keys {
+    /// Adds a key, unless it is there.
+    pub(crate) fn add(&mut self, key: Arc<SealingKey>) {
+        if self.of(key.id()).is_err() {
+            self.0.push(key);
+        }
+    }
+
+    fn sealing(&self) -> Result<&SealingKey, Error> {
+        self.0.first().map(|key| &**key).ok_or_else(|| Error::corrupt("there is no data key to seal with"))
+    }
+
+    fn of(&self, id: &str) -> Result<&SealingKey, Error> {
+        let found = self.0.iter().find(|key| key.id() == id);
+        found.map(|key| &**key).ok_or_else(|| Error::corrupt(format!("a sealed value needs the key `{id}`")))
+    }
+}
+
+impl From<Arc<SealingKey>> for Keys {
+    fn from(key: Arc<SealingKey>) -> Self {
+        Self(vec![key])
+    }
+}
+
+/// One object's secrets: seals and opens its fields with the tenant's data keys.
 pub(crate) struct Seals<'a> {
-    pub(crate) key: &'a SealingKey,
+    pub(crate) keys: &'a Keys,
     pub(crate) entropy: &'a dyn Entropy,
     pub(crate) tenant: Incarnation,
     pub(crate) kind: EntityKind,
@@ -332,7 +367,7 @@ impl Seals<'_> {
     }
 
     pub(crate) fn seal(&self, field: &'static str, plaintext: &[u8]) -> Result<Sealed, Error> {
-        self.key.seal(self.place(field), plaintext, self.entropy)
+        self.keys.sealing()?.seal(self.place(field), plaintext, self.entropy)
     }
 
     /// Seals a field anew, unless it holds this already: an update that changes nothing is to change nothing.
@@ -346,7 +381,7 @@ impl Seals<'_> {
     }
 
     pub(crate) fn open(&self, field: &'static str, sealed: &Sealed) -> Result<Zeroizing<Vec<u8>>, Error> {
-        self.key.open(self.place(field), sealed)
+        self.keys.of(sealed.key_id()?)?.open(self.place(field), sealed)
     }
 
     pub(crate) fn open_text(&self, field: &'static str, sealed: &Sealed) -> Result<Zeroizing<String>, Error> {

@@ -291,7 +291,8 @@ fn replay(conn: &Connection, report: &Report, problems: &mut Vec<String>) -> (BT
         for change in changes.as_array().unwrap() {
             let text = |field: &str| change[field].as_str().unwrap().to_owned();
             let kind = text("kind");
-            let tenant = if kind == "organization" { &organization } else { &merchant };
+            let of_organization = kind == "organization" || merchant.is_empty();
+            let tenant = if of_organization { &organization } else { &merchant };
             let step = Step {
                 name: named(&kind, tenant, &text("id")),
                 verb: text("verb"),

@@ -1041,7 +1041,8 @@ impl Model {
                 let token = organization_token(self.organizations.len());
                 let created = self.now();
                 self.organizations.push(Organization { alive: true, version: 1, created, name: name.clone() });
-                self.commit(None, self.organizations.len() - 1, None, &[format!("organization {token} created v1")]);
+                let changes = [format!("organization {token} created v1"), "data_key created v1".to_owned()];
+                self.commit(None, self.organizations.len() - 1, None, &changes);
                 self.keep(claiming);
                 let whole = Some(format!("organization {token}"));
                 Ok(Done { facts: vec![version(1)], binds: vec![Bind::Member(token, "/organization_id")], whole })

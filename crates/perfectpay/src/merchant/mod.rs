@@ -20,7 +20,7 @@ use crate::error::{EntityKind, Error, Fault};
 use crate::id::{DataKeyId, Incarnation, MerchantId, OrganizationId, ProfileId};
 use crate::list::BoundedList;
 use crate::patch::Patch;
-use crate::seal::{Sealed, Seals};
+use crate::seal::{KeyId, Sealed, Seals};
 use crate::secret::{Request, SecretText, mask};
 use crate::stored::{State, Stored};
 use crate::text::{Object, Text};
@@ -404,11 +404,31 @@ fn map<T, U>(patch: Patch<T>, turn: impl FnOnce(T) -> Result<U, Error>) -> Resul
     })
 }
 
-/// A merchant's data key, wrapped by the master key.
+/// Whose a data key is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, strum::Display, strum::IntoStaticStr)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum KeyHolder {
+    /// An organization's.
+    Organization,
+    /// A merchant account's.
+    Merchant,
+}
+
+/// A tenant's data key, wrapped by a key of the keyring.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DataKeyState {
+    /// Whose it is; which one is the record's tenant.
+    pub holder: KeyHolder,
     /// The wrapped key.
     pub wrapped: Sealed,
+}
+
+impl DataKeyState {
+    /// Which key of the keyring wrapped it; `None` if that cannot be told, and the data key not be opened.
+    pub fn wrapped_by(&self) -> Option<KeyId> {
+        self.wrapped.key_id().ok()?.parse().ok()
+    }
 }
 
 impl State for DataKeyState {
@@ -416,7 +436,7 @@ impl State for DataKeyState {
     type Id = DataKeyId;
 
     fn sealed_fields(&mut self) -> Vec<(&'static str, &mut Sealed)> {
-        let Self { wrapped } = self;
+        let Self { holder: _, wrapped } = self;
         vec![(WRAPPED, wrapped)]
     }
 }

@@ -13,7 +13,6 @@ use crate::id::{ConnectorId, ProfileId};
 use crate::merchant::MerchantState;
 use crate::page::{Page, PageRequest};
 use crate::profile::ProfileState;
-use crate::seal::Seals;
 use crate::store::{Collection, CommitClass, Key, Query, Stored};
 
 /// One connector account.
@@ -100,11 +99,10 @@ async fn by_business(merchant: &MerchantScope, new: &NewConnector) -> Result<Sto
     profile::resolve(merchant, None, None).await
 }
 
-async fn view(session: &Session, row: Stored<ConnectorState>) -> Result<Connector, Error> {
-    let key = session.key_of(&row, &row.state.connector_account_details).await?;
+async fn view(session: &Session, mut row: Stored<ConnectorState>) -> Result<Connector, Error> {
+    let keys = session.keys_of(&mut row).await?;
     let id = row.id.to_string();
-    let seals =
-        Seals { key: &key, entropy: &*session.inner.entropy, tenant: row.tenant, kind: EntityKind::Connector, id: &id };
+    let seals = session.seals(&keys, row.tenant, EntityKind::Connector, &id);
     Connector::view(row, &seals)
 }
 
@@ -152,11 +150,10 @@ impl ConnectorScope {
     pub async fn reveal_credentials(&self) -> Result<ConnectorAuth, Error> {
         let session = &self.merchant.session;
         session.begin(Operation::RevealConnectorCredentials).await?;
-        let row = self.load().await?;
-        let key = session.key_of(&row, &row.state.connector_account_details).await?;
+        let mut row = self.load().await?;
+        let keys = session.keys_of(&mut row).await?;
         let id = row.id.to_string();
-        let kind = EntityKind::Connector;
-        row.state.reveal(&Seals { key: &key, entropy: &*session.inner.entropy, tenant: row.tenant, kind, id: &id })
+        row.state.reveal(&session.seals(&keys, row.tenant, EntityKind::Connector, &id))
     }
 
     /// Updates the account and answers it as it is then. An update that changes nothing makes no version.
@@ -171,9 +168,10 @@ impl ConnectorScope {
             let session = &scope.merchant.session;
             let moment = session.begin(Operation::UpdateConnector).await?;
             settle!(session, options.expected_version, {
-                let row = scope.load().await?;
+                let mut row = scope.load().await?;
                 at_expected(&row, options.expected_version)?;
-                let loaded = scope.merchant.load_for(&row).await?;
+                let mut loaded = scope.merchant.load_for(&row).await?;
+                session.add_keys_of(&mut row, &mut loaded.keys).await?;
                 let id = row.id.to_string();
                 let seals = loaded.seals(session, EntityKind::Connector, &id);
                 let state = row.state.updated(update.clone(), &admission(session), &seals)?;

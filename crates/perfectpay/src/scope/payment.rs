@@ -12,7 +12,6 @@ use crate::error::{EntityKind, Error};
 use crate::id::{PaymentId, PaymentLinkId, ProfileId};
 use crate::page::{Page, PageRequest};
 use crate::payment::{Given, LinkSite, NewPayment, Payment, PaymentLink, PaymentLinkState, PaymentState, plan};
-use crate::seal::Seals;
 use crate::store::{Collection, CommitClass, Key, Query, Stored};
 
 /// One payment.
@@ -99,12 +98,11 @@ fn merchant_name(session: &Session, loaded: &super::merchant::Loaded) -> Result<
     name.map(|sealed| seals.open_text(crate::merchant::NAME, sealed)).transpose()
 }
 
-async fn view(merchant: &MerchantScope, row: Stored<PaymentState>) -> Result<Payment, Error> {
+async fn view(merchant: &MerchantScope, mut row: Stored<PaymentState>) -> Result<Payment, Error> {
     let session = &merchant.session;
-    let key = session.key_of(&row, &row.state.client_secret).await?;
+    let keys = session.keys_of(&mut row).await?;
     let id = row.id.to_string();
-    let seals =
-        Seals { key: &key, entropy: &*session.inner.entropy, tenant: row.tenant, kind: EntityKind::Payment, id: &id };
+    let seals = session.seals(&keys, row.tenant, EntityKind::Payment, &id);
     Payment::view(row, merchant.merchant_id()?, &seals)
 }
 

@@ -13,7 +13,6 @@ use crate::id::{ConnectorId, PaymentId, ProfileId};
 use crate::page::{Page, PageRequest};
 use crate::payment::{NewPayment, Payment};
 use crate::profile::{NewProfile, Profile, ProfileState, ProfileUpdate, WebhookSecrets};
-use crate::seal::Seals;
 use crate::store::{Collection, CommitClass, Expectation, Key, MerchantPath, Query, Stored};
 use crate::time::Timestamp;
 
@@ -40,12 +39,11 @@ pub(super) fn draft(
     Ok(Stored::new(loaded.row.tenant, id, moment, state))
 }
 
-async fn view(merchant: &MerchantScope, row: Stored<ProfileState>) -> Result<Profile, Error> {
+async fn view(merchant: &MerchantScope, mut row: Stored<ProfileState>) -> Result<Profile, Error> {
     let session = &merchant.session;
-    let key = session.key_of(&row, &row.state.payment_response_hash_key).await?;
+    let keys = session.keys_of(&mut row).await?;
     let id = row.id.to_string();
-    let seals =
-        Seals { key: &key, entropy: &*session.inner.entropy, tenant: row.tenant, kind: EntityKind::Profile, id: &id };
+    let seals = session.seals(&keys, row.tenant, EntityKind::Profile, &id);
     Profile::view(row, merchant.merchant_id()?, &seals)
 }
 
@@ -87,11 +85,10 @@ impl ProfileScope {
     pub async fn reveal_webhook_secrets(&self) -> Result<WebhookSecrets, Error> {
         let session = &self.merchant.session;
         session.begin(Operation::RevealWebhookSecrets).await?;
-        let row = self.load().await?;
-        let key = session.key_of(&row, &row.state.payment_response_hash_key).await?;
+        let mut row = self.load().await?;
+        let keys = session.keys_of(&mut row).await?;
         let id = row.id.to_string();
-        let kind = EntityKind::Profile;
-        row.state.reveal(&Seals { key: &key, entropy: &*session.inner.entropy, tenant: row.tenant, kind, id: &id })
+        row.state.reveal(&session.seals(&keys, row.tenant, EntityKind::Profile, &id))
     }
 
     /// Updates the profile and answers it as it is then. An update that changes nothing makes no version.
@@ -105,9 +102,10 @@ impl ProfileScope {
             let session = &scope.merchant.session;
             let moment = session.begin(Operation::UpdateProfile).await?;
             settle!(session, options.expected_version, {
-                let row = scope.load().await?;
+                let mut row = scope.load().await?;
                 at_expected(&row, options.expected_version)?;
-                let loaded = scope.merchant.load_for(&row).await?;
+                let mut loaded = scope.merchant.load_for(&row).await?;
+                session.add_keys_of(&mut row, &mut loaded.keys).await?;
                 let id = row.id.to_string();
                 let seals = loaded.seals(session, EntityKind::Profile, &id);
                 let state = row.state.updated(update.clone(), &loaded.row.state, &seals)?;

@@ -12,13 +12,13 @@ use super::session::{Claimed, Inner, Lanes, Session, canonical};
 use super::vault::Vault;
 use crate::api_key::Environment;
 use crate::connector::Catalogue;
-use crate::error::Error;
+use crate::error::{EntityKind, Error};
 use crate::id::{Incarnation, MerchantId, OrganizationId};
 use crate::keyring::{Keyring, LocalKeyring};
-use crate::merchant::MerchantState;
+use crate::merchant::{DataKeyState, KeyHolder};
 use crate::organization::{NewOrganization, Organization, OrganizationState};
 use crate::page::{Page, PageRequest};
-use crate::seal::MasterKey;
+use crate::seal::{Keys, MasterKey};
 use crate::store::{
     Actor, CommitClass, Head, LogEntry, LogPosition, LogQuery, LogScope, MerchantPath, OrganizationPath, Owner, Query,
     Store, Stored, TenantRef,
@@ -146,25 +146,28 @@ impl PerfectPay {
             lanes: Lanes::default(),
         };
         let pay = Self { session: Session::host(Arc::new(inner), store) };
-        pay.check_master_key().await?;
+        pay.check_keyring().await?;
         Ok(pay)
     }
 
-    /// Opens one data key of the store, so that a wrong master key is noticed before anything is sealed under it. Looks
-    /// at the first account of each of the first organizations.
-    async fn check_master_key(&self) -> Result<(), Error> {
+    /// Opens one data key of the store under each key of the keyring, so that a wrong one is noticed before anything is
+    /// sealed under it; and that of the first organization, whatever wrapped it, so that a missing one is, too.
+    async fn check_keyring(&self) -> Result<(), Error> {
         let session = &self.session;
-        let organizations = session.list::<OrganizationState>(&Query::Organizations(PageRequest::default())).await?;
-        for organization in organizations.into_iter().flat_map(|page| page.items) {
-            let path = OrganizationPath::Pinned(organization.tenant);
-            let merchants = session.list::<MerchantState>(&Query::Merchants(path, PageRequest::of(1)?)).await?;
-            if let Some(merchant) = merchants.and_then(|page| page.items.into_iter().next()) {
-                let key = session.inner.vault.data_key(session.store(), merchant.tenant, &merchant.state.data_key);
-                return match key.await {
-                    // The account went meanwhile; whoever removed it had the key.
-                    Err(Error::NotFound(_)) => Ok(()),
-                    other => other.map(drop),
-                };
+        let vault = &session.inner.vault;
+        let one = PageRequest::of(1)?;
+        let mut keys = Vec::new();
+        for id in vault.key_ids() {
+            let found = session.list::<DataKeyState>(&Query::DataKeys(id.clone(), one.clone())).await?;
+            keys.extend(found.into_iter().flat_map(|page| page.items).map(|row| (row.tenant, row.id)));
+        }
+        let first = session.list::<OrganizationState>(&Query::Organizations(one)).await?;
+        keys.extend(first.into_iter().flat_map(|page| page.items).map(|row| (row.tenant, row.state.data_key)));
+        for (tenant, id) in keys {
+            match vault.data_key(session.store(), tenant, id.as_str()).await {
+                // The tenant went meanwhile; whoever removed it had the key.
+                Ok(_) | Err(Error::NotFound(_)) => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(())
@@ -201,11 +204,18 @@ impl PerfectPay {
             }
             let incarnation = Incarnation::make(moment, &session.random());
             let id = OrganizationId::make("org_", moment, &session.random());
-            let row = Stored::new(incarnation, id, moment, OrganizationState::from(new));
+            let entropy = &*session.inner.entropy;
+            let vault = &session.inner.vault;
+            let (data_key, key) = vault.new_data_key(KeyHolder::Organization, incarnation, moment, entropy).await?;
+            let (keys, text) = (Keys::from(key), id.to_string());
+            let seals = session.seals(&keys, incarnation, EntityKind::Organization, &text);
+            let state = OrganizationState::new(new, data_key.id.clone(), &seals)?;
+            let row = Stored::new(incarnation, id, moment, state);
             let owner = Owner { organization: Some(TenantRef { incarnation, id: row.id.to_string() }), merchant: None };
             let mut set = session.changes(owner, moment, CommitClass::Configuration);
-            set.create(row.clone());
-            session.commit_claimed(set, &claimed, &request, Organization::from(row)).await
+            set.create(row.clone()).create(data_key);
+            let answer = Organization::view(row, &seals)?;
+            session.commit_claimed(set, &claimed, &request, answer).await
         })
     }
 
@@ -227,7 +237,17 @@ impl PerfectPay {
     pub async fn organizations(&self, page: PageRequest) -> Result<Page<Organization>, Error> {
         self.session.begin(Operation::ListOrganizations).await?;
         let rows = self.session.list::<OrganizationState>(&Query::Organizations(page)).await?;
-        Ok(rows.map_or(Page { items: Vec::new(), next: None }, |page| page.map(Organization::from)))
+        let rows = rows.unwrap_or(Page { items: Vec::new(), next: None });
+        let mut items = Vec::with_capacity(rows.items.len());
+        for row in rows.items {
+            match super::organization::view(&self.session, row).await {
+                Ok(organization) => items.push(organization),
+                // It was removed while the page was put together.
+                Err(Error::NotFound(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Page { items, next: rows.next })
     }
 
     /// Who holds this API key, as a handle that may do what the key may.

@@ -18,7 +18,7 @@ use crate::connector::Catalogue;
 use crate::error::{EntityKind, Error};
 use crate::id::Incarnation;
 use crate::page::{Cursor, Page};
-use crate::seal::{Sealed, SealingKey};
+use crate::seal::{Keys, Seals};
 use crate::secret::Request;
 use crate::store::{
     Actor, Change, ChangeSet, CommitClass, Committed, IdempotencyClaim, IdempotencyKey, Key, Owner, Query, Receipt,
@@ -160,14 +160,29 @@ impl Session {
         self.get(key).await?.ok_or_else(|| Error::not_found(S::KIND, id))
     }
 
-    /// The data key that sealed a field of an object. Where there is none the account was removed meanwhile, and the
+    /// The data keys that sealed the fields of an object. Where one is not there the tenant was removed meanwhile, and the
     /// object with it; that there is such a thing as a data key is nobody's to know.
-    pub(super) async fn key_of<S: State>(&self, row: &Stored<S>, sealed: &Sealed) -> Result<Arc<SealingKey>, Error> {
-        let key = self.inner.vault.key_of(self.store(), row.tenant, sealed).await;
-        key.map_err(|error| match error {
-            Error::NotFound(_) => Error::NotFound(row.entity().named()),
-            other => other,
-        })
+    pub(super) async fn keys_of<S: State>(&self, row: &mut Stored<S>) -> Result<Keys, Error> {
+        let mut keys = Keys::default();
+        self.add_keys_of(row, &mut keys).await?;
+        Ok(keys)
+    }
+
+    /// Adds the data keys that sealed the fields of an object.
+    pub(super) async fn add_keys_of<S: State>(&self, row: &mut Stored<S>, keys: &mut Keys) -> Result<(), Error> {
+        for id in row.data_keys()? {
+            let key = self.inner.vault.data_key(self.store(), row.tenant, &id).await;
+            keys.add(key.map_err(|error| match error {
+                Error::NotFound(_) => Error::NotFound(row.entity().named()),
+                other => other,
+            })?);
+        }
+        Ok(())
+    }
+
+    /// The seals of an object of this tenant.
+    pub(super) fn seals<'a>(&'a self, keys: &'a Keys, tenant: Incarnation, kind: EntityKind, id: &'a str) -> Seals<'a> {
+        Seals { keys, entropy: &*self.inner.entropy, tenant, kind, id }
     }
 
     /// One page, or `None` where the path leads to no parent.

@@ -12,13 +12,15 @@ use crate::api_key::TokenDigest;
 use crate::error::{EntityKind, Error, Fault};
 use crate::id::{DataKeyId, Incarnation};
 use crate::keyring::{Keyring, absent};
-use crate::merchant::{DataKeyState, WRAPPED};
+use crate::merchant::{DataKeyState, KeyHolder, WRAPPED};
 use crate::seal::{KeyId, Place, Sealed, SealingKey, mac};
-use crate::store::{IdempotencyKey, Key, MerchantPath, Store, Stored};
+use crate::store::{IdempotencyKey, Key, MerchantPath, OrganizationPath, Store, Stored};
 use crate::time::{Entropy, Timestamp};
 
-/// How many opened data keys are kept; beyond it the cache begins anew.
+/// Of how many tenants opened data keys are kept; beyond it the cache begins anew.
 const OPENED: usize = 4_096;
+/// How many opened data keys are kept of one tenant.
+const OPENED_OF_ONE: usize = 4;
 
 /// What one key of the keyring derived for the platform.
 struct Derived {
@@ -32,7 +34,7 @@ pub(crate) struct Vault {
     keyring: Arc<dyn Keyring>,
     current: Derived,
     former: Vec<Derived>,
-    opened: RwLock<HashMap<(Incarnation, DataKeyId), Arc<SealingKey>>>,
+    opened: RwLock<HashMap<Incarnation, Vec<Arc<SealingKey>>>>,
 }
 
 impl Vault {
@@ -53,6 +55,11 @@ impl Vault {
         Ok(Self { keyring, current, former: derived.collect(), opened: RwLock::default() })
     }
 
+    /// Every key of the keyring, the current one first.
+    pub(super) fn key_ids(&self) -> impl Iterator<Item = &KeyId> {
+        self.every().map(|derived| &derived.id)
+    }
+
     fn every(&self) -> impl Iterator<Item = &Derived> {
         std::iter::once(&self.current).chain(&self.former)
     }
@@ -61,10 +68,11 @@ impl Vault {
         self.every().find(|derived| derived.id.as_str() == id).ok_or_else(|| absent(id))
     }
 
-    /// Makes a data key for a merchant, and the record that keeps it.
+    /// Makes a data key for a tenant, and the record that keeps it.
     pub(crate) async fn new_data_key(
         &self,
-        merchant: Incarnation,
+        holder: KeyHolder,
+        tenant: Incarnation,
         now: Timestamp,
         entropy: &dyn Entropy,
     ) -> Result<(Stored<DataKeyState>, Arc<SealingKey>), Error> {
@@ -73,56 +81,58 @@ impl Vault {
         let id = DataKeyId::make("dk_", now, &random);
         let mut bytes = Zeroizing::new([0; 32]);
         entropy.fill(bytes.as_mut_slice());
-        let wrapped = self.keyring.wrap(wrap_place(merchant, id.as_str()), &bytes, entropy).await?;
+        let wrapped = self.keyring.wrap(wrap_place(tenant, id.as_str()), &bytes, entropy).await?;
         let key = Arc::new(SealingKey::new(id.as_str(), &bytes));
-        self.keep(merchant, &id, &key);
-        Ok((Stored::new(merchant, id, now, DataKeyState { wrapped }), key))
+        self.keep(tenant, &key);
+        Ok((Stored::new(tenant, id, now, DataKeyState { holder, wrapped }), key))
     }
 
-    /// The opened data key of a merchant, from the cache or from the store.
+    /// An opened data key of a tenant, from the cache or from the store.
     pub(crate) async fn data_key(
         &self,
         store: &dyn Store,
-        merchant: Incarnation,
-        id: &DataKeyId,
+        tenant: Incarnation,
+        id: &str,
     ) -> Result<Arc<SealingKey>, Error> {
-        let cached = self.opened.read().unwrap_or_else(PoisonError::into_inner).get(&(merchant, id.clone())).cloned();
-        if let Some(key) = cached {
+        if let Some(key) = self.cached(tenant, id) {
             return Ok(key);
         }
-        let path = MerchantPath::Pinned(merchant);
-        let Some(record) = store.get(&Key::DataKey(path.clone(), id.clone())).await? else {
-            // The account may have gone since its record was read, and its key with it. Otherwise the key that a sealed
+        let named: DataKeyId = id.parse().map_err(|_| Error::corrupt("a sealed value names no data key"))?;
+        let Some(record) = store.get(&Key::DataKey(tenant, named.clone())).await? else {
+            // The tenant may have gone since its record was read, and its key with it. Otherwise the key that a sealed
             // value names never was: the value is not what was written.
-            return Err(match store.get(&Key::Merchant(path)).await? {
-                None => Error::not_found(EntityKind::DataKey, id),
-                Some(_) => Error::corrupt(format!("a sealed value needs the data key `{id}`, which is not there")),
+            let lives = store.get(&Key::Merchant(MerchantPath::Pinned(tenant))).await?.is_some()
+                || store.get(&Key::Organization(OrganizationPath::Pinned(tenant))).await?.is_some();
+            return Err(if lives {
+                Error::corrupt(format!("a sealed value needs the data key `{id}`, which is not there"))
+            } else {
+                Error::not_found(EntityKind::DataKey, id)
             });
         };
         let row: Stored<DataKeyState> = record.try_into()?;
-        let bytes = self.keyring.unwrap(wrap_place(merchant, id.as_str()), &row.state.wrapped).await?;
-        let key = Arc::new(SealingKey::new(id.as_str(), &bytes));
-        self.keep(merchant, id, &key);
+        let bytes = self.keyring.unwrap(wrap_place(tenant, id), &row.state.wrapped).await?;
+        let key = Arc::new(SealingKey::new(id, &bytes));
+        self.keep(tenant, &key);
         Ok(key)
     }
 
-    /// The data key that a sealed value names.
-    pub(crate) async fn key_of(
-        &self,
-        store: &dyn Store,
-        merchant: Incarnation,
-        sealed: &Sealed,
-    ) -> Result<Arc<SealingKey>, Error> {
-        let id = sealed.key_id()?.parse().map_err(|_| Error::corrupt("a sealed value names no data key"))?;
-        self.data_key(store, merchant, &id).await
+    fn cached(&self, tenant: Incarnation, id: &str) -> Option<Arc<SealingKey>> {
+        let opened = self.opened.read().unwrap_or_else(PoisonError::into_inner);
+        opened.get(&tenant)?.iter().find(|key| key.id() == id).cloned()
     }
 
-    fn keep(&self, merchant: Incarnation, id: &DataKeyId, key: &Arc<SealingKey>) {
+    fn keep(&self, tenant: Incarnation, key: &Arc<SealingKey>) {
         let mut opened = self.opened.write().unwrap_or_else(PoisonError::into_inner);
         if opened.len() >= OPENED {
             opened.clear();
         }
-        opened.insert((merchant, id.clone()), Arc::clone(key));
+        let keys = opened.entry(tenant).or_default();
+        if keys.len() >= OPENED_OF_ONE {
+            keys.remove(0);
+        }
+        if !keys.iter().any(|known| known.id() == key.id()) {
+            keys.push(Arc::clone(key));
+        }
     }
 
     /// The digest under which an API key is kept from now on, and which pepper made it.
@@ -187,8 +197,8 @@ impl Derived {
     }
 }
 
-fn wrap_place(merchant: Incarnation, id: &str) -> Place<'_> {
-    Place { tenant: merchant, kind: EntityKind::DataKey, id, field: WRAPPED }
+fn wrap_place(tenant: Incarnation, id: &str) -> Place<'_> {
+    Place { tenant, kind: EntityKind::DataKey, id, field: WRAPPED }
 }
 
 fn answer_place(tenant: Incarnation, key: &IdempotencyKey) -> Place<'_> {
