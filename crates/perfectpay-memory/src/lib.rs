@@ -149,6 +149,7 @@ impl State {
                     self.close(&entity);
                     entities.push(entity);
                 }
+                Change::Reveal { entity, .. } => entities.push(entity),
             }
         }
         if let Some(claim) = set.idempotency {

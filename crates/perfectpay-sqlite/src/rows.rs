@@ -170,7 +170,7 @@ impl Prepared {
     pub(crate) fn new(set: ChangeSet) -> Result<Self, Error> {
         let row = |change: &Change| match change {
             Change::Create(record) | Change::Update(record) => Row::of(record).map(Some),
-            Change::Remove { .. } => Ok(None),
+            Change::Remove { .. } | Change::Reveal { .. } => Ok(None),
         };
         let rows = set.changes.iter().map(row).collect::<Result<_, _>>()?;
         let json =

@@ -588,8 +588,8 @@ impl History {
             (_, Some(None)) | (Verb::Created, None) => true,
             (Verb::Created, Some(_)) => tenant.gone_since(change.kind, before.map_or(0, |said| said.position)),
             (Verb::Updated | Verb::Revoked, Some(Some(version))) => change.version == version.saturating_add(1),
-            (Verb::Removed, Some(Some(version))) => change.version == version,
-            (Verb::Updated | Verb::Revoked | Verb::Removed, None) => false,
+            (Verb::Removed | Verb::Revealed, Some(Some(version))) => change.version == version,
+            (Verb::Updated | Verb::Revoked | Verb::Removed | Verb::Revealed, None) => false,
         };
         if !follows {
             let what = format!("{} does not follow from the entries before", name(change.kind, of, id));

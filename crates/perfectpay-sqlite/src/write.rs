@@ -42,6 +42,7 @@ pub(crate) fn apply(conn: &Connection, prepared: &Prepared) -> Result<Receipt, F
                 remove(conn, entity, *version, *cascade, &mut counts)?;
                 closed = *cascade;
             }
+            (Change::Reveal { entity, version: at }, _) => ensure(version(conn, entity)? == Some(*at))?,
             (Change::Create(_) | Change::Update(_), None) => return Err(Failure::Objection),
         }
     }
@@ -240,7 +241,7 @@ fn append(conn: &Connection, prepared: &Prepared) -> Result<Receipt, Failure> {
     for change in &set.changes {
         let entity = match change {
             Change::Create(record) | Change::Update(record) => &record.entity(),
-            Change::Remove { entity, .. } => entity,
+            Change::Remove { entity, .. } | Change::Reveal { entity, .. } => entity,
         };
         index.execute(params![entity.tenant.as_bytes(), <&str>::from(entity.kind), indexed_id(entity), position])?;
     }

@@ -138,13 +138,13 @@ broken! {
                     let entity = match change {
                         Change::Update(record) => record.entity(),
                         Change::Remove { entity, .. } => entity.clone(),
-                        Change::Create(_) => continue,
+                        Change::Create(_) | Change::Reveal { .. } => continue,
                     };
                     let Some(found) = next.get(&key_of(&entity)).await? else { continue };
                     match change {
                         Change::Update(record) => *record = with_version(record, found.meta().version + 1),
                         Change::Remove { version, .. } => *version = found.meta().version,
-                        Change::Create(_) => {}
+                        Change::Create(_) | Change::Reveal { .. } => {}
                     }
                 }
                 match next.commit(set.clone()).await {
@@ -233,7 +233,9 @@ broken! {
     ChangesSorted {} ["a_parent_comes_before_its_child_in_a_set", "a_child_goes_before_its_parent_in_a_set"] {
         async fn commit(&self, next: &dyn Store, mut set: ChangeSet) -> Result<Committed, Error> {
             set.changes.sort_by_key(|change| match change {
-                Change::Remove { entity, .. } => (0, std::cmp::Reverse(Some(entity.kind)), None),
+                Change::Remove { entity, .. } | Change::Reveal { entity, .. } => {
+                    (0, std::cmp::Reverse(Some(entity.kind)), None)
+                }
                 Change::Update(record) => (1, std::cmp::Reverse(None), Some(record.kind())),
                 Change::Create(record) => (2, std::cmp::Reverse(None), Some(record.kind())),
             });
@@ -282,6 +284,17 @@ broken! {
                 }
             }
             Ok(answer)
+        }
+    }
+
+    /// What is revealed is not logged.
+    RevealedInSilence {} ["a_revelation_is_logged_and_changes_nothing"] {
+        async fn commit(&self, next: &dyn Store, set: ChangeSet) -> Result<Committed, Error> {
+            if set.changes.iter().all(|change| matches!(change, Change::Reveal { .. })) && !set.changes.is_empty() {
+                let head = next.head().await?;
+                return Ok(Committed::Applied(Receipt { position: head.position, at: head.at }));
+            }
+            next.commit(set).await
         }
     }
 

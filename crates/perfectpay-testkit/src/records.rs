@@ -71,6 +71,7 @@ pub fn merchant(of: &Stored<OrganizationState>, number: u32) -> Stored<MerchantS
         organization_id: of.id.clone(),
         publishable_key: text(format!("pk_dev_{number}")),
         data_key: text(format!("dk_{number}")),
+        former_data_key: None,
         merchant_name: Some(sealed(1)),
         merchant_details: None,
         return_url: None,
@@ -140,6 +141,7 @@ pub fn connector(of: &Stored<ProfileState>, number: u32) -> Stored<ConnectorStat
         business_label: None,
         business_sub_label: None,
         additional_merchant_data: None,
+        credentials: perfectpay::connector::KeptCredentials::default(),
         connector_wallets_details: None,
     };
     Stored::new(of.tenant, text(format!("mca_{number}")), moment(number), state)

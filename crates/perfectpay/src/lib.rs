@@ -111,8 +111,8 @@ pub use blocklist::{
 pub use connector::{
     Accepted, AcceptedCountries, AcceptedCurrencies, AuthType, CardNetwork, Catalogue, Connector, ConnectorAuth,
     ConnectorName, ConnectorSpec, ConnectorStatus, ConnectorType, ConnectorUpdate, ConnectorWebhookDetails,
-    EnabledMethods, MaskedAuth, MethodTypeEnabled, NewConnector, PaymentExperience, PaymentMethod, PaymentMethodType,
-    PaymentMethodsEnabled, RemovedConnector, WalletDetails,
+    CredentialVersions, EnabledMethods, MaskedAuth, MethodTypeEnabled, NewConnector, PaymentExperience, PaymentMethod,
+    PaymentMethodType, PaymentMethodsEnabled, PreviousVersion, RemovedConnector, WalletDetails,
 };
 pub use error::{ChildCount, Entity, EntityKind, Error, ErrorKind, Fault, Refusal, Source, Unavailability};
 pub use id::{
@@ -143,8 +143,8 @@ pub use profile::{
 };
 pub use scope::{
     ApiKeyScope, Batch, BatchReceipt, BlocklistScope, Caller, Command, ConnectorScope, Create, CreateOptions, Impact,
-    MerchantScope, Operation, OrganizationScope, PaymentLinkScope, PaymentScope, PerfectPay, ProfileScope, Remove,
-    RemoveOptions, Settings, Update, UpdateOptions,
+    LeftUnder, MerchantScope, Operation, OrganizationScope, PaymentLinkScope, PaymentScope, PerfectPay, ProfileScope,
+    Remove, RemoveOptions, Rotated, Settings, Update, UpdateOptions,
 };
 pub use seal::{KeyId, MasterKey, Sealed};
 pub use secret::{Disclosed, SecretObject, SecretText};

@@ -330,6 +330,7 @@ fn carry_out(step: &Step, living: &mut Living, report: &Report) -> bool {
             living.retain(|name, _| !below(name));
             there
         }
+        "revealed" => living.get(&step.name) == Some(&step.version),
         _ => living.insert(step.name.clone(), step.version) == Some(step.version - 1),
     }
 }

@@ -158,6 +158,7 @@ suite! {
     log {
         every_commit_stands_in_the_log_once_with_all_that_it_says
         a_revocation_is_logged_as_one
+        a_revelation_is_logged_and_changes_nothing
         the_log_of_an_organization_names_no_merchant_account
         a_refused_or_replayed_set_does_not_stand_in_the_log
         positions_rise_and_times_never_step_back

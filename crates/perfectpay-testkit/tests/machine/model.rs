@@ -930,7 +930,8 @@ impl Model {
     }
 
     fn commit(&mut self, by: Option<&Road>, organization: usize, merchant: Option<usize>, changes: &[String]) {
-        let configuration = !changes.iter().any(|change| change.starts_with("payment "));
+        let is_operational = |change: &String| change.starts_with("payment ") || change.contains(" revealed ");
+        let configuration = !changes.iter().any(is_operational);
         self.newest = self.now();
         let actor = match by {
             Some(Road::Caller { key }) => format!("key:{key}"),
@@ -1551,7 +1552,7 @@ impl Model {
         Ok(Done { facts, binds, whole: Some(format!("payment {}/{token}", self.merchants[m].id)) })
     }
 
-    fn read(&self, road: &Road, thing: &Named) -> Answer {
+    fn read(&mut self, road: &Road, thing: &Named) -> Answer {
         let m = self.enter(road)?;
         let whole = match thing {
             Named::Merchant => format!("merchant {}", self.merchants[self.merchant(road)?].id),
@@ -1564,7 +1565,11 @@ impl Model {
                 format!("profile {token}")
             }
             Named::Connector(handle, token) => {
-                self.connector(m, handle.as_deref(), token)?;
+                // Its credentials are revealed besides, which the log says.
+                let c = self.connector(m, handle.as_deref(), token)?;
+                let (version, profile) = (self.connectors[c].version, self.connectors[c].profile);
+                let change = format!("connector {token} revealed v{version}");
+                self.commit_in(road, self.profiles[profile].merchant, &[change]);
                 format!("connector {token}")
             }
             Named::ApiKey(token) => {

@@ -215,6 +215,9 @@ pub struct MerchantState {
     pub publishable_key: PublishableKey,
     /// The data key that seals now.
     pub data_key: DataKeyId,
+    /// The one before it, while there may still be something under it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub former_data_key: Option<DataKeyId>,
     /// What people call it.
     pub merchant_name: Option<Sealed>,
     /// Whom to ask, and where.
@@ -255,6 +258,7 @@ impl State for MerchantState {
             organization_id: _,
             publishable_key: _,
             data_key: _,
+            former_data_key: _,
             merchant_name,
             merchant_details,
             return_url: _,
@@ -317,6 +321,7 @@ impl MerchantState {
             organization_id: given.organization_id,
             publishable_key: given.publishable_key,
             data_key: given.data_key,
+            former_data_key: None,
             merchant_name: new.merchant_name.map(|n| seals.seal(NAME, n.as_bytes())).transpose()?,
             merchant_details: new.merchant_details.map(|d| d.sealed(seals, None)).transpose()?,
             return_url: new.return_url,

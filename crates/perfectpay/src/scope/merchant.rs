@@ -53,6 +53,21 @@ impl Loaded {
         owner(&self.row)
     }
 
+    /// Lets a set stand on the account as it was read: what it seals is sealed under the account's data key of that
+    /// moment. When that moves on, [`Self::unless_moved`] says so.
+    pub(super) fn stand(&self, set: &mut ChangeSet) {
+        set.expect(self.row.entity(), self.row.version);
+    }
+
+    /// The error of a command that [stood](Self::stand) on the account without its caller's expecting a version of it.
+    pub(super) fn unless_moved(&self, error: Error) -> Error {
+        let own = self.row.entity().named();
+        match error {
+            Error::Stale { entity, .. } if entity == own => Error::Moved { entity: own },
+            other => other,
+        }
+    }
+
     /// The error of an update of the account: what it stood on besides, its profiles and its parent account, moved while
     /// it was decided. Which version of them was read is nothing that the caller expected.
     fn unless_own(&self, error: Error) -> Error {
@@ -217,6 +232,14 @@ impl MerchantScope {
         let added = session.add_keys_of(&mut row, &mut keys).await;
         added.map_err(|error| self.unless_there(error))?;
         Ok(Loaded { row, keys })
+    }
+
+    /// The account as it was read for the first attempt, and as it is for every later one.
+    pub(super) async fn again(&self, first: &mut Option<Loaded>) -> Result<Loaded, Error> {
+        match first.take() {
+            Some(loaded) => Ok(loaded),
+            None => self.load().await,
+        }
     }
 
     /// The account that an object was read from. Its id may have another owner by now: then the object is gone.
@@ -401,8 +424,12 @@ impl MerchantScope {
             if let Some(first) = session.replay(&claim, &request).await? {
                 return Ok(first);
             }
+            let scope = scope.pinned(loaded.row.tenant);
+            let mut first = Some(loaded);
             settle!(session, None, {
+                let loaded = scope.again(&mut first).await?;
                 let mut set = session.changes(loaded.owner(), moment, CommitClass::Configuration);
+                loaded.stand(&mut set);
                 let path = MerchantPath::Pinned(loaded.row.tenant);
                 let default: Option<Stored<ProfileState>> = session.get(&Key::DefaultProfile(path)).await?;
                 if let Some(default) = &default {
@@ -415,7 +442,7 @@ impl MerchantScope {
                 let seals = loaded.seals(session, EntityKind::Profile, &id);
                 let answer = Profile::view(row.clone(), loaded.row.id.clone(), &seals)?;
                 let done = session.commit_claimed(set, &claim, &request, answer).await;
-                done.map_err(|error| loaded.unless_default(error))
+                done.map_err(|error| loaded.unless_moved(loaded.unless_default(error)))
             })
         })
     }

@@ -29,6 +29,7 @@ mod overlay;
 mod payment;
 mod profile;
 mod root;
+mod rotation;
 mod session;
 mod vault;
 
@@ -45,3 +46,4 @@ pub use self::organization::OrganizationScope;
 pub use self::payment::{PaymentLinkScope, PaymentScope};
 pub use self::profile::ProfileScope;
 pub use self::root::{PerfectPay, Settings};
+pub use self::rotation::{LeftUnder, Rotated};

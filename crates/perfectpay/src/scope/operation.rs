@@ -30,6 +30,9 @@ pub enum Operation {
     UpdateConnector,
     RemoveConnector,
     RevealConnectorCredentials,
+    StageConnectorCredentials,
+    ActivateConnectorCredentials,
+    RollBackConnectorCredentials,
     CreateApiKey,
     RetrieveApiKey,
     ListApiKeys,
@@ -48,4 +51,7 @@ pub enum Operation {
     ReadLog,
     CommitBatch,
     ReportImpact,
+    RewrapDataKeys,
+    CountDataKeys,
+    RotateDataKey,
 }

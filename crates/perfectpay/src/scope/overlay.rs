@@ -176,6 +176,10 @@ impl Staged {
                     self.closed |= *cascade;
                     (entity.clone(), None)
                 }
+                Change::Reveal { .. } => {
+                    self.changes.push(change);
+                    continue;
+                }
             };
             let origin = origins.remove(&entity).flatten();
             let touched = self.touched.entry(entity.clone()).or_insert(Touched { origin, now: None });

@@ -44,7 +44,9 @@ pub(super) async fn create(
     new.check()?;
     let merchant = &merchant.pinned(loaded.row.tenant);
     let named = handle.is_some() || new.profile_id.is_some();
+    let mut first = Some(loaded);
     settle!(session, None, {
+        let loaded = merchant.again(&mut first).await?;
         let profile = profile::resolve(merchant, handle, new.profile_id.as_ref()).await?;
         let id = match &new.payment_id {
             Some(id) => id.clone(),
@@ -53,6 +55,7 @@ pub(super) async fn create(
         let settings = &profile.state.settings;
         let expires_at = moment.plus_seconds(new.session_expiry.unwrap_or(settings.session_expiry).get());
         let mut set = session.changes(loaded.owner(), moment, CommitClass::Operational);
+        loaded.stand(&mut set);
         // What the profile says is frozen into the payment and its link.
         set.expect(profile.entity(), profile.version);
         let link = match new.payment_link {
@@ -87,7 +90,7 @@ pub(super) async fn create(
         }
         let answer = Payment::view(row, loaded.row.id.clone(), &seals)?;
         let done = session.commit_claimed(set, &claim, &request, answer).await;
-        done.map_err(|error| if named { error } else { loaded.unless_default(error) })
+        done.map_err(|error| loaded.unless_moved(if named { error } else { loaded.unless_default(error) }))
     })
 }
 

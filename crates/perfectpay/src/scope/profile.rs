@@ -77,18 +77,25 @@ impl ProfileScope {
         view(&self.merchant, self.load().await?).await
     }
 
-    /// What it takes to deliver the profile's webhooks and to sign its responses, in clear. Answers mask it.
+    /// What it takes to deliver the profile's webhooks and to sign its responses, in clear. Answers mask it. The log says
+    /// that it was revealed, and to whom: the entry is committed before it is answered.
     ///
     /// # Errors
     ///
-    /// [`Error::NotFound`]; [`Error::Corrupt`] if it does not open with the master key at hand.
+    /// [`Error::NotFound`]; [`Error::Corrupt`] if it does not open with the keyring at hand; those of a commit;
+    /// [`Error::Invalid`] with code `batch.reveal` in a batch.
     pub async fn reveal_webhook_secrets(&self) -> Result<WebhookSecrets, Error> {
         let session = &self.merchant.session;
-        session.begin(Operation::RevealWebhookSecrets).await?;
-        let mut row = self.load().await?;
-        let keys = session.keys_of(&mut row).await?;
-        let id = row.id.to_string();
-        row.state.reveal(&session.seals(&keys, row.tenant, EntityKind::Profile, &id))
+        let moment = session.begin(Operation::RevealWebhookSecrets).await?;
+        settle!(session, None, {
+            let mut row = self.load().await?;
+            let mut loaded = self.merchant.load_for(&row).await?;
+            session.add_keys_of(&mut row, &mut loaded.keys).await?;
+            let id = row.id.to_string();
+            let revealed = row.state.reveal(&loaded.seals(session, EntityKind::Profile, &id))?;
+            session.reveal(loaded.owner(), moment, &row).await?;
+            Ok(revealed)
+        })
     }
 
     /// Updates the profile and answers it as it is then. An update that changes nothing makes no version.
@@ -114,8 +121,10 @@ impl ProfileScope {
                 }
                 let next = row.next(moment, state);
                 let mut set = session.changes(loaded.owner(), moment, CommitClass::Configuration);
+                loaded.stand(&mut set);
                 set.update(next.clone());
-                session.commit(set, Operation::UpdateProfile, &update).await?;
+                let done = session.commit(set, Operation::UpdateProfile, &update).await;
+                done.map_err(|error| loaded.unless_moved(error))?;
                 Profile::view(next, loaded.row.id.clone(), &seals)
             })
         })

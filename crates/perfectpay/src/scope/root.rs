@@ -44,13 +44,14 @@ pub struct Settings {
     catalogue: Catalogue,
     test_connectors: bool,
     idempotency_seconds: u32,
+    overlap_seconds: u32,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
 }
 
 impl Settings {
-    /// The sandbox environment, the published connectors without the test ones, idempotency keys kept for 24 hours, the
-    /// system's clock and randomness, and payment links below `http://localhost/`.
+    /// The sandbox environment, the published connectors without the test ones, idempotency keys and former credentials kept for 24 hours,
+    /// the system's clock and randomness, and payment links below `http://localhost/`.
     pub fn new(master_key: MasterKey) -> Self {
         Self::with_keyring(Arc::new(LocalKeyring::new(master_key)))
     }
@@ -65,6 +66,7 @@ impl Settings {
             catalogue: Catalogue::published(),
             test_connectors: false,
             idempotency_seconds: 24 * 60 * 60,
+            overlap_seconds: 24 * 60 * 60,
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
         }
@@ -97,6 +99,13 @@ impl Settings {
     /// For how long, in seconds, idempotency keys are kept.
     pub fn idempotency_seconds(mut self, seconds: u32) -> Self {
         self.idempotency_seconds = seconds;
+        self
+    }
+
+    /// For how long, in seconds, a connector account's former credentials stay readable, and can be rolled back to, after
+    /// others took their place.
+    pub fn credential_overlap_seconds(mut self, seconds: u32) -> Self {
+        self.overlap_seconds = seconds;
         self
     }
 
@@ -140,6 +149,7 @@ impl PerfectPay {
             catalogue: settings.catalogue,
             test_connectors: settings.test_connectors,
             idempotency_seconds: settings.idempotency_seconds,
+            overlap_seconds: settings.overlap_seconds,
             clock: settings.clock,
             entropy: settings.entropy,
             newest: AtomicI64::new(head.at.unix_millis()),

@@ -15,7 +15,7 @@ use super::overlay::{Names, Overlay, no_key_of_its_own};
 use super::vault::Vault;
 use crate::api_key::Environment;
 use crate::connector::Catalogue;
-use crate::error::{EntityKind, Error};
+use crate::error::{EntityKind, Error, Fault};
 use crate::id::Incarnation;
 use crate::page::{Cursor, Page};
 use crate::seal::{Keys, Seals};
@@ -37,6 +37,7 @@ pub(super) struct Inner {
     pub(super) catalogue: Catalogue,
     pub(super) test_connectors: bool,
     pub(super) idempotency_seconds: u32,
+    pub(super) overlap_seconds: u32,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) entropy: Arc<dyn Entropy>,
     /// The newest moment seen in the log, in Unix milliseconds.
@@ -232,6 +233,17 @@ impl Session {
         let path = names.replace(path.as_bytes());
         let path = String::from_utf8_lossy(&path);
         self.inner.vault.request(operation.into(), &path, &names.replace(request))
+    }
+
+    /// Has the log say that the secrets of an object are revealed, before they are. Not in a batch: what it stages may
+    /// never be committed.
+    pub(super) async fn reveal<S: State>(&self, owner: Owner, now: Timestamp, row: &Stored<S>) -> Result<(), Error> {
+        if self.is_batched() {
+            return Err(Fault::new("batch.reveal", "cannot reveal secrets").at("batch").into());
+        }
+        let mut set = self.changes(owner, now, CommitClass::Operational);
+        set.changes.push(Change::Reveal { entity: row.entity(), version: row.version });
+        self.applied(set).await.map(drop)
     }
 
     async fn applied(&self, set: ChangeSet) -> Result<Receipt, Error> {

@@ -116,6 +116,25 @@ impl Vault {
         Ok(key)
     }
 
+    /// A data key's bytes wrapped under the current key. They are opened for a moment and kept nowhere.
+    pub(super) async fn wrapped_anew(
+        &self,
+        row: &Stored<DataKeyState>,
+        entropy: &dyn Entropy,
+    ) -> Result<Sealed, Error> {
+        let place = wrap_place(row.tenant, row.id.as_str());
+        let bytes = self.keyring.unwrap(place, &row.state.wrapped).await?;
+        self.keyring.wrap(place, &bytes, entropy).await
+    }
+
+    /// Closes a data key that is no more.
+    pub(super) fn forget(&self, tenant: Incarnation, id: &str) {
+        let mut opened = self.opened.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(keys) = opened.get_mut(&tenant) {
+            keys.retain(|key| key.id() != id);
+        }
+    }
+
     fn cached(&self, tenant: Incarnation, id: &str) -> Option<Arc<SealingKey>> {
         let opened = self.opened.read().unwrap_or_else(PoisonError::into_inner);
         opened.get(&tenant)?.iter().find(|key| key.id() == id).cloned()

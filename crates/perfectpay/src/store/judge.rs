@@ -102,6 +102,10 @@ pub fn judge(set: &ChangeSet, premises: &mut dyn Premises) -> Result<Verdict, Er
                 staged.remove(entity, *version, *cascade)?;
                 closed = *cascade;
             }
+            Change::Reveal { entity, version } => {
+                let found = staged.version(entity)?;
+                at_version(entity, *version, found)?;
+            }
         }
     }
     Ok(Verdict::Apply)

@@ -99,6 +99,11 @@ macro_rules! records {
                 match self { $(Self::$kind(row) => row.state.sealed_fields(),)+ }
             }
 
+            /// Makes it the next version of itself, modified when it was.
+            pub(crate) fn advance(&mut self) {
+                match self { $(Self::$kind(row) => row.version = row.version.saturating_add(1),)+ }
+            }
+
             /// What goes into the JSON column.
             ///
             /// # Errors
