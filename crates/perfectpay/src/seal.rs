@@ -257,7 +257,9 @@ impl Place<'_> {
         let kind: &'static str = self.kind.into();
         let parts =
             [self.tenant.as_bytes(), kind.as_bytes(), self.id.as_bytes(), self.field.as_bytes(), key_id.as_bytes()];
-        let mut bytes = vec![VERSION];
+        let length = parts.iter().map(|part| 4 + part.len()).sum::<usize>();
+        let mut bytes = Vec::with_capacity(1 + length);
+        bytes.push(VERSION);
         for part in parts {
             bytes.extend_from_slice(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
             bytes.extend_from_slice(part);

@@ -93,10 +93,11 @@ impl AddressRange {
         match address.segments() {
             [0, 0, 0, 0, 0, 0, 0, 0] => Some(Self::Unspecified),
             [0, 0, 0, 0, 0, 0, 0, 1] => Some(Self::Loopback),
-            // Mapped, compatible, and translated by the well-known prefix; by a local one it is whoever's.
-            [0, 0, 0, 0, 0, 0xffff | 0, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => within(high, low),
-            // 6to4: the address is behind the prefix. Teredo: the server's is, and the client's inverted.
-            [0x2002, high, low, ..] => within(high, low),
+            // Mapped, compatible, translated by the well-known prefix, and 6to4.
+            [0, 0, 0, 0, 0, 0xffff | 0, high, low]
+            | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
+            | [0x2002, high, low, ..] => within(high, low),
+            // Teredo: the server's is behind the prefix, and the client's inverted at the end.
             [0x2001, 0, server_high, server_low, _, _, high, low] => {
                 within(server_high, server_low).or_else(|| within(!high, !low))
             }

@@ -294,13 +294,13 @@ mod tests {
     fn a_message_is_taken_within_the_tolerance_and_only_as_it_was_signed() {
         let signer = signer(FIRST);
         let sent = 1_614_265_330;
-        let signed = signer.sign(ID, at(sent), BODY).unwrap();
+        let message = signer.sign(ID, at(sent), BODY).unwrap();
         for now in [sent - 300, sent, sent + 300] {
-            signer.verify(signed.received(), BODY, at(now), 300).unwrap();
+            signer.verify(message.received(), BODY, at(now), 300).unwrap();
         }
-        assert_eq!(code(signer.verify(signed.received(), BODY, at(sent + 301), 300)), "webhook.too_old");
-        assert_eq!(code(signer.verify(signed.received(), BODY, at(sent - 301), 300)), "webhook.too_new");
-        let good = signed.received();
+        assert_eq!(code(signer.verify(message.received(), BODY, at(sent + 301), 300)), "webhook.too_old");
+        assert_eq!(code(signer.verify(message.received(), BODY, at(sent - 301), 300)), "webhook.too_new");
+        let good = message.received();
         let mismatch = "webhook.signature_mismatch";
         assert_eq!(code(signer.verify(good, b"{}", at(sent), 300)), mismatch);
         assert_eq!(code(signer.verify(Received { id: "msg_other", ..good }, BODY, at(sent), 300)), mismatch);
