@@ -454,7 +454,7 @@ async fn seen(pay: &PerfectPay, path: &Path) -> Result<BTreeSet<String>, Error> 
                 add("profile", row.profile_id.as_str(), row.version);
             }
             for row in every(async |page| scope.connectors(page).await).await? {
-                scope.connector(&row.merchant_connector_id).reveal_credentials().await?;
+                // The credentials were opened to be masked.
                 add("connector", row.merchant_connector_id.as_str(), row.version);
             }
             for row in every(async |page| scope.api_keys(page).await).await? {
