@@ -64,7 +64,7 @@ impl Pattern {
         let get = |key| block_on(world.store.get(&key)).unwrap().unwrap();
         let merchant = get(Key::Merchant(path.clone()));
         let Record::Merchant(row) = &merchant else { panic!("not a merchant") };
-        let data_key = get(Key::DataKey(path.clone(), row.state.data_key.clone()));
+        let data_key = get(Key::DataKey(row.tenant, row.state.data_key.clone()));
         let profile = get(Key::DefaultProfile(path));
         Self { organization: world.owner.organization.clone().unwrap(), rows: [merchant, data_key, profile] }
     }

@@ -5,7 +5,8 @@
 //! ```
 //!
 //! Without a path it makes a fresh file in the system's folder for temporary files. On a path that it was run on before
-//! it shows what survived. It reads the master key from `PERFECTPAY_MASTER_KEY`, 64 hexadecimal digits, if that is set.
+//! it shows what survived. It reads the master key from `PERFECTPAY_MASTER_KEY`, 64 hexadecimal digits, if that is set,
+//! and the one before it from `PERFECTPAY_FORMER_MASTER_KEY`: then it wraps everything anew under the new one.
 //!
 //! Each chapter is a file. None prints a token or a credential in clear; all of them check what they say.
 
@@ -28,7 +29,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use futures_lite::future::block_on;
-use perfectpay::{Actor, Catalogue, ConnectorSpec, MasterKey, PageRequest, PerfectPay, Settings};
+use perfectpay::{Actor, Catalogue, ConnectorSpec, KeyId, LocalKeyring, MasterKey, PageRequest, PerfectPay, Settings};
 use perfectpay_sqlite::SqliteOptions;
 
 use crate::tell::{Failure, line, section};
@@ -61,7 +62,13 @@ async fn run(path: Option<PathBuf>) -> Result<(), Failure> {
     line(format_args!("SQLite file {}", path.display()));
     // Opening blocks for some milliseconds; inside an async runtime it belongs into its `spawn_blocking`.
     let store = SqliteOptions::new(&path).open()?;
-    let pay = PerfectPay::open(Arc::new(store), settings()?).await?;
+    let (settings, former) = settings()?;
+    let pay = PerfectPay::open(Arc::new(store), settings).await?;
+    if let Some(former) = former {
+        let rotated = pay.rewrap(|_| {}).await?;
+        let left = pay.left_under(&former).await?.data_keys;
+        line(format_args!("{} data keys wrapped anew, {left} left under the former master key", rotated.done));
+    }
     // Whoever acts is named in the log.
     let pay = pay.acting_as(Actor::Operator("quickstart".parse()?));
 
@@ -89,16 +96,33 @@ async fn play(pay: &PerfectPay) -> Result<(), Failure> {
     log::play(pay, &group, &shop).await
 }
 
-fn settings() -> Result<Settings, Failure> {
-    let master_key = if let Some(hex) = env::var_os("PERFECTPAY_MASTER_KEY") {
-        let hex = hex.to_str().unwrap_or_default();
-        MasterKey::from_hex("environment", hex).map_err(|fault| format!("PERFECTPAY_MASTER_KEY: {fault}"))?
+/// The master key that a variable of the environment holds, under the id that a second one gives: no two keys may have
+/// one id.
+fn master_key(variable: &str) -> Result<Option<MasterKey>, Failure> {
+    let Some(hex) = env::var_os(variable) else { return Ok(None) };
+    let hex = hex.to_str().unwrap_or_default();
+    let id = env::var(format!("{variable}_ID")).unwrap_or_else(|_| "environment".to_owned());
+    Ok(Some(MasterKey::from_hex(&id, hex).map_err(|fault| format!("{variable}: {fault}"))?))
+}
+
+/// The settings, and the id of the former master key where there is one.
+fn settings() -> Result<(Settings, Option<KeyId>), Failure> {
+    let current = if let Some(key) = master_key("PERFECTPAY_MASTER_KEY")? {
+        key
     } else {
         line("PERFECTPAY_MASTER_KEY is not set: using the sandbox key, which is no secret");
         MasterKey::from_hex("sandbox", SANDBOX_KEY)?
     };
+    let former = master_key("PERFECTPAY_FORMER_MASTER_KEY")?;
+    let id = former.as_ref().map(|key| key.id().clone());
+    let keyring = LocalKeyring::new(current);
+    let keyring = match former {
+        Some(former) => keyring.opening(former)?,
+        None => keyring,
+    };
     let own = ConnectorSpec::new(OWN_CONNECTOR.parse()?, connectors::SHAPES.map(|(shape, _)| shape).to_vec());
-    Ok(Settings::new(master_key)
+    let settings = Settings::with_keyring(Arc::new(keyring))
         .base_url("https://pay.example.com".parse()?)
-        .catalogue(Catalogue::published().with(own)?))
+        .catalogue(Catalogue::published().with(own)?);
+    Ok((settings, id))
 }

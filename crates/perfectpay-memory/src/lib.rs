@@ -151,6 +151,7 @@ impl State {
                     self.close(&entity);
                     entities.push(entity);
                 }
+                Change::Reveal { entity, .. } => entities.push(entity),
             }
         }
         if let Some(claim) = set.idempotency {
@@ -247,6 +248,9 @@ impl State {
             let of = record.meta().tenant;
             if within(Some(of)) {
                 give(pack(record)?);
+                for (record, _) in self.all(EntityKind::DataKey, Some(of)) {
+                    give(pack(record)?);
+                }
                 claims_of(&of).for_each(&mut give);
             }
         }
@@ -314,7 +318,9 @@ impl State {
         match key {
             Key::Organization(path) => self.tenant(EntityKind::Organization, self.organization(path)?),
             Key::Merchant(path) => self.tenant(EntityKind::Merchant, self.merchant(path)?),
-            Key::DataKey(path, id) => child(path, EntityKind::DataKey, id),
+            Key::DataKey(tenant, id) => {
+                self.record(&EntityRef { kind: EntityKind::DataKey, tenant: *tenant, id: id.to_string() })
+            }
             Key::Profile(path, id) => child(path, EntityKind::Profile, id),
             Key::ProfileByName(path, name) => held(UniqueKey::ProfileName(self.merchant(path)?, name.to_string())),
             Key::DefaultProfile(path) => held(UniqueKey::DefaultProfile(self.merchant(path)?)),
@@ -330,7 +336,7 @@ impl State {
 
     fn list(&self, query: &Query) -> Option<Listing> {
         let tenant = match query {
-            Query::Organizations(_) => Incarnation::PLATFORM,
+            Query::Organizations(_) | Query::DataKeys(..) => Incarnation::PLATFORM,
             Query::Merchants(path, _) => self.organization(path)?,
             Query::Within(path, ..) => self.merchant(path)?,
         };
@@ -427,12 +433,7 @@ impl State {
 /// Where a record stands in the collections of its tenant, or of its organization.
 fn places(record: &Record) -> Vec<Place> {
     let meta = record.meta();
-    let of = match record {
-        Record::Organization(_) => Incarnation::PLATFORM,
-        Record::Merchant(merchant) => merchant.state.organization,
-        _ => meta.tenant,
-    };
-    let place = |collection| (of, collection, meta.created_at, meta.id.clone());
+    let place = |collection| (record.listed_by(), collection, meta.created_at, meta.id.clone());
     record.collections().into_iter().map(place).collect()
 }
 

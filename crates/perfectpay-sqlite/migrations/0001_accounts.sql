@@ -31,15 +31,24 @@ CREATE TABLE pp_merchant (
 ) STRICT;
 CREATE INDEX pp_merchant_listed ON pp_merchant (organization, created_at, id);
 
+-- A tenant is an organization or a merchant account; `holder` says which. `wrapped_by` is the key of the keyring that
+-- wrapped it, empty where the envelope names none.
 CREATE TABLE pp_data_key (
-    merchant    BLOB    NOT NULL REFERENCES pp_merchant (incarnation),
-    id          TEXT    NOT NULL CHECK (octet_length(id) BETWEEN 1 AND 64),
-    version     INTEGER NOT NULL CHECK (version >= 1),
-    created_at  INTEGER NOT NULL,
-    modified_at INTEGER NOT NULL,
-    body        TEXT    NOT NULL CHECK (octet_length(body) <= 524288 AND json_valid(body)),
-    PRIMARY KEY (merchant, id)
+    tenant       BLOB    NOT NULL CHECK (octet_length(tenant) = 16),
+    id           TEXT    NOT NULL CHECK (octet_length(id) BETWEEN 1 AND 64),
+    version      INTEGER NOT NULL CHECK (version >= 1),
+    created_at   INTEGER NOT NULL,
+    modified_at  INTEGER NOT NULL,
+    holder       TEXT    NOT NULL CHECK (holder IN ('organization', 'merchant')),
+    wrapped_by   TEXT             CHECK (octet_length(wrapped_by) BETWEEN 1 AND 64),
+    body         TEXT    NOT NULL CHECK (octet_length(body) <= 524288 AND json_valid(body)),
+    organization BLOB    AS (iif(holder = 'organization', tenant, NULL)) REFERENCES pp_organization (incarnation),
+    merchant     BLOB    AS (iif(holder = 'merchant', tenant, NULL))     REFERENCES pp_merchant (incarnation),
+    PRIMARY KEY (tenant, id)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX pp_data_key_wrapped ON pp_data_key (wrapped_by, created_at, id);
+CREATE INDEX pp_data_key_of_organization ON pp_data_key (organization) WHERE organization IS NOT NULL;
+CREATE INDEX pp_data_key_of_merchant ON pp_data_key (merchant) WHERE merchant IS NOT NULL;
 
 CREATE TABLE pp_profile (
     merchant    BLOB    NOT NULL REFERENCES pp_merchant (incarnation),
@@ -197,7 +206,6 @@ CREATE TABLE pp_log_cut (
 CREATE VIEW pp_organization_view AS SELECT
     id                                                                            AS organization_id,
     body ->> '$.organization_name'                                                AS organization_name,
-    body -> '$.organization_details'                                              AS organization_details,
     body -> '$.metadata'                                                          AS metadata,
     version,
     strftime('%Y-%m-%dT%H:%M:%fZ', created_at / 1000.0, 'unixepoch')              AS created_at,
@@ -219,12 +227,16 @@ CREATE VIEW pp_merchant_view AS SELECT
 FROM pp_merchant JOIN pp_organization ON pp_organization.incarnation = pp_merchant.organization;
 
 CREATE VIEW pp_data_key_view AS SELECT
+    pp_organization.id                                                            AS organization_id,
     pp_merchant.id                                                                AS merchant_id,
     row.id                                                                        AS data_key_id,
+    row.wrapped_by,
     row.version,
     strftime('%Y-%m-%dT%H:%M:%fZ', row.created_at / 1000.0, 'unixepoch')          AS created_at,
     strftime('%Y-%m-%dT%H:%M:%fZ', row.modified_at / 1000.0, 'unixepoch')         AS modified_at
-FROM pp_data_key AS row JOIN pp_merchant ON pp_merchant.incarnation = row.merchant;
+FROM pp_data_key AS row
+LEFT JOIN pp_organization ON pp_organization.incarnation = row.organization
+LEFT JOIN pp_merchant ON pp_merchant.incarnation = row.merchant;
 
 CREATE VIEW pp_profile_view AS SELECT
     pp_merchant.id                                                                AS merchant_id,

@@ -163,7 +163,7 @@ impl Walk<'_> {
         let mut organizations = conn.prepare("SELECT incarnation FROM pp_organization ORDER BY incarnation")?;
         let mut rows = organizations.query([])?;
         while let Some(row) = rows.next()? {
-            self.tenant(EntityKind::Organization, Incarnation::from_bytes(row.get(0)?))?;
+            self.itself(Incarnation::from_bytes(row.get(0)?))?;
         }
         let mut merchants = conn.prepare("SELECT incarnation FROM pp_merchant ORDER BY incarnation")?;
         let mut rows = merchants.query([])?;
@@ -180,7 +180,7 @@ impl Walk<'_> {
         if !lives {
             return Ok(());
         }
-        self.tenant(EntityKind::Organization, organization)?;
+        self.itself(organization)?;
         let mut statement = self.conn.prepare("SELECT incarnation FROM pp_merchant WHERE organization = ?")?;
         let found = statement.query_map([of], |row| row.get(0).map(Incarnation::from_bytes))?;
         // Sorted here: sixteen bytes each, where SQLite would sort whole rows.
@@ -200,10 +200,11 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// A tenant itself and what is kept of its commands.
-    fn tenant(&mut self, kind: EntityKind, tenant: Incarnation) -> Result<(), Stop> {
-        self.records(kind, tenant)?;
-        self.claims_of(tenant)
+    /// An organization without its merchant accounts: itself, its data keys, and what is kept of its commands.
+    fn itself(&mut self, organization: Incarnation) -> Result<(), Stop> {
+        self.records(EntityKind::Organization, organization)?;
+        self.records(EntityKind::DataKey, organization)?;
+        self.claims_of(organization)
     }
 
     fn records(&mut self, kind: EntityKind, tenant: Incarnation) -> Result<(), Stop> {

@@ -78,6 +78,12 @@ macro_rules! child_columns {
     };
 }
 
+macro_rules! key_columns {
+    () => {
+        "SELECT tenant, id, version, created_at, modified_at, body FROM "
+    };
+}
+
 macro_rules! tenant_columns {
     () => {
         "SELECT incarnation, id, version, created_at, modified_at, body FROM "
@@ -92,7 +98,6 @@ static MERCHANT: ByPath = ByPath {
     ),
     pinned: concat!(tenant_columns!(), "pp_merchant WHERE incarnation = ?"),
 };
-static DATA_KEY: ByPath = by_path!("pp_data_key", " AND id = ?");
 static PROFILE: ByPath = by_path!("pp_profile", " AND id = ?");
 static PROFILE_BY_NAME: ByPath = by_path!("pp_profile", " AND name = ?");
 static DEFAULT_PROFILE: ByPath = by_path!("pp_profile", " AND is_default = 1");
@@ -112,7 +117,10 @@ pub(crate) fn get(conn: &Connection, key: &Key) -> Result<Option<Record>, Failur
             let sql = concat!(tenant_columns!(), "pp_merchant WHERE publishable_key = ?");
             (EntityKind::Merchant, (sql, vec![text(key.as_str())]))
         }
-        Key::DataKey(path, id) => (EntityKind::DataKey, DATA_KEY.resolve(path, [text(id.as_str())])),
+        Key::DataKey(tenant, id) => {
+            let sql = concat!(key_columns!(), "pp_data_key WHERE tenant = ? AND id = ?");
+            (EntityKind::DataKey, (sql, vec![blob(tenant.as_bytes()), text(id.as_str())]))
+        }
         Key::Profile(path, id) => (EntityKind::Profile, PROFILE.resolve(path, [text(id.as_str())])),
         Key::ProfileByName(path, name) => (EntityKind::Profile, PROFILE_BY_NAME.resolve(path, [text(name.as_str())])),
         Key::DefaultProfile(path) => (EntityKind::Profile, DEFAULT_PROFILE.resolve(path, [])),
@@ -149,7 +157,7 @@ fn organization_by(path: &OrganizationPath) -> (&'static str, Vec<Bound<'_>>) {
 pub(crate) fn list(conn: &Connection, query: &Query) -> Result<Option<Listing>, Failure> {
     let moment = conn.unchecked_transaction()?;
     let tenant = match query {
-        Query::Organizations(_) => Some(Incarnation::PLATFORM),
+        Query::Organizations(_) | Query::DataKeys(..) => Some(Incarnation::PLATFORM),
         Query::Merchants(path, _) => incarnation(&moment, organization_by(path))?,
         Query::Within(path, ..) => incarnation(&moment, MERCHANT.resolve(path, []))?,
     };
@@ -192,8 +200,15 @@ fn page(conn: &Connection, tenant: Incarnation, query: &Query) -> Result<Vec<Rec
         (Query::Merchants(..), _) => {
             (EntityKind::Merchant, ascending!(tenant_columns, "pp_merchant WHERE organization = ? AND"), vec![of])
         }
-        // A merchant account has neither.
-        (Query::Within(..), Collection::Organizations | Collection::Merchants) => return Ok(Vec::new()),
+        (Query::DataKeys(wrapped_by, _), _) => (
+            EntityKind::DataKey,
+            ascending!(key_columns, "pp_data_key WHERE wrapped_by = ? AND"),
+            vec![text(wrapped_by.as_str())],
+        ),
+        // A merchant account has none of them.
+        (Query::Within(..), Collection::Organizations | Collection::Merchants | Collection::DataKeys { .. }) => {
+            return Ok(Vec::new());
+        }
         (Query::Within(..), Collection::Profiles) => {
             (EntityKind::Profile, ascending!(child_columns, "pp_profile WHERE merchant = ? AND"), vec![of])
         }
@@ -421,8 +436,7 @@ mod tests {
     fn no_point_read_is_planned_anew_for_another_id() {
         let conn = crate::open::in_memory(&crate::SqliteOptions::new("")).unwrap();
         let of = |table: &'static ByPath| [(table.id, 1), (table.within, 2), (table.pinned, 1)];
-        for table in [&DATA_KEY, &PROFILE, &PROFILE_BY_NAME, &CONNECTOR, &API_KEY, &BLOCK_RULE, &PAYMENT, &PAYMENT_LINK]
-        {
+        for table in [&PROFILE, &PROFILE_BY_NAME, &CONNECTOR, &API_KEY, &BLOCK_RULE, &PAYMENT, &PAYMENT_LINK] {
             for (sql, path) in of(table) {
                 let mut statement = conn.prepare(sql).unwrap();
                 for id in ["a", "b", "c"] {

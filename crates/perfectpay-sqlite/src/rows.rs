@@ -78,7 +78,9 @@ macro_rules! table {
 
 static ORGANIZATION: Table = table!(tenant "pp_organization", [], []);
 static MERCHANT: Table = table!(tenant "pp_merchant", ["organization" = "?7", "publishable_key" = "?8"], []);
-static DATA_KEY: Table = table!("pp_data_key", [], []);
+static DATA_KEY: Table = table!(
+    @statements "pp_data_key", "tenant", "tenant = ?1 AND id = ?2", "", ["holder" = "?7", "wrapped_by" = "?8"], []
+);
 static PROFILE: Table = table!("pp_profile", ["name" = "?7", "is_default" = "?8"], []);
 static CONNECTOR: Table = table!("pp_connector", ["profile" = "?7", "label" = "?8"], []);
 static API_KEY: Table = table!("pp_api_key", ["digest" = "?7"], ["expires_at" = "?8", "revoked_at" = "?9"]);
@@ -108,7 +110,11 @@ pub(crate) fn columns(record: &Record) -> Vec<Value> {
     let text = |text: &dyn std::fmt::Display| Value::Text(text.to_string());
     let time = |time: Option<Timestamp>| time.map_or(Value::Null, |t| Value::Integer(t.unix_millis()));
     match record {
-        Record::Organization(_) | Record::DataKey(_) => Vec::new(),
+        Record::Organization(_) => Vec::new(),
+        Record::DataKey(row) => {
+            let wrapped_by = row.state.wrapped_by().map_or(Value::Null, |id| text(&id));
+            vec![text(&row.state.holder), wrapped_by]
+        }
         Record::Merchant(row) => {
             vec![Value::Blob(row.state.organization.as_bytes().to_vec()), text(&row.state.publishable_key)]
         }
@@ -187,7 +193,7 @@ impl Prepared {
     pub(crate) fn new(set: ChangeSet) -> Result<Self, Error> {
         let row = |change: &Change| match change {
             Change::Create(record) | Change::Update(record) => Row::of(record).map(Some),
-            Change::Remove { .. } => Ok(None),
+            Change::Remove { .. } | Change::Reveal { .. } => Ok(None),
         };
         let rows = set.changes.iter().map(row).collect::<Result<_, _>>()?;
         let (changes, entities) = (set.logged(), set.changes.iter().map(entity));
@@ -203,7 +209,7 @@ impl Prepared {
 fn entity(change: &Change) -> EntityRef {
     match change {
         Change::Create(record) | Change::Update(record) => record.entity(),
-        Change::Remove { entity, .. } => entity.clone(),
+        Change::Remove { entity, .. } | Change::Reveal { entity, .. } => entity.clone(),
     }
 }
 

@@ -125,6 +125,8 @@ struct Kept {
 }
 
 const OF_MERCHANT: &str = "EXISTS (SELECT 1 FROM pp_merchant AS p WHERE p.incarnation = r.merchant)";
+const OF_HOLDER: &str = "coalesce((SELECT 1 FROM pp_organization AS p WHERE p.incarnation = r.organization),
+    (SELECT 1 FROM pp_merchant AS p WHERE p.incarnation = r.merchant), 0)";
 const OF_PROFILE: &str = "EXISTS (SELECT 1 FROM pp_profile AS p WHERE p.merchant = r.merchant AND p.id = r.profile)";
 
 static KEPT: [Kept; 9] = [
@@ -136,7 +138,13 @@ static KEPT: [Kept; 9] = [
         columns: &["organization", "publishable_key"],
         parent: "EXISTS (SELECT 1 FROM pp_organization AS p WHERE p.incarnation = r.organization)",
     },
-    Kept { kind: EntityKind::DataKey, table: "pp_data_key", tenant: "merchant", columns: &[], parent: OF_MERCHANT },
+    Kept {
+        kind: EntityKind::DataKey,
+        table: "pp_data_key",
+        tenant: "tenant",
+        columns: &["holder", "wrapped_by"],
+        parent: OF_HOLDER,
+    },
     Kept {
         kind: EntityKind::Profile,
         table: "pp_profile",
@@ -637,8 +645,8 @@ impl History {
             (_, Some(None)) | (Verb::Created, None) => true,
             (Verb::Created, Some(_)) => tenant.gone_since(change.kind, before.map_or(0, |said| said.position)),
             (Verb::Updated | Verb::Revoked, Some(Some(version))) => change.version == version.saturating_add(1),
-            (Verb::Removed, Some(Some(version))) => change.version == version,
-            (Verb::Updated | Verb::Revoked | Verb::Removed, None) => untold,
+            (Verb::Removed | Verb::Revealed, Some(Some(version))) => change.version == version,
+            (Verb::Updated | Verb::Revoked | Verb::Removed | Verb::Revealed, None) => untold,
         };
         if !follows {
             let what = format!("{} does not follow from the entries before", name(change.kind, of, id));

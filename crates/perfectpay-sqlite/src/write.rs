@@ -66,6 +66,7 @@ pub(crate) fn apply(conn: &Connection, prepared: &Prepared, newest: i64) -> Resu
                 remove(conn, entity, *version, *cascade, &mut counts)?;
                 closed = *cascade;
             }
+            (Change::Reveal { entity, version: at }, _) => ensure(version(conn, entity)? == Some(*at))?,
             (Change::Create(_) | Change::Update(_), None) => return Err(Failure::Objection),
         }
     }
@@ -137,6 +138,7 @@ fn remove(
                     execute(conn, "DELETE FROM pp_merchant WHERE incarnation = ?", [merchant.as_bytes()])?;
                 }
             }
+            execute(conn, "DELETE FROM pp_data_key WHERE tenant = ?", [entity.tenant.as_bytes()])?;
             execute(conn, "DELETE FROM pp_idempotency WHERE tenant = ?", [entity.tenant.as_bytes()])?;
         }
         EntityKind::Merchant if cascade => close_merchant(conn, entity.tenant)?,
@@ -177,7 +179,7 @@ fn close_merchant(conn: &Connection, merchant: Incarnation) -> Result<(), Failur
         "DELETE FROM pp_api_key WHERE merchant = ?",
         "DELETE FROM pp_block_rule WHERE merchant = ?",
         "DELETE FROM pp_block_count WHERE merchant = ?",
-        "DELETE FROM pp_data_key WHERE merchant = ?",
+        "DELETE FROM pp_data_key WHERE tenant = ?",
         "DELETE FROM pp_idempotency WHERE tenant = ?",
     ] {
         execute(conn, sql, [merchant.as_bytes()])?;
@@ -188,7 +190,7 @@ fn close_merchant(conn: &Connection, merchant: Incarnation) -> Result<(), Failur
 /// What does not hold a merchant account up, and what is kept of its commands.
 fn leave_merchant(conn: &Connection, merchant: Incarnation) -> Result<(), Failure> {
     for sql in [
-        "DELETE FROM pp_data_key WHERE merchant = ?",
+        "DELETE FROM pp_data_key WHERE tenant = ?",
         "DELETE FROM pp_api_key WHERE merchant = ? AND revoked_at IS NOT NULL",
         "DELETE FROM pp_block_count WHERE merchant = ?",
         "DELETE FROM pp_idempotency WHERE tenant = ?",
@@ -262,7 +264,7 @@ fn append(conn: &Connection, prepared: &Prepared, at: i64) -> Result<Receipt, Fa
     for change in &set.changes {
         let entity = match change {
             Change::Create(record) | Change::Update(record) => &record.entity(),
-            Change::Remove { entity, .. } => entity,
+            Change::Remove { entity, .. } | Change::Reveal { entity, .. } => entity,
         };
         index.execute(params![entity.tenant.as_bytes(), <&str>::from(entity.kind), indexed_id(entity), position])?;
     }
@@ -602,7 +604,7 @@ mod tests {
             // A constraint that only COMMIT checks.
             "uncommittable" => conn.execute_batch(
                 "PRAGMA defer_foreign_keys = ON;
-                 INSERT INTO pp_data_key VALUES (zeroblob(16), 'dk_orphan', 1, 0, 0, '{}')",
+                 INSERT INTO pp_data_key VALUES (zeroblob(16), 'dk_orphan', 1, 0, 0, 'merchant', NULL, '{}')",
             )?,
             // What SQLite does by itself when a disk is full in the middle of a statement.
             "rolled back" => {

@@ -619,6 +619,7 @@ mod tests {
     fn creating(number: u8, operator: &str) -> ChangeSet {
         let state = OrganizationState {
             organization_name: "An organization".parse().unwrap(),
+            data_key: "dk_1".parse().unwrap(),
             organization_details: None,
             metadata: None,
         };

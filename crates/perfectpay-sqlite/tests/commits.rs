@@ -107,11 +107,11 @@ fn organization_paths() -> Vec<OrganizationPath> {
 fn keys() -> Vec<Key> {
     let mut keys = vec![Key::ApiKeyByDigest([1; 32]), Key::ApiKeyByDigest([2; 32])];
     keys.extend(["pk_dev_2", "pk_dev_9"].map(|key| Key::MerchantByPublishableKey(key.parse().unwrap())));
+    keys.extend([1, 2, 9].map(|number| Key::DataKey(tenant(number), "dk_1".parse().unwrap())));
     keys.extend(organization_paths().into_iter().map(Key::Organization));
     for path in paths() {
         keys.extend([
             Key::Merchant(path.clone()),
-            Key::DataKey(path.clone(), "dk_1".parse().unwrap()),
             Key::Profile(path.clone(), "pro_a".parse().unwrap()),
             Key::Profile(path.clone(), "pro_b".parse().unwrap()),
             Key::ProfileByName(path.clone(), "pro_a".parse().unwrap()),
@@ -148,6 +148,7 @@ fn collections() -> Vec<Collection> {
 
 fn queries(page: &PageRequest) -> Vec<Query> {
     let mut queries = vec![Query::Organizations(page.clone())];
+    queries.extend(["mk_1", "mk_9"].map(|id| Query::DataKeys(id.parse().unwrap(), page.clone())));
     queries.extend(organization_paths().into_iter().map(|path| Query::Merchants(path, page.clone())));
     for path in paths() {
         queries.extend(collections().into_iter().map(|c| Query::Within(path.clone(), c, page.clone())));
@@ -404,6 +405,7 @@ fn pages_follow_each_other_as_in_the_memory_store() {
             query = match query {
                 Query::Organizations(_) => Query::Organizations(next),
                 Query::Merchants(path, _) => Query::Merchants(path, next),
+                Query::DataKeys(wrapped_by, _) => Query::DataKeys(wrapped_by, next),
                 Query::Within(path, collection, _) => Query::Within(path, collection, next),
             };
         }
@@ -438,7 +440,6 @@ fn a_record_too_large_for_its_column_is_refused_and_one_that_just_fits_is_kept()
     };
     let mut large = organization(1);
     large.state.metadata = Some(object(2_000));
-    large.state.organization_details = Some(object(2_000));
     pair.same(creating(by_org(), [large.into()]));
     pair.reads_the_same();
     // An entry of the log above 1 MiB.

@@ -124,7 +124,8 @@ fn each_fault_is_named_and_no_other() {
             "history `payment_link {2}/plink_1`: it is not there, and the log says that it is",
         ),
         (
-            "INSERT INTO pp_data_key SELECT merchant, 'dk_2', 1, created_at, modified_at, body FROM pp_data_key",
+            "INSERT INTO pp_data_key SELECT tenant, 'dk_2', 1, created_at, modified_at, holder, wrapped_by, body
+             FROM pp_data_key",
             "history `data_key {2}/dk_2`: it is there, and the log says that it is not",
         ),
         (

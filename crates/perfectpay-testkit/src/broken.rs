@@ -53,6 +53,7 @@ fn behind(query: &Query, cursor: Option<Cursor>) -> Query {
     match query {
         Query::Organizations(_) => Query::Organizations(page),
         Query::Merchants(path, _) => Query::Merchants(path.clone(), page),
+        Query::DataKeys(wrapped_by, _) => Query::DataKeys(wrapped_by.clone(), page),
         Query::Within(path, collection, _) => Query::Within(path.clone(), collection.clone(), page),
     }
 }
@@ -62,7 +63,7 @@ fn through(key: &Key, turn: impl Fn(&MerchantPath) -> MerchantPath) -> Key {
     match key.clone() {
         Key::Organization(path) => Key::Organization(path),
         Key::Merchant(path) => Key::Merchant(turn(&path)),
-        Key::DataKey(path, id) => Key::DataKey(turn(&path), id),
+        Key::DataKey(tenant, id) => Key::DataKey(tenant, id),
         Key::Profile(path, id) => Key::Profile(turn(&path), id),
         Key::ProfileByName(path, name) => Key::ProfileByName(turn(&path), name),
         Key::DefaultProfile(path) => Key::DefaultProfile(turn(&path)),
@@ -139,13 +140,13 @@ broken! {
                     let entity = match change {
                         Change::Update(record) => record.entity(),
                         Change::Remove { entity, .. } => entity.clone(),
-                        Change::Create(_) => continue,
+                        Change::Create(_) | Change::Reveal { .. } => continue,
                     };
                     let Some(found) = next.get(&key_of(&entity)).await? else { continue };
                     match change {
                         Change::Update(record) => *record = with_version(record, found.meta().version + 1),
                         Change::Remove { version, .. } => *version = found.meta().version,
-                        Change::Create(_) => {}
+                        Change::Create(_) | Change::Reveal { .. } => {}
                     }
                 }
                 match next.commit(set.clone()).await {
@@ -234,7 +235,9 @@ broken! {
     ChangesSorted {} ["a_parent_comes_before_its_child_in_a_set", "a_child_goes_before_its_parent_in_a_set"] {
         async fn commit(&self, next: &dyn Store, mut set: ChangeSet) -> Result<Committed, Error> {
             set.changes.sort_by_key(|change| match change {
-                Change::Remove { entity, .. } => (0, std::cmp::Reverse(Some(entity.kind)), None),
+                Change::Remove { entity, .. } | Change::Reveal { entity, .. } => {
+                    (0, std::cmp::Reverse(Some(entity.kind)), None)
+                }
                 Change::Update(record) => (1, std::cmp::Reverse(None), Some(record.kind())),
                 Change::Create(record) => (2, std::cmp::Reverse(None), Some(record.kind())),
             });
@@ -261,6 +264,47 @@ broken! {
                 }
             }
             Ok(answer)
+        }
+    }
+
+    /// An organization goes and its data key stays.
+    DataKeyLeft { keys: Mutex<HashMap<Key, Record>> } [
+        "an_organization_takes_its_data_keys_along_without_a_cascade",
+    ] {
+        async fn get(&self, next: &dyn Store, key: &Key) -> Result<Option<Record>, Error> {
+            let found = next.get(key).await?;
+            Ok(found.or_else(|| locked(&self.keys).get(key).cloned()))
+        }
+
+        async fn commit(&self, next: &dyn Store, set: ChangeSet) -> Result<Committed, Error> {
+            let answer = next.commit(set.clone()).await?;
+            for change in &set.changes {
+                if let Change::Create(Record::DataKey(row)) = change
+                    && set.owner.merchant.is_none()
+                {
+                    locked(&self.keys).insert(key_of(&row.entity()), row.clone().into());
+                }
+            }
+            Ok(answer)
+        }
+    }
+
+    /// What is revealed is not logged.
+    RevealedInSilence {} ["a_revelation_is_logged_and_changes_nothing"] {
+        async fn commit(&self, next: &dyn Store, set: ChangeSet) -> Result<Committed, Error> {
+            if set.changes.iter().all(|change| matches!(change, Change::Reveal { .. })) && !set.changes.is_empty() {
+                let head = next.head().await?;
+                return Ok(Committed::Applied(Receipt { position: head.position, at: head.at }));
+            }
+            next.commit(set).await
+        }
+    }
+
+    /// A data key is listed by what wrapped it first, whatever wrapped it since.
+    WrappingForgotten {} ["data_keys_are_listed_by_what_wrapped_them_over_all_tenants"] {
+        async fn list(&self, next: &dyn Store, query: &Query) -> Result<Option<Listing>, Error> {
+            let Query::DataKeys(_, page) = query else { return next.list(query).await };
+            next.list(&Query::DataKeys(text("mk_1"), page.clone())).await
         }
     }
 

@@ -10,7 +10,7 @@ use std::str::FromStr;
 use perfectpay::api_key::{Access, ApiKeyState, KeyPolicy, TokenDigest};
 use perfectpay::blocklist::{BlockAction, BlockKind, BlockRuleId, BlockRuleState};
 use perfectpay::connector::{AuthType, ConnectorState, ConnectorStatus, ConnectorType};
-use perfectpay::merchant::{DataKeyState, FingerprintSecret, MerchantState, PrimaryBusinesses};
+use perfectpay::merchant::{DataKeyState, FingerprintSecret, KeyHolder, MerchantState, PrimaryBusinesses};
 use perfectpay::organization::OrganizationState;
 use perfectpay::payment::{AuthenticationType, CaptureMethod, PaymentLinkState, PaymentState};
 use perfectpay::profile::{Branding, ProfileSettings, ProfileState};
@@ -56,6 +56,7 @@ pub fn sealed(number: u32) -> Sealed {
 pub fn organization(number: u32) -> Stored<OrganizationState> {
     let state = OrganizationState {
         organization_name: text(format!("Organization {number}")),
+        data_key: text(format!("dk_of_org_{number}")),
         organization_details: None,
         metadata: None,
     };
@@ -70,6 +71,7 @@ pub fn merchant(of: &Stored<OrganizationState>, number: u32) -> Stored<MerchantS
         organization_id: of.id.clone(),
         publishable_key: text(format!("pk_dev_{number}")),
         data_key: text(format!("dk_{number}")),
+        former_data_key: None,
         merchant_name: Some(sealed(1)),
         merchant_details: None,
         return_url: None,
@@ -91,7 +93,19 @@ pub fn merchant(of: &Stored<OrganizationState>, number: u32) -> Stored<MerchantS
 
 /// The data key that a merchant account names.
 pub fn data_key(of: &Stored<MerchantState>) -> Stored<DataKeyState> {
-    Stored::new(of.tenant, of.state.data_key.clone(), of.created_at, DataKeyState { wrapped: sealed(7) })
+    let state = DataKeyState { holder: KeyHolder::Merchant, wrapped: wrapped_by("mk_1") };
+    Stored::new(of.tenant, of.state.data_key.clone(), of.created_at, state)
+}
+
+/// The data key that an organization names.
+pub fn organization_data_key(of: &Stored<OrganizationState>) -> Stored<DataKeyState> {
+    let state = DataKeyState { holder: KeyHolder::Organization, wrapped: wrapped_by("mk_1") };
+    Stored::new(of.tenant, of.state.data_key.clone(), of.created_at, state)
+}
+
+/// What a keyring's key of this id wrapped.
+pub fn wrapped_by(id: &str) -> Sealed {
+    Sealed::wrapping(&text(id), &[7; 60])
 }
 
 /// A profile, `pro_{number}`, which is not the default.
@@ -128,6 +142,7 @@ pub fn connector(of: &Stored<ProfileState>, number: u32) -> Stored<ConnectorStat
         business_label: None,
         business_sub_label: None,
         additional_merchant_data: None,
+        credentials: perfectpay::connector::KeptCredentials::default(),
         connector_wallets_details: None,
     };
     Stored::new(of.tenant, text(format!("mca_{number}")), moment(number), state)
@@ -349,7 +364,7 @@ pub fn logged(set: &ChangeSet, position: u64) -> Logged {
     let Owner { organization, merchant } = &set.owner;
     let entity = |change: &Change| match change {
         Change::Create(record) | Change::Update(record) => record.entity(),
-        Change::Remove { entity, .. } => entity.clone(),
+        Change::Remove { entity, .. } | Change::Reveal { entity, .. } => entity.clone(),
     };
     Logged {
         entry: LogEntry {
@@ -376,11 +391,11 @@ pub fn keys_of(record: &Record, path: &MerchantPath) -> Vec<Key> {
             Key::Organization(OrganizationPath::Pinned(row.tenant)),
         ],
         Record::Merchant(row) => vec![
-            Key::DataKey(path.clone(), row.state.data_key.clone()),
+            Key::DataKey(row.tenant, row.state.data_key.clone()),
             Key::DefaultProfile(path.clone()),
             Key::Merchant(path),
         ],
-        Record::DataKey(row) => vec![Key::DataKey(path, row.id.clone())],
+        Record::DataKey(row) => vec![Key::DataKey(row.tenant, row.id.clone())],
         Record::Profile(row) => {
             vec![Key::Profile(path.clone(), row.id.clone()), Key::ProfileByName(path, row.state.profile_name.clone())]
         }
@@ -402,7 +417,7 @@ pub fn key_of(entity: &EntityRef) -> Key {
     match entity.kind {
         EntityKind::Organization => Key::Organization(OrganizationPath::Pinned(entity.tenant)),
         EntityKind::Merchant => Key::Merchant(path),
-        EntityKind::DataKey => Key::DataKey(path, text(id)),
+        EntityKind::DataKey => Key::DataKey(entity.tenant, text(id)),
         EntityKind::Profile => Key::Profile(path, text(id)),
         EntityKind::Connector => Key::Connector(path, text(id)),
         EntityKind::ApiKey => Key::ApiKey(path, text(id)),

@@ -820,7 +820,7 @@ fn what_a_store_keeps_is_all_there_when_it_is_opened_again() {
         let before = snapshot(&world.pay).await;
         let digits = "0123456789abcdef".repeat(4);
         for (id, expected) in [
-            ("test-2", "the store is corrupt: a sealed value needs the key `test-1`, not `test-2`"),
+            ("test-2", "the store is corrupt: the key `test-1` is needed, and the keyring does not have it"),
             ("test-1", "the store is corrupt: the sealed key of data_key"),
         ] {
             let wrong = perfectpay::MasterKey::from_hex(id, &digits).unwrap();

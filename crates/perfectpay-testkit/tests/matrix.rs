@@ -208,6 +208,37 @@ fn rows(operation: Operation) -> Vec<Row> {
                 seen(wait(scope.connector(&id.parse().unwrap()).reveal_credentials()).map(|auth| auth.masked()))
             }),
         ],
+        Operation::StageConnectorCredentials => {
+            fn auth() -> perfectpay::ConnectorAuth {
+                body(json!({ "auth_type": "HeaderKey", "api_key": "sk_test_456" }))
+            }
+            vec![
+                Within(What::Connector, |scope, id| {
+                    tried(scope.connector(&id.parse().unwrap()).stage_credentials(auth()))
+                }),
+                InProfile(What::Connector, |scope, id| {
+                    tried(scope.connector(&id.parse().unwrap()).stage_credentials(auth()))
+                }),
+            ]
+        }
+        Operation::ActivateConnectorCredentials => vec![
+            Within(What::Connector, |scope, id| tried(scope.connector(&id.parse().unwrap()).activate_credentials())),
+            InProfile(What::Connector, |scope, id| tried(scope.connector(&id.parse().unwrap()).activate_credentials())),
+        ],
+        Operation::RollBackConnectorCredentials => vec![
+            Within(What::Connector, |scope, id| tried(scope.connector(&id.parse().unwrap()).roll_back_credentials())),
+            InProfile(What::Connector, |scope, id| {
+                tried(scope.connector(&id.parse().unwrap()).roll_back_credentials())
+            }),
+        ],
+        Operation::RewrapDataKeys => vec![Platform(|pay| seen(block_on(pay.rewrap(|_| {})).map(|r| r.done)))],
+        Operation::CountDataKeys => {
+            vec![Platform(|pay| seen(block_on(pay.left_under(&"2026-11".parse().unwrap())).map(|left| left.data_keys)))]
+        }
+        Operation::RotateDataKey => vec![
+            Organization(|scope| seen(block_on(scope.rotate_data_key()).map(|()| "rotated"))),
+            Merchant(|scope| seen(block_on(scope.rotate_data_key(|_| {})).map(|rotated| rotated.done))),
+        ],
         Operation::CreateApiKey => vec![Merchant(|scope| tried(scope.create_api_key(new_key())))],
         Operation::RetrieveApiKey => {
             vec![Within(What::ApiKey, |scope, id| tried(scope.api_key(&id.parse().unwrap()).retrieve()))]
@@ -409,6 +440,11 @@ impl World {
             let handle = scope.profile(&profile.profile_id);
             let connector = new_connector("main", None);
             let connector = wait(handle.create_connector(connector).idempotency_key(key(&format!("c{name}"))));
+            let exchanged = handle.connector(&connector.as_ref().expect("a connector").merchant_connector_id);
+            let auth = || body(json!({ "auth_type": "HeaderKey", "api_key": "sk_test_next" }));
+            wait(exchanged.stage_credentials(auth())).expect("staged");
+            wait(exchanged.activate_credentials()).expect("activated");
+            wait(exchanged.stage_credentials(auth())).expect("staged");
             let payment = new_payment(&format!("p-{name}"), None);
             wait(handle.create_payment(payment).idempotency_key(key(&format!("p{name}")))).expect("a payment");
             // And one whose id is nobody else's.
@@ -484,7 +520,8 @@ impl World {
                 let ids = self.at(place);
                 if ids.merchant == id {
                     let connector = scope.connector(&ids.connector.parse().expect("an id"));
-                    parts.push(seen(wait(connector.reveal_credentials()).map(|auth| auth.masked())));
+                    let of = |found: &perfectpay::Connector| format!("{:?}", found.credentials);
+                    parts.push(seen(wait(connector.retrieve()).map(|found| of(&found))));
                 }
             }
             // A merchant account's own part of its organization is its own; the others' must not be in it.
@@ -510,7 +547,7 @@ fn without(seen: Seen, id: &str) -> Seen {
 /// Whether the operation only reads. What says so and writes all the same is found out by [`Matrix::run`].
 fn reads(operation: Operation) -> bool {
     let name: &str = operation.into();
-    ["retrieve", "list", "reveal", "screen", "read"].iter().any(|verb| name.starts_with(verb))
+    ["retrieve", "list", "screen", "read", "count"].iter().any(|verb| name.starts_with(verb))
 }
 
 struct Matrix {

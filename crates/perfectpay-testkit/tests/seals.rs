@@ -58,7 +58,7 @@ async fn records(store: &dyn Store) -> Vec<(Option<String>, Record)> {
         for merchant in store.list(&Query::Merchants(path, page())).await.unwrap().unwrap().records {
             let Record::Merchant(row) = &merchant else { panic!("{merchant:?}") };
             let (path, id) = (MerchantPath::Pinned(row.tenant), Some(row.id.to_string()));
-            let key = store.get(&Key::DataKey(path.clone(), row.state.data_key.clone())).await.unwrap();
+            let key = store.get(&Key::DataKey(row.tenant, row.state.data_key.clone())).await.unwrap();
             all.push((id.clone(), key.unwrap()));
             all.push((id.clone(), merchant));
             for collection in [

@@ -243,7 +243,7 @@ async fn records(store: &dyn Store) -> Vec<Record> {
         for merchant in store.list(&Query::Merchants(path, page())).await.unwrap().unwrap().records {
             let Record::Merchant(row) = &merchant else { panic!("{merchant:?}") };
             let path = MerchantPath::Pinned(row.tenant);
-            all.extend(store.get(&Key::DataKey(path.clone(), row.state.data_key.clone())).await.unwrap());
+            all.extend(store.get(&Key::DataKey(row.tenant, row.state.data_key.clone())).await.unwrap());
             all.push(merchant);
             for collection in [
                 Collection::Profiles,

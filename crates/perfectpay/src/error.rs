@@ -189,6 +189,8 @@ pub enum Unavailability {
     NewerSchema,
     /// The SQLite that the program was linked with is too old to be safe.
     OldEngine,
+    /// The keyring cannot wrap or open a data key now: the service that holds its keys does not answer.
+    Keyring,
     /// The store failed in a way that is none of the others.
     Failed,
 }
@@ -369,7 +371,9 @@ impl Error {
     /// repeated only with its idempotency key.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Unavailable { reason, .. } => matches!(reason, Unavailability::Busy | Unavailability::Full),
+            Self::Unavailable { reason, .. } => {
+                matches!(reason, Unavailability::Busy | Unavailability::Full | Unavailability::Keyring)
+            }
             Self::Moved { .. } => true,
             _ => false,
         }

@@ -83,6 +83,7 @@ pub mod connector;
 pub mod error;
 pub mod id;
 pub mod json;
+pub mod keyring;
 pub mod list;
 pub mod merchant;
 pub mod money;
@@ -112,14 +113,15 @@ pub use blocklist::{
 pub use connector::{
     Accepted, AcceptedCountries, AcceptedCurrencies, AuthType, CardNetwork, Catalogue, Connector, ConnectorAuth,
     ConnectorName, ConnectorSpec, ConnectorStatus, ConnectorType, ConnectorUpdate, ConnectorWebhookDetails,
-    EnabledMethods, MaskedAuth, MethodTypeEnabled, NewConnector, PaymentExperience, PaymentMethod, PaymentMethodType,
-    PaymentMethodsEnabled, RemovedConnector, WalletDetails,
+    CredentialVersions, EnabledMethods, MaskedAuth, MethodTypeEnabled, NewConnector, PaymentExperience, PaymentMethod,
+    PaymentMethodType, PaymentMethodsEnabled, PreviousVersion, RemovedConnector, WalletDetails,
 };
 pub use error::{ChildCount, Entity, EntityKind, Error, ErrorKind, Fault, Refusal, Source, Unavailability};
 pub use id::{
     ApiKeyId, ConnectorId, CustomerId, DataKeyId, Incarnation, MerchantId, OrganizationId, PaymentId, PaymentLinkId,
     ProfileId,
 };
+pub use keyring::{Keyring, LocalKeyring};
 pub use list::{BoundedList, BoundedMap, UniqueList};
 pub use merchant::{
     Address, Merchant, MerchantDetails, MerchantUpdate, NewMerchant, PrimaryBusiness, PrimaryBusinesses,
@@ -143,9 +145,9 @@ pub use profile::{
 };
 pub use scope::{
     ApiKeyScope, Batch, BatchReceipt, BlocklistScope, Caller, Command, ConnectorScope, Create, CreateOptions,
-    Freshness, Impact, LogRetention, LogTail, MerchantScope, Need, Operation, OrganizationScope, PaymentClient,
-    PaymentLinkScope, PaymentScope, PerfectPay, ProfileScope, Remove, RemoveOptions, SealFault, SealReport, Settings,
-    Update, UpdateOptions, Verdict, Verified,
+    Freshness, Impact, LeftUnder, LogRetention, LogTail, MerchantScope, Need, Operation, OrganizationScope,
+    PaymentClient, PaymentLinkScope, PaymentScope, PerfectPay, ProfileScope, Remove, RemoveOptions, Rotated, SealFault,
+    SealReport, Settings, Update, UpdateOptions, Verdict, Verified,
 };
 pub use seal::{KeyId, MasterKey, Sealed};
 pub use secret::{Disclosed, SecretObject, SecretText};

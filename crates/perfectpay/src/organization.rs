@@ -1,11 +1,12 @@
 //! Organizations: the roof over merchant accounts.
 
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
-use crate::error::EntityKind;
-use crate::id::OrganizationId;
+use crate::error::{EntityKind, Error};
+use crate::id::{DataKeyId, OrganizationId};
 use crate::patch::Patch;
-use crate::seal::Sealed;
+use crate::seal::{Sealed, Seals};
 use crate::secret::Request;
 use crate::stored::{State, Stored};
 use crate::text::{Object, Text};
@@ -29,7 +30,7 @@ pub enum OrganizationType {
 pub struct NewOrganization {
     /// What people call it; up to 255 characters, not unique.
     pub organization_name: Text<255>,
-    /// Kept and not read.
+    /// Kept sealed and not read.
     #[serde(default)]
     pub organization_details: Option<Object>,
     /// Kept and not read.
@@ -71,8 +72,10 @@ impl Request for OrganizationUpdate {}
 pub struct OrganizationState {
     /// The name.
     pub organization_name: Text<255>,
+    /// The data key that seals.
+    pub data_key: DataKeyId,
     /// Kept and not read.
-    pub organization_details: Option<Object>,
+    pub organization_details: Option<Sealed>,
     /// Kept and not read.
     pub metadata: Option<Object>,
 }
@@ -82,31 +85,46 @@ impl State for OrganizationState {
     type Id = OrganizationId;
 
     fn sealed_fields(&mut self) -> Vec<(&'static str, &mut Sealed)> {
-        let Self { organization_name: _, organization_details: _, metadata: _ } = self;
-        Vec::new()
+        let Self { organization_name: _, data_key: _, organization_details, metadata: _ } = self;
+        organization_details.iter_mut().map(|sealed| (DETAILS, sealed)).collect()
     }
 }
 
-impl From<NewOrganization> for OrganizationState {
-    fn from(new: NewOrganization) -> Self {
-        Self {
-            organization_name: new.organization_name,
-            organization_details: new.organization_details,
-            metadata: new.metadata,
-        }
-    }
+/// The field that is sealed, as its value is bound to it.
+const DETAILS: &str = "organization_details";
+
+fn json(details: &Object) -> Result<Zeroizing<Vec<u8>>, Error> {
+    serde_json::to_vec(details)
+        .map(Zeroizing::new)
+        .map_err(|e| Error::Corrupt { what: "details are not JSON".into(), source: Some(e.into()) })
 }
 
 impl OrganizationState {
+    /// A new organization, under this data key.
+    pub(crate) fn new(new: NewOrganization, data_key: DataKeyId, seals: &Seals<'_>) -> Result<Self, Error> {
+        let details = new.organization_details.as_ref();
+        Ok(Self {
+            organization_name: new.organization_name,
+            data_key,
+            organization_details: details.map(|details| seals.seal(DETAILS, &json(details)?)).transpose()?,
+            metadata: new.metadata,
+        })
+    }
+
     /// The state after an update.
     ///
     /// # Errors
     ///
     /// `field.not_nullable` if the name is to be cleared.
-    pub fn updated(&self, update: OrganizationUpdate) -> Result<Self, crate::error::Fault> {
+    pub(crate) fn updated(&self, update: OrganizationUpdate, seals: &Seals<'_>) -> Result<Self, Error> {
         let mut state = self.clone();
         update.organization_name.apply_required("organization_name", &mut state.organization_name)?;
-        update.organization_details.apply_to(&mut state.organization_details);
+        let details = match &update.organization_details {
+            Patch::Keep => Patch::Keep,
+            Patch::Clear => Patch::Clear,
+            Patch::Set(details) => Patch::Set(json(details)?),
+        };
+        seals.patch(DETAILS, &mut state.organization_details, &details)?;
         update.metadata.apply_to(&mut state.metadata);
         Ok(state)
     }
@@ -134,17 +152,19 @@ pub struct Organization {
     pub version: u64,
 }
 
-impl From<Stored<OrganizationState>> for Organization {
-    fn from(row: Stored<OrganizationState>) -> Self {
-        Self {
+impl Organization {
+    /// The organization as it is answered.
+    pub(crate) fn view(row: Stored<OrganizationState>, seals: &Seals<'_>) -> Result<Self, Error> {
+        let details = row.state.organization_details;
+        Ok(Self {
             organization_id: row.id,
             organization_name: row.state.organization_name,
-            organization_details: row.state.organization_details,
+            organization_details: details.map(|sealed| seals.open_json(DETAILS, &sealed)).transpose()?,
             metadata: row.state.metadata,
             organization_type: OrganizationType::Standard,
             created_at: row.created_at,
             modified_at: row.modified_at,
             version: row.version,
-        }
+        })
     }
 }

@@ -1,8 +1,8 @@
 //! Sealing: secrets are encrypted before they reach a store, each bound to the one place where it belongs.
 //!
-//! The host gives a [`MasterKey`]. It never encrypts a secret itself: keys for its purposes are derived from it, and one
-//! of those wraps a random data key per merchant, which seals that merchant's secrets with AES-256-GCM (NIST SP
-//! 800-38D) under random 96-bit nonces. A data key seals a few values per edit of an account, far below the 2^32 that
+//! The host gives a [`MasterKey`], or a [`Keyring`](crate::Keyring) of several. It never encrypts a secret itself: keys for
+//! its purposes are derived from it, and one of those wraps a random data key per merchant, which seals that merchant's
+//! secrets with AES-256-GCM (NIST SP 800-38D) under random 96-bit nonces. A data key seals a few values per edit of an account, far below the 2^32 that
 //! the standard allows.
 //!
 //! The associated data names the format version, the tenant's [`Incarnation`], the kind and id of the object, the field
@@ -11,6 +11,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use aes_gcm::aead::{Aead as _, Payload};
 use aes_gcm::{Aes256Gcm, KeyInit as _, Nonce};
@@ -156,7 +157,29 @@ impl Sealed {
     ///
     /// [`Error::Corrupt`] if it is not an envelope of a known version.
     pub fn key_id(&self) -> Result<&str, Error> {
-        self.parts().map(|(id, _, _)| id)
+        self.split().map(|(id, _)| id).ok_or_else(unknown_form)
+    }
+
+    /// An envelope around what a keyring's key wrapped a data key to, in the keyring's own form: what
+    /// [`Self::wrapped`] answers again.
+    pub fn wrapping(key: &KeyId, wrapped: &[u8]) -> Self {
+        Self(envelope(key.as_str(), &[wrapped]))
+    }
+
+    /// What is in the envelope, behind the key's id.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corrupt`] if it is not an envelope of a known version.
+    pub fn wrapped(&self) -> Result<&[u8], Error> {
+        self.split().map(|(_, content)| content).ok_or_else(unknown_form)
+    }
+
+    fn split(&self) -> Option<(&str, &[u8])> {
+        let (&version, rest) = self.0.split_first()?;
+        let (&length, rest) = rest.split_first()?;
+        let (id, content) = rest.split_at_checked(usize::from(length))?;
+        (version == VERSION).then_some((std::str::from_utf8(id).ok()?, content))
     }
 
     /// The envelope.
@@ -166,14 +189,29 @@ impl Sealed {
 
     fn parts(&self) -> Result<(&str, &[u8], &[u8]), Error> {
         let read = || {
-            let (&version, rest) = self.0.split_first()?;
-            let (&length, rest) = rest.split_first()?;
-            let (id, rest) = rest.split_at_checked(usize::from(length))?;
-            let (nonce, ciphertext) = rest.split_at_checked(NONCE)?;
-            (version == VERSION).then_some((std::str::from_utf8(id).ok()?, nonce, ciphertext))
+            let (id, content) = self.split()?;
+            let (nonce, ciphertext) = content.split_at_checked(NONCE)?;
+            Some((id, nonce, ciphertext))
         };
-        read().ok_or_else(|| Error::corrupt("a sealed value has an unknown form"))
+        read().ok_or_else(unknown_form)
     }
+}
+
+fn unknown_form() -> Error {
+    Error::corrupt("a sealed value has an unknown form")
+}
+
+/// Version, length of the key id, key id, content.
+fn envelope(key_id: &str, content: &[&[u8]]) -> Vec<u8> {
+    let length = content.iter().map(|part| part.len()).sum::<usize>();
+    let mut bytes = Vec::with_capacity(2 + key_id.len() + length);
+    bytes.push(VERSION);
+    bytes.push(u8::try_from(key_id.len()).unwrap_or(u8::MAX));
+    bytes.extend_from_slice(key_id.as_bytes());
+    for part in content {
+        bytes.extend_from_slice(part);
+    }
+    bytes
 }
 
 impl fmt::Debug for Sealed {
@@ -219,11 +257,14 @@ pub struct Place<'a> {
 }
 
 impl Place<'_> {
-    fn associated_data(&self, key_id: &str) -> Vec<u8> {
+    /// The place and the key as bytes, each part with its length in front: what a sealed value is bound to.
+    pub fn associated_data(&self, key_id: &str) -> Vec<u8> {
         let kind: &'static str = self.kind.into();
         let parts =
             [self.tenant.as_bytes(), kind.as_bytes(), self.id.as_bytes(), self.field.as_bytes(), key_id.as_bytes()];
-        let mut bytes = vec![VERSION];
+        let length = parts.iter().map(|part| 4 + part.len()).sum::<usize>();
+        let mut bytes = Vec::with_capacity(1 + length);
+        bytes.push(VERSION);
         for part in parts {
             bytes.extend_from_slice(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
             bytes.extend_from_slice(part);
@@ -244,6 +285,11 @@ impl SealingKey {
         Self { id: id.into(), cipher: Aes256Gcm::new(bytes.into()) }
     }
 
+    /// Which key this is.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
     /// Seals `plaintext` for `place`.
     ///
     /// # Errors
@@ -257,13 +303,7 @@ impl SealingKey {
             .cipher
             .encrypt(&Nonce::from(nonce), Payload { msg: plaintext, aad: &aad })
             .map_err(|_| Fault::new("sealed.too_large", "is too large to be sealed"))?;
-        let mut envelope = Vec::with_capacity(2 + self.id.len() + NONCE + ciphertext.len());
-        envelope.push(VERSION);
-        envelope.push(u8::try_from(self.id.len()).unwrap_or(u8::MAX));
-        envelope.extend_from_slice(self.id.as_bytes());
-        envelope.extend_from_slice(&nonce);
-        envelope.extend_from_slice(&ciphertext);
-        Ok(Sealed(envelope))
+        Ok(Sealed(envelope(&self.id, &[&nonce, &ciphertext])))
     }
 
     /// Opens what was sealed for `place`.
@@ -290,9 +330,38 @@ impl fmt::Debug for SealingKey {
     }
 }
 
-/// One object's secrets: seals and opens its fields with the tenant's data key.
+/// The data keys of a tenant that a command works with: the first one seals, all of them open. There are several only
+/// while the tenant is sealed anew under another one.
+#[derive(Clone, Default)]
+pub(crate) struct Keys(Vec<Arc<SealingKey>>);
+
+impl Keys {
+    /// Adds a key, unless it is there.
+    pub(crate) fn add(&mut self, key: Arc<SealingKey>) {
+        if self.of(key.id()).is_err() {
+            self.0.push(key);
+        }
+    }
+
+    fn sealing(&self) -> Result<&SealingKey, Error> {
+        self.0.first().map(|key| &**key).ok_or_else(|| Error::corrupt("there is no data key to seal with"))
+    }
+
+    fn of(&self, id: &str) -> Result<&SealingKey, Error> {
+        let found = self.0.iter().find(|key| key.id() == id);
+        found.map(|key| &**key).ok_or_else(|| Error::corrupt(format!("a sealed value needs the key `{id}`")))
+    }
+}
+
+impl From<Arc<SealingKey>> for Keys {
+    fn from(key: Arc<SealingKey>) -> Self {
+        Self(vec![key])
+    }
+}
+
+/// One object's secrets: seals and opens its fields with the tenant's data keys.
 pub(crate) struct Seals<'a> {
-    pub(crate) key: &'a SealingKey,
+    pub(crate) keys: &'a Keys,
     pub(crate) entropy: &'a dyn Entropy,
     pub(crate) tenant: Incarnation,
     pub(crate) kind: EntityKind,
@@ -305,7 +374,7 @@ impl Seals<'_> {
     }
 
     pub(crate) fn seal(&self, field: &'static str, plaintext: &[u8]) -> Result<Sealed, Error> {
-        self.key.seal(self.place(field), plaintext, self.entropy)
+        self.keys.sealing()?.seal(self.place(field), plaintext, self.entropy)
     }
 
     /// Seals a field anew, unless it holds this already: an update that changes nothing is to change nothing.
@@ -319,7 +388,7 @@ impl Seals<'_> {
     }
 
     pub(crate) fn open(&self, field: &'static str, sealed: &Sealed) -> Result<Zeroizing<Vec<u8>>, Error> {
-        self.key.open(self.place(field), sealed)
+        self.keys.of(sealed.key_id()?)?.open(self.place(field), sealed)
     }
 
     pub(crate) fn open_text(&self, field: &'static str, sealed: &Sealed) -> Result<Zeroizing<String>, Error> {

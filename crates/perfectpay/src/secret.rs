@@ -154,6 +154,9 @@ pub(crate) trait Request: Serialize {
     }
 }
 
+/// Nothing more than the operation itself.
+impl Request for () {}
+
 /// A switch: to one side, or to the other one.
 impl Request for Option<bool> {}
 
@@ -245,6 +248,53 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    /// Whether a type has a trait: the inherent constant wins where its bound holds, and the trait's is what is left.
+    macro_rules! has {
+        ($type:ty: $($bound:tt)+) => {{
+            struct Is<T: ?Sized>(std::marker::PhantomData<T>);
+            #[allow(dead_code, reason = "of a type with the trait the inherent one is used")]
+            trait Otherwise {
+                const HOLDS: bool = false;
+            }
+            impl<T: ?Sized> Otherwise for T {}
+            #[allow(dead_code, reason = "of a type without the trait the other one is used")]
+            impl<T: ?Sized + $($bound)+> Is<T> {
+                const HOLDS: bool = true;
+            }
+            Is::<$type>::HOLDS
+        }};
+    }
+
+    #[test]
+    fn no_type_that_holds_a_secret_can_be_shown_or_serialised() {
+        macro_rules! hidden {
+            ($($type:ty),+ $(,)?) => {$(
+                assert!(!has!($type: fmt::Display), "{} has Display", stringify!($type));
+                assert!(!has!($type: Serialize), "{} has Serialize", stringify!($type));
+                assert!(!has!($type: PartialEq), "{} compares in no constant time", stringify!($type));
+                assert!(has!($type: fmt::Debug), "{} has no Debug", stringify!($type));
+            )+};
+        }
+        assert!(has!(String: fmt::Display) && has!(String: Serialize) && has!(String: PartialEq));
+        hidden!(
+            SecretText,
+            SecretObject,
+            crate::MasterKey,
+            crate::LocalKeyring,
+            crate::seal::SealingKey,
+            crate::ConnectorAuth,
+            crate::ConnectorWebhookDetails,
+            crate::WalletDetails,
+            crate::WebhookSecrets,
+            crate::webhook::WebhookSecret,
+            crate::webhook::WebhookSigner,
+            crate::Token,
+            crate::CardNumber,
+        );
+        // The one that an answer may show, and is compared in constant time.
+        assert!(!has!(Disclosed: fmt::Display) && has!(Disclosed: Serialize));
+    }
 
     #[test]
     fn a_mask_keeps_the_length_in_characters_and_at_most_four_of_them() {

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::error::{Entity, EntityKind};
+use crate::error::{Entity, EntityKind, Error};
 use crate::id::Incarnation;
 use crate::seal::Sealed;
 use crate::time::Timestamp;
@@ -57,6 +57,18 @@ impl<S: State> Stored<S> {
             id: self.id.clone(),
             created_at: self.created_at,
         }
+    }
+
+    /// The data keys that its sealed values name, each one once.
+    pub(crate) fn data_keys(&mut self) -> Result<Vec<Box<str>>, Error> {
+        let mut ids: Vec<Box<str>> = Vec::new();
+        for (_, sealed) in self.state.sealed_fields() {
+            let id = sealed.key_id()?;
+            if !ids.iter().any(|known| **known == *id) {
+                ids.push(id.into());
+            }
+        }
+        Ok(ids)
     }
 
     /// How commits and errors name the object.

@@ -8,7 +8,7 @@ use futures_lite::future::block_on;
 use perfectpay::api_key::{Access, ApiKeyState, TokenDigest};
 use perfectpay::blocklist::{BlockAction, BlockRuleId, BlockRuleState};
 use perfectpay::connector::ConnectorState;
-use perfectpay::merchant::{DataKeyState, MerchantState};
+use perfectpay::merchant::{DataKeyState, KeyHolder, MerchantState};
 use perfectpay::organization::OrganizationState;
 use perfectpay::payment::{PaymentLinkState, PaymentState};
 use perfectpay::profile::ProfileState;
@@ -44,6 +44,7 @@ fn a_payment() -> Stored<PaymentState> {
 pub fn organization(number: u64) -> Stored<OrganizationState> {
     let state = OrganizationState {
         organization_name: format!("Organization {number}").parse().unwrap(),
+        data_key: "dk_1".parse().unwrap(),
         organization_details: None,
         metadata: None,
     };
@@ -63,7 +64,12 @@ pub fn merchant(number: u64, of: u64) -> Stored<MerchantState> {
 }
 
 pub fn data_key(merchant: u64, id: &str) -> Stored<DataKeyState> {
-    Stored::new(tenant(merchant), id.parse().unwrap(), at(2_500), DataKeyState { wrapped: "AQ".parse().unwrap() })
+    Stored::new(
+        tenant(merchant),
+        id.parse().unwrap(),
+        at(2_500),
+        DataKeyState { holder: KeyHolder::Merchant, wrapped: "AQ".parse().unwrap() },
+    )
 }
 
 /// A profile named after its id, not the default one.

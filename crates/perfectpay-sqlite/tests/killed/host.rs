@@ -173,7 +173,7 @@ impl Worker<'_> {
     /// A planted fault: a command that is acknowledged before it is carried out.
     async fn hasty(&mut self) {
         let actor = self.named();
-        self.recorder.sink.begins(&actor, &["organization"], None);
+        self.recorder.sink.begins(&actor, &["organization", "data_key"], None);
         self.recorder.sink.answered(&actor, &Ok(String::new()));
         let body = json::from_slice(host::organization_body(&actor).as_bytes()).unwrap();
         by(self.pay, &actor).create_organization(body).await.unwrap();
@@ -183,7 +183,7 @@ impl Worker<'_> {
     async fn pair(&mut self) {
         let actor = self.named();
         let pay = by(self.pay, &actor);
-        self.recorder.sink.begins(&actor, &["organization", "organization"], None);
+        self.recorder.sink.begins(&actor, &["organization", "data_key", "organization", "data_key"], None);
         let body = || json::from_slice(host::organization_body(&actor).as_bytes());
         let first = pay.create_organization(body().unwrap()).await.unwrap();
         let partner = pay.create_organization(body().unwrap()).await;
@@ -225,7 +225,7 @@ impl Worker<'_> {
         let Some(organization) = organization else {
             let body = host::organization_body(actor);
             let command = Create { noun: "organization".into(), organization: String::new(), merchant, body, key };
-            self.recorder.sink.begins(actor, &["organization"], Some(&command));
+            self.recorder.sink.begins(actor, &["organization", "data_key"], Some(&command));
             let id = create(pay, &command).await?;
             self.known().organizations.push(id.parse().unwrap());
             return Ok(id);

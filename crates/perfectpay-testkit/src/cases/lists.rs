@@ -1,14 +1,16 @@
 //! Ordered: by time of creation and then by id as bytes, a page at a time, each record once.
 
 use perfectpay::blocklist::BlockKind;
-use perfectpay::store::{Collection, Order, OrganizationPath, Query, Record};
+use perfectpay::store::{
+    Actor, ChangeSet, Collection, CommitClass, Key, Order, OrganizationPath, Owner, Query, Record,
+};
 use perfectpay::{Cursor, PageRequest, Timestamp};
 
 use crate::Fixture;
 use crate::probe::cursor_at;
 use crate::records::{
-    Tenant, World, api_key, block_rule, block_rule_of, connector, data_key, moment, organization, organization_set,
-    payment, payment_link, profile, text,
+    Tenant, World, api_key, block_rule, block_rule_of, connector, data_key, moment, now, organization,
+    organization_data_key, organization_set, payment, payment_link, profile, sealed, text, touched, wrapped_by,
 };
 
 fn page(limit: u32) -> PageRequest {
@@ -299,4 +301,47 @@ pub(super) fn no_other_collection_is_counted(fixture: &mut dyn Fixture) {
         assert_eq!(total.is_some(), collection.is_counted(), "{collection:?}");
     }
     assert_eq!(w.list(&Query::Organizations(page(1))).expect("always lives").total, None);
+}
+
+pub(super) fn data_keys_are_listed_by_what_wrapped_them_over_all_tenants(fixture: &mut dyn Fixture) {
+    let w = World::open(fixture);
+    let of_organization = organization_data_key(&w.acme.organization);
+    let mut set = organization_set(&w.acme.organization);
+    set.create(of_organization.clone());
+    w.apply(set);
+    let ids = |wrapped_by: &str, limit: u32| -> Vec<String> {
+        let records = w.pages(limit, |page| Query::DataKeys(text(wrapped_by), page)).expect("the platform lives");
+        records.iter().map(|record| record.meta().id).collect()
+    };
+    for limit in [1, 2, 3, 4, 100] {
+        assert_eq!(ids("mk_1", limit), ["dk_1", "dk_of_org_1", "dk_2", "dk_3"]);
+        assert!(ids("mk_2", limit).is_empty() && ids("mk", limit).is_empty() && ids("MK_1", limit).is_empty());
+    }
+    // Wrapped anew, whosever they are, in one set.
+    let mut set = ChangeSet::new(Owner::default(), Actor::Host, now(), CommitClass::Operational);
+    for row in [&of_organization, &w.acme.data_key, &w.rival.data_key] {
+        let mut next = touched(row);
+        next.state.wrapped = wrapped_by("mk_2");
+        set.update(next);
+    }
+    w.apply(set);
+    for limit in [1, 2, 100] {
+        assert_eq!(ids("mk_1", limit), ["dk_2"]);
+        assert_eq!(ids("mk_2", limit), ["dk_1", "dk_of_org_1", "dk_3"]);
+    }
+    // They are in no merchant account's list, and nothing is left of who went.
+    let within = Query::Within(w.acme.path(), Collection::DataKeys { wrapped_by: text("mk_2") }, page(100));
+    assert_eq!(w.list(&within).expect("the tenant lives").records, []);
+    let mut set = w.rival.set();
+    set.remove(w.rival.merchant.entity(), 1, true);
+    w.apply(set);
+    assert_eq!(ids("mk_2", 1), ["dk_1", "dk_of_org_1"]);
+    // What no key is known to have wrapped is in no list.
+    let mut unknown = touched(&w.sister.data_key);
+    unknown.state.wrapped = sealed(1);
+    let mut set = w.sister.set();
+    set.update(unknown.clone());
+    w.apply(set);
+    assert!(ids("mk_1", 1).is_empty());
+    assert_eq!(w.get(&Key::DataKey(unknown.tenant, unknown.id.clone())), Some(unknown.into()));
 }

@@ -1,11 +1,11 @@
 //! Followed: one entry for each commit, in the order in which they became visible.
 
 use perfectpay::EntityKind;
-use perfectpay::store::{Actor, CommitClass, LogChange, LogPosition, LogScope, MAX_LOG_LIMIT, Verb};
+use perfectpay::store::{Actor, Change, CommitClass, LogChange, LogPosition, LogScope, MAX_LOG_LIMIT, Verb};
 
 use crate::Fixture;
 use crate::records::{
-    World, api_key, block_rule, claim, moment, now, organization_set, payment, profile, renamed, revoked, text,
+    World, api_key, block_rule, claim, key_of, moment, now, organization_set, payment, profile, renamed, revoked, text,
 };
 
 pub(super) fn every_commit_stands_in_the_log_once_with_all_that_it_says(fixture: &mut dyn Fixture) {
@@ -46,6 +46,32 @@ pub(super) fn a_revocation_is_logged_as_one(fixture: &mut dyn Fixture) {
     let log = w.log(&LogScope::Entity(key.entity()));
     let said: Vec<_> = log.iter().map(|e| (e.actor.to_string(), e.changes[0].verb)).collect();
     assert_eq!(said, [("host".to_owned(), Verb::Created), ("key:dev_1".to_owned(), Verb::Revoked)]);
+}
+
+pub(super) fn a_revelation_is_logged_and_changes_nothing(fixture: &mut dyn Fixture) {
+    let w = World::open(fixture);
+    let profile = profile(&w.acme.merchant, 1);
+    w.apply(w.acme.creating([profile.clone().into()]));
+    let set = |version| {
+        let mut set = w.acme.set();
+        set.class = CommitClass::Operational;
+        set.changes.push(Change::Reveal { entity: profile.entity(), version });
+        set
+    };
+    let before = w.head();
+    let receipt = w.apply(set(1));
+    assert_eq!((w.head().position, w.head().configuration), (receipt.position, before.configuration));
+    assert_eq!(w.get(&key_of(&profile.entity())), Some(profile.clone().into()));
+    let log = w.log(&LogScope::Entity(profile.entity()));
+    let said: Vec<_> = log.iter().flat_map(|e| &e.changes).map(|c| (c.id.as_str(), c.verb, c.version)).collect();
+    assert_eq!(said, [("pro_1", Verb::Created, 1), ("pro_1", Verb::Revealed, 1)]);
+    // It is of the version that was read, and of what lives.
+    let stale = format!("{} is at version 1, not 2", profile.entity().named());
+    w.refuse(set(2), "stale", &stale);
+    let mut gone = w.acme.set();
+    gone.remove(profile.entity(), 1, false);
+    w.apply(gone);
+    w.refuse(set(1), "not_found", &format!("there is no {}", profile.entity().named()));
 }
 
 pub(super) fn the_log_of_an_organization_names_no_merchant_account(fixture: &mut dyn Fixture) {

@@ -127,6 +127,7 @@ suite! {
         a_profile_takes_everything_below_it_along_and_nothing_else
         a_merchant_account_takes_everything_below_it_along_and_nothing_else
         an_organization_takes_its_merchant_accounts_along_and_no_other
+        an_organization_takes_its_data_keys_along_without_a_cascade
         a_cascade_is_one_entry_that_names_only_what_it_was_told
         a_merchant_id_used_again_sees_nothing_of_its_former_owner
         an_organization_is_pinned_by_its_incarnation
@@ -155,10 +156,12 @@ suite! {
         an_update_moves_nothing_in_a_list
         a_blocklist_counts_all_of_its_entries_on_every_page
         no_other_collection_is_counted
+        data_keys_are_listed_by_what_wrapped_them_over_all_tenants
     }
     log {
         every_commit_stands_in_the_log_once_with_all_that_it_says
         a_revocation_is_logged_as_one
+        a_revelation_is_logged_and_changes_nothing
         the_log_of_an_organization_names_no_merchant_account
         a_refused_or_replayed_set_does_not_stand_in_the_log
         positions_rise_and_times_never_step_back

@@ -10,7 +10,7 @@ use crate::Fixture;
 use crate::probe::Probe;
 use crate::records::{
     IDEMPOTENCY_KEYS, Tenant, World, api_key, block_rule, block_rule_of, claim, collections, connector, incarnation,
-    keys_of, organization_set, payment, payment_link, profile, revoked,
+    keys_of, organization_data_key, organization_set, payment, payment_link, profile, revoked,
 };
 
 /// Fails if anything of these records answers by any path to their tenant.
@@ -221,6 +221,32 @@ pub(super) fn an_organization_takes_its_merchant_accounts_along_and_no_other(fix
     assert!(w.claim(w.rival.merchant.tenant, "key-1").is_some());
 }
 
+pub(super) fn an_organization_takes_its_data_keys_along_without_a_cascade(fixture: &mut dyn Fixture) {
+    let w = World::open(fixture);
+    let organization = &w.rival.organization;
+    let key = organization_data_key(organization);
+    let mut set = organization_set(organization);
+    set.create(key.clone());
+    w.apply(set);
+    let path = Key::DataKey(organization.tenant, key.id.clone());
+    assert_eq!(w.get(&path), Some(key.clone().into()));
+    // It holds nothing up, and is not its merchant account's.
+    w.apply(removal(&w.rival, w.rival.merchant.entity(), 1, true));
+    assert_eq!(w.get(&path), Some(key.clone().into()));
+    let mut set = organization_set(organization);
+    set.remove(organization.entity(), 1, false);
+    w.apply(set);
+    assert_eq!(w.get(&path), None);
+    // Without its organization there is none.
+    let mut set = organization_set(organization);
+    set.create(key);
+    w.refuse(set, "not_found", &format!("there is no {}", organization.entity().named()));
+    assert_eq!(
+        w.get(&Key::DataKey(w.acme.merchant.tenant, w.acme.data_key.id.clone())),
+        Some(w.acme.data_key.clone().into())
+    );
+}
+
 pub(super) fn a_cascade_is_one_entry_that_names_only_what_it_was_told(fixture: &mut dyn Fixture) {
     let w = World::open(fixture);
     w.apply(w.acme.creating(w.acme.one_of_each(1)));
@@ -270,7 +296,7 @@ pub(super) fn a_merchant_id_used_again_sees_nothing_of_its_former_owner(fixture:
     // Who stood on the former owner finds nothing, though the id lives.
     assert_eq!(w.get(&Key::Merchant(w.acme.pinned())), None);
     assert_eq!(w.get(&Key::DefaultProfile(w.acme.pinned())), None);
-    assert_eq!(w.get(&Key::DataKey(w.acme.pinned(), w.acme.data_key.id.clone())), None);
+    assert_eq!(w.get(&Key::DataKey(w.acme.merchant.tenant, w.acme.data_key.id.clone())), None);
     for collection in collections() {
         assert_eq!(w.list(&Query::Within(w.acme.pinned(), collection, PageRequest::default())), None);
     }

@@ -930,7 +930,8 @@ impl Model {
     }
 
     fn commit(&mut self, by: Option<&Road>, organization: usize, merchant: Option<usize>, changes: &[String]) {
-        let configuration = !changes.iter().any(|change| change.starts_with("payment "));
+        let is_operational = |change: &String| change.starts_with("payment ") || change.contains(" revealed ");
+        let configuration = !changes.iter().any(is_operational);
         self.newest = self.now();
         let actor = match by {
             Some(Road::Caller { key }) => format!("key:{key}"),
@@ -1041,7 +1042,8 @@ impl Model {
                 let token = organization_token(self.organizations.len());
                 let created = self.now();
                 self.organizations.push(Organization { alive: true, version: 1, created, name: name.clone() });
-                self.commit(None, self.organizations.len() - 1, None, &[format!("organization {token} created v1")]);
+                let changes = [format!("organization {token} created v1"), "data_key created v1".to_owned()];
+                self.commit(None, self.organizations.len() - 1, None, &changes);
                 self.keep(claiming);
                 let whole = Some(format!("organization {token}"));
                 Ok(Done { facts: vec![version(1)], binds: vec![Bind::Member(token, "/organization_id")], whole })
@@ -1550,7 +1552,7 @@ impl Model {
         Ok(Done { facts, binds, whole: Some(format!("payment {}/{token}", self.merchants[m].id)) })
     }
 
-    fn read(&self, road: &Road, thing: &Named) -> Answer {
+    fn read(&mut self, road: &Road, thing: &Named) -> Answer {
         let m = self.enter(road)?;
         let whole = match thing {
             Named::Merchant => format!("merchant {}", self.merchants[self.merchant(road)?].id),
@@ -1563,7 +1565,11 @@ impl Model {
                 format!("profile {token}")
             }
             Named::Connector(handle, token) => {
-                self.connector(m, handle.as_deref(), token)?;
+                // Its credentials are revealed besides, which the log says.
+                let c = self.connector(m, handle.as_deref(), token)?;
+                let (version, profile) = (self.connectors[c].version, self.connectors[c].profile);
+                let change = format!("connector {token} revealed v{version}");
+                self.commit_in(road, self.profiles[profile].merchant, &[change]);
                 format!("connector {token}")
             }
             Named::ApiKey(token) => {

@@ -15,6 +15,7 @@
 
 mod auth;
 mod catalogue;
+mod credentials;
 mod method_type;
 mod methods;
 mod published;
@@ -22,6 +23,8 @@ mod state;
 
 pub use auth::*;
 pub use catalogue::*;
+pub(crate) use credentials::Exchange;
+pub use credentials::{CredentialVersions, KeptCredentials, PreviousCredentials, PreviousVersion, StagedCredentials};
 pub use method_type::*;
 pub use methods::*;
 pub(crate) use state::Admission;

@@ -6,6 +6,7 @@ use zeroize::Zeroizing;
 
 use super::auth::{AuthType, ConnectorAuth, MaskedAuth};
 use super::catalogue::{Catalogue, ConnectorName, ConnectorStatus, ConnectorType};
+use super::credentials::{CredentialVersions, Exchange, KeptCredentials, PreviousCredentials, StagedCredentials};
 use super::methods::EnabledMethods;
 use crate::error::{EntityKind, Error, Fault};
 use crate::id::{ConnectorId, MerchantId, ProfileId};
@@ -15,6 +16,7 @@ use crate::seal::{Sealed, Seals};
 use crate::secret::{Request, SecretObject, SecretText, mask_json};
 use crate::stored::{State, Stored};
 use crate::text::{Name, Object, Text};
+use crate::time::Timestamp;
 
 /// Secrets that a connector signs its own webhooks with.
 #[derive(Debug, Clone, Deserialize)]
@@ -280,6 +282,9 @@ pub struct ConnectorState {
     pub additional_merchant_data: Option<Sealed>,
     /// What wallets need.
     pub connector_wallets_details: Option<Sealed>,
+    /// The versions of the credentials.
+    #[serde(default)]
+    pub credentials: KeptCredentials,
 }
 
 impl State for ConnectorState {
@@ -305,18 +310,23 @@ impl State for ConnectorState {
             business_sub_label: _,
             additional_merchant_data,
             connector_wallets_details,
+            credentials: KeptCredentials { active: _, newest: _, staged, previous },
         } = self;
+        let staged = staged.as_mut().map(|staged| (STAGED, &mut staged.credentials));
+        let previous = previous.as_mut().map(|previous| (PREVIOUS, &mut previous.credentials));
         let optional = [
             (WEBHOOK, connector_webhook_details),
             (ADDITIONAL, additional_merchant_data),
             (WALLET, connector_wallets_details),
         ];
         let optional = optional.into_iter().filter_map(|(field, sealed)| Some((field, sealed.as_mut()?)));
-        optional.chain([(AUTH, connector_account_details)]).collect()
+        optional.chain(staged).chain(previous).chain([(AUTH, connector_account_details)]).collect()
     }
 }
 
 const AUTH: &str = "connector_account_details";
+const STAGED: &str = "staged_credentials";
+const PREVIOUS: &str = "previous_credentials";
 const WEBHOOK: &str = "connector_webhook_details";
 const ADDITIONAL: &str = "additional_merchant_data";
 const WALLET: &str = "connector_wallets_details";
@@ -389,14 +399,16 @@ impl ConnectorState {
             business_sub_label: new.business_sub_label,
             additional_merchant_data: new.additional_merchant_data.map(|o| seal_json(ADDITIONAL, &o)).transpose()?,
             connector_wallets_details: new.connector_wallets_details.map(|o| seal_json(WALLET, &o.0)).transpose()?,
+            credentials: KeptCredentials::default(),
         })
     }
 
-    /// The state after an update.
+    /// The state after an update. New credentials are staged and activated at once.
     pub(crate) fn updated(
         &self,
         update: ConnectorUpdate,
         admission: &Admission<'_>,
+        exchange: Exchange,
         seals: &Seals<'_>,
     ) -> Result<Self, Error> {
         let mut state = self.clone();
@@ -407,9 +419,13 @@ impl ConnectorState {
             Patch::Clear => return Err(Fault::new("field.not_nullable", "must not be null").at(AUTH).into()),
             Patch::Set(auth) => {
                 auth.check().map_err(|fault| within(AUTH, fault))?;
-                state.auth_type = auth.auth_type();
-                let old = Some(&self.connector_account_details);
-                state.connector_account_details = seals.reseal(AUTH, old, &auth.to_plaintext())?;
+                if !self.reveal(seals)?.same_as(&auth) {
+                    state.keep_active(exchange, seals)?;
+                    state.credentials.staged = None;
+                    state.credentials.active = state.credentials.number();
+                    state.auth_type = auth.auth_type();
+                    state.connector_account_details = seals.seal(AUTH, &auth.to_plaintext())?;
+                }
             }
         }
         admission.catalogue.check(
@@ -455,14 +471,92 @@ impl ConnectorState {
             Patch::Set(details) => Patch::Set(details.0),
         };
         seals.patch(WALLET, &mut state.connector_wallets_details, &json(WALLET, wallets)?)?;
+        if state != *self {
+            state.retire(exchange.now);
+        }
         Ok(state)
+    }
+
+    /// Destroys the previous credentials if their overlap is over.
+    fn retire(&mut self, now: Timestamp) {
+        let _retired = self.credentials.previous.take_if(|previous| !previous.is_readable(now));
+    }
+
+    /// The credentials in use become the previous ones.
+    fn keep_active(&mut self, exchange: Exchange, seals: &Seals<'_>) -> Result<(), Error> {
+        let plain = seals.open(AUTH, &self.connector_account_details)?;
+        self.credentials.previous = Some(PreviousCredentials {
+            version: self.credentials.active,
+            auth_type: self.auth_type,
+            credentials: seals.seal(PREVIOUS, &plain)?,
+            readable_until: exchange.readable_until(),
+        });
+        Ok(())
+    }
+
+    /// The state with these credentials staged, in the place of any that are.
+    pub(crate) fn with_staged(
+        &self,
+        auth: &ConnectorAuth,
+        admission: &Admission<'_>,
+        now: Timestamp,
+        seals: &Seals<'_>,
+    ) -> Result<Self, Error> {
+        auth.check().map_err(|fault| within(AUTH, fault))?;
+        let auth_type = auth.auth_type();
+        admission.catalogue.check(&self.connector_name, self.connector_type, auth_type, admission.test_connectors)?;
+        let mut state = self.clone();
+        state.retire(now);
+        let version = state.credentials.number();
+        let credentials = seals.seal(STAGED, &auth.to_plaintext())?;
+        state.credentials.staged = Some(StagedCredentials { version, auth_type, credentials });
+        Ok(state)
+    }
+
+    /// The state with the staged credentials in use, if there are any.
+    pub(crate) fn activated(&self, exchange: Exchange, seals: &Seals<'_>) -> Result<Option<Self>, Error> {
+        let mut state = self.clone();
+        let Some(staged) = state.credentials.staged.take() else { return Ok(None) };
+        let plain = seals.open(STAGED, &staged.credentials)?;
+        state.keep_active(exchange, seals)?;
+        state.put(staged.version, staged.auth_type, &plain, seals)?;
+        Ok(Some(state))
+    }
+
+    /// The state with the previous credentials in use again, and those in use as the previous ones, if there are any whose
+    /// overlap is not over.
+    pub(crate) fn rolled_back(&self, exchange: Exchange, seals: &Seals<'_>) -> Result<Option<Self>, Error> {
+        let mut state = self.clone();
+        state.retire(exchange.now);
+        let Some(previous) = state.credentials.previous.take() else { return Ok(None) };
+        let plain = seals.open(PREVIOUS, &previous.credentials)?;
+        state.keep_active(exchange, seals)?;
+        state.put(previous.version, previous.auth_type, &plain, seals)?;
+        Ok(Some(state))
+    }
+
+    fn put(&mut self, version: u32, auth_type: AuthType, plain: &[u8], seals: &Seals<'_>) -> Result<(), Error> {
+        (self.status, self.disabled) = standing(auth_type, Some(self.status), Some(self.disabled))?;
+        self.auth_type = auth_type;
+        self.credentials.active = version;
+        self.connector_account_details = seals.seal(AUTH, plain)?;
+        Ok(())
     }
 
     /// The credentials in clear.
     pub(crate) fn reveal(&self, seals: &Seals<'_>) -> Result<ConnectorAuth, Error> {
-        let plain = seals.open(AUTH, &self.connector_account_details)?;
-        ConnectorAuth::from_plaintext(&plain).map_err(|_| Error::corrupt("sealed credentials are not what was sealed"))
+        clear(&seals.open(AUTH, &self.connector_account_details)?)
     }
+
+    /// The previous credentials in clear, if their overlap is not over.
+    pub(crate) fn reveal_previous(&self, now: Timestamp, seals: &Seals<'_>) -> Result<Option<ConnectorAuth>, Error> {
+        let previous = self.credentials.previous.as_ref().filter(|previous| previous.is_readable(now));
+        previous.map(|previous| clear(&seals.open(PREVIOUS, &previous.credentials)?)).transpose()
+    }
+}
+
+fn clear(plain: &[u8]) -> Result<ConnectorAuth, Error> {
+    ConnectorAuth::from_plaintext(plain).map_err(|_| Error::corrupt("sealed credentials are not what was sealed"))
 }
 
 fn within(field: &str, fault: Fault) -> Fault {
@@ -519,6 +613,9 @@ pub struct Connector {
     pub additional_merchant_data: Option<serde_json::Value>,
     /// What wallets need; values masked.
     pub connector_wallets_details: Option<serde_json::Value>,
+    /// Which versions of the credentials there are; not part of the JSON.
+    #[serde(skip)]
+    pub credentials: CredentialVersions,
     /// The version, for `expecting`; not part of the JSON.
     #[serde(skip, default = "crate::stored::first_version")]
     pub version: u64,
@@ -565,6 +662,7 @@ impl Connector {
             business_sub_label: state.business_sub_label,
             additional_merchant_data: masked(ADDITIONAL, state.additional_merchant_data)?,
             connector_wallets_details: masked(WALLET, state.connector_wallets_details)?,
+            credentials: state.credentials.versions(),
             version: row.version,
         })
     }

@@ -21,7 +21,7 @@ use crate::error::{EntityKind, Error, Fault};
 use crate::id::{DataKeyId, Incarnation, MerchantId, OrganizationId, ProfileId};
 use crate::list::BoundedList;
 use crate::patch::Patch;
-use crate::seal::{Sealed, Seals};
+use crate::seal::{KeyId, Sealed, Seals};
 use crate::secret::{Request, SecretText, mask};
 use crate::stored::{State, Stored};
 use crate::text::{Object, Text};
@@ -242,6 +242,9 @@ pub struct MerchantState {
     pub publishable_key: PublishableKey,
     /// The data key that seals now.
     pub data_key: DataKeyId,
+    /// The one before it, while there may still be something under it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub former_data_key: Option<DataKeyId>,
     /// What people call it.
     pub merchant_name: Option<Sealed>,
     /// Whom to ask, and where.
@@ -284,6 +287,7 @@ impl State for MerchantState {
             organization_id: _,
             publishable_key: _,
             data_key: _,
+            former_data_key: _,
             merchant_name,
             merchant_details,
             return_url: _,
@@ -347,6 +351,7 @@ impl MerchantState {
             organization_id: given.organization_id,
             publishable_key: given.publishable_key,
             data_key: given.data_key,
+            former_data_key: None,
             merchant_name: new.merchant_name.map(|n| seals.seal(NAME, n.as_bytes())).transpose()?,
             merchant_details: new.merchant_details.map(|d| d.sealed(seals, None)).transpose()?,
             return_url: new.return_url,
@@ -435,11 +440,31 @@ fn map<T, U>(patch: Patch<T>, turn: impl FnOnce(T) -> Result<U, Error>) -> Resul
     })
 }
 
-/// A merchant's data key, wrapped by the master key.
+/// Whose a data key is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, strum::Display, strum::IntoStaticStr)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum KeyHolder {
+    /// An organization's.
+    Organization,
+    /// A merchant account's.
+    Merchant,
+}
+
+/// A tenant's data key, wrapped by a key of the keyring.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DataKeyState {
+    /// Whose it is; which one is the record's tenant.
+    pub holder: KeyHolder,
     /// The wrapped key.
     pub wrapped: Sealed,
+}
+
+impl DataKeyState {
+    /// Which key of the keyring wrapped it; `None` if that cannot be told, and the data key not be opened.
+    pub fn wrapped_by(&self) -> Option<KeyId> {
+        self.wrapped.key_id().ok()?.parse().ok()
+    }
 }
 
 impl State for DataKeyState {
@@ -447,7 +472,7 @@ impl State for DataKeyState {
     type Id = DataKeyId;
 
     fn sealed_fields(&mut self) -> Vec<(&'static str, &mut Sealed)> {
-        let Self { wrapped } = self;
+        let Self { holder: _, wrapped } = self;
         vec![(WRAPPED, wrapped)]
     }
 }

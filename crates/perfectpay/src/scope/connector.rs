@@ -1,12 +1,15 @@
 //! A connector account's handle.
 
+use serde::Serialize;
+use zeroize::Zeroizing;
+
 use super::command::{CreateOptions, Remove, RemoveOptions, Update, UpdateOptions};
 use super::merchant::{MerchantScope, claimed};
 use super::operation::Operation;
 use super::profile;
 use super::session::{Session, at_expected, canonical, settle};
 use crate::connector::{
-    Admission, Connector, ConnectorAuth, ConnectorState, ConnectorUpdate, NewConnector, RemovedConnector,
+    Admission, Connector, ConnectorAuth, ConnectorState, ConnectorUpdate, Exchange, NewConnector, RemovedConnector,
 };
 use crate::error::{EntityKind, Error, Fault};
 use crate::id::{ConnectorId, ProfileId};
@@ -14,7 +17,9 @@ use crate::merchant::MerchantState;
 use crate::page::{Page, PageRequest};
 use crate::profile::ProfileState;
 use crate::seal::Seals;
+use crate::secret::Request;
 use crate::store::{Collection, CommitClass, Key, Query, Stored};
+use crate::time::Timestamp;
 
 /// One connector account.
 #[derive(Debug, Clone)]
@@ -25,8 +30,25 @@ pub struct ConnectorScope {
     pub(super) id: ConnectorId,
 }
 
+/// A request to stage credentials.
+#[derive(Serialize)]
+struct Staging {
+    #[serde(skip)]
+    credentials: Zeroizing<Vec<u8>>,
+}
+
+impl Request for Staging {
+    fn secrets(&self) -> Vec<Zeroizing<Vec<u8>>> {
+        vec![self.credentials.clone()]
+    }
+}
+
 fn admission(session: &Session) -> Admission<'_> {
     Admission { catalogue: &session.inner.catalogue, test_connectors: session.inner.test_connectors }
+}
+
+fn exchange(session: &Session, now: Timestamp) -> Exchange {
+    Exchange { now, overlap_seconds: session.inner.overlap_seconds }
 }
 
 /// Carries out `create_connector`; `handle` is the profile whose handle it was called on.
@@ -50,7 +72,9 @@ pub(super) async fn create(
     check_business(&new, &loaded.row.state)?;
     let merchant = &merchant.pinned(loaded.row.tenant);
     let named = handle.is_some() || new.profile_id.is_some();
+    let mut first = Some(loaded);
     settle!(session, None, {
+        let loaded = merchant.again(&mut first).await?;
         let profile = match handle.or(new.profile_id.as_ref()) {
             Some(_) => profile::resolve(merchant, handle, new.profile_id.as_ref()).await?,
             None => by_business(merchant, &new).await?,
@@ -62,12 +86,13 @@ pub(super) async fn create(
         let state = ConnectorState::new(new.clone(), place, &admission(session), &seals)?;
         let row = Stored::new(loaded.row.tenant, id, moment, state);
         let mut set = session.changes(loaded.owner(), moment, CommitClass::Configuration);
+        loaded.stand(&mut set);
         // The default label holds the profile's name.
         set.expect(profile.entity(), profile.version);
         set.create(row.clone());
         let answer = Connector::view(row, &seals)?;
         let done = session.commit_claimed(set, &claim, &request, answer).await;
-        done.map_err(|error| if named { error } else { loaded.unless_default(error) })
+        done.map_err(|error| loaded.unless_moved(if named { error } else { loaded.unless_default(error) }))
     })
 }
 
@@ -100,11 +125,10 @@ async fn by_business(merchant: &MerchantScope, new: &NewConnector) -> Result<Sto
     profile::resolve(merchant, None, None).await
 }
 
-async fn view(session: &Session, row: Stored<ConnectorState>) -> Result<Connector, Error> {
-    let key = session.key_of(&row, &row.state.connector_account_details).await?;
+async fn view(session: &Session, mut row: Stored<ConnectorState>) -> Result<Connector, Error> {
+    let keys = session.keys_of(&mut row).await?;
     let id = row.id.to_string();
-    let seals =
-        Seals { key: &key, entropy: &*session.inner.entropy, tenant: row.tenant, kind: EntityKind::Connector, id: &id };
+    let seals = session.seals(&keys, row.tenant, EntityKind::Connector, &id);
     Connector::view(row, &seals)
 }
 
@@ -120,6 +144,11 @@ pub(super) async fn list(
         items.push(view(&merchant.session, row).await.map_err(|error| merchant.unless_there(error))?);
     }
     Ok(Page { items, next: rows.next })
+}
+
+fn no_previous(row: &Stored<ConnectorState>) -> Error {
+    let entity = row.entity().named();
+    Error::Refused { entity, code: "connector.no_previous", message: "has no previous credentials to read" }
 }
 
 impl ConnectorScope {
@@ -144,22 +173,121 @@ impl ConnectorScope {
         view(&self.merchant.session, self.load().await?).await
     }
 
-    /// The credentials in clear, to call the processor with.
+    /// The credentials in use in clear, to call the processor with. The log says that they were revealed, and to whom: the
+    /// entry is committed before they are answered.
     ///
     /// # Errors
     ///
-    /// [`Error::NotFound`]; [`Error::Corrupt`] if they do not open with the master key at hand.
+    /// [`Error::NotFound`]; [`Error::Corrupt`] if they do not open with the keyring at hand; those of a commit;
+    /// [`Error::Invalid`] with code `batch.reveal` in a batch.
     pub async fn reveal_credentials(&self) -> Result<ConnectorAuth, Error> {
-        let session = &self.merchant.session;
-        session.begin(Operation::RevealConnectorCredentials).await?;
-        let row = self.load().await?;
-        let key = session.key_of(&row, &row.state.connector_account_details).await?;
-        let id = row.id.to_string();
-        let kind = EntityKind::Connector;
-        row.state.reveal(&Seals { key: &key, entropy: &*session.inner.entropy, tenant: row.tenant, kind, id: &id })
+        self.revealed(|row, _, seals| row.state.reveal(seals)).await
     }
 
-    /// Updates the account and answers it as it is then. An update that changes nothing makes no version.
+    /// The previous credentials in clear, until their overlap is over. The log says so as of those in use.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::reveal_credentials`], and [`Error::Refused`] with code `connector.no_previous` where there are none, or
+    /// they are retired.
+    pub async fn reveal_previous_credentials(&self) -> Result<ConnectorAuth, Error> {
+        self.revealed(|row, now, seals| row.state.reveal_previous(now, seals)?.ok_or_else(|| no_previous(row))).await
+    }
+
+    async fn revealed(
+        &self,
+        open: impl Fn(&Stored<ConnectorState>, Timestamp, &Seals<'_>) -> Result<ConnectorAuth, Error> + Send + Sync,
+    ) -> Result<ConnectorAuth, Error> {
+        let session = &self.merchant.session;
+        let moment = session.begin(Operation::RevealConnectorCredentials).await?;
+        settle!(session, None, {
+            let mut row = self.load().await?;
+            let mut loaded = self.merchant.load_for(&row).await?;
+            session.add_keys_of(&mut row, &mut loaded.keys).await?;
+            let id = row.id.to_string();
+            let revealed = open(&row, moment, &loaded.seals(session, EntityKind::Connector, &id))?;
+            session.reveal(loaded.owner(), moment, &row).await?;
+            Ok(revealed)
+        })
+    }
+
+    /// Stages credentials beside those in use, in the place of any that are staged, and answers the account. They are used
+    /// when they are [activated](Self::activate_credentials).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], [`Error::Stale`], [`Error::Invalid`] as of an update: masked ones are refused.
+    pub fn stage_credentials(&self, credentials: ConnectorAuth) -> Update<Connector> {
+        let request = Staging { credentials: credentials.to_plaintext() };
+        self.exchanging(Operation::StageConnectorCredentials, request, move |row, session, now, seals| {
+            row.state.with_staged(&credentials, &admission(session), now, seals)
+        })
+    }
+
+    /// Takes the staged credentials into use, and answers the account. Those that were in use stay readable, and can be
+    /// rolled back to, for the time that [`Settings`](super::Settings::credential_overlap_seconds) states.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], [`Error::Stale`]; [`Error::Refused`] with code `connector.nothing_staged`;
+    /// [`Error::Invalid`] if a placeholder would be active.
+    pub fn activate_credentials(&self) -> Update<Connector> {
+        self.exchanging(Operation::ActivateConnectorCredentials, (), |row, session, now, seals| {
+            let activated = row.state.activated(exchange(session, now), seals)?;
+            activated.ok_or_else(|| Error::Refused {
+                entity: row.entity().named(),
+                code: "connector.nothing_staged",
+                message: "has no staged credentials",
+            })
+        })
+    }
+
+    /// Takes the previous credentials into use again, and answers the account. Those that were in use become the previous
+    /// ones, with an overlap of their own, so that this, too, can be rolled back.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], [`Error::Stale`]; [`Error::Refused`] with code `connector.no_previous` where there are none, or
+    /// they are retired.
+    pub fn roll_back_credentials(&self) -> Update<Connector> {
+        self.exchanging(Operation::RollBackConnectorCredentials, (), |row, session, now, seals| {
+            row.state.rolled_back(exchange(session, now), seals)?.ok_or_else(|| no_previous(row))
+        })
+    }
+
+    fn exchanging<R, F>(&self, operation: Operation, request: R, decide: F) -> Update<Connector>
+    where
+        R: Request + Send + Sync + 'static,
+        F: Fn(&Stored<ConnectorState>, &Session, Timestamp, &Seals<'_>) -> Result<ConnectorState, Error>
+            + Send
+            + Sync
+            + 'static,
+    {
+        let scope = self.clone();
+        Update::new(async move |options: UpdateOptions| {
+            let session = &scope.merchant.session;
+            let moment = session.begin(operation).await?;
+            settle!(session, options.expected_version, {
+                let mut row = scope.load().await?;
+                at_expected(&row, options.expected_version)?;
+                let mut loaded = scope.merchant.load_for(&row).await?;
+                session.add_keys_of(&mut row, &mut loaded.keys).await?;
+                let id = row.id.to_string();
+                let seals = loaded.seals(session, EntityKind::Connector, &id);
+                let next = row.next(moment, decide(&row, session, moment, &seals)?);
+                let mut set = session.changes(loaded.owner(), moment, CommitClass::Configuration);
+                loaded.stand(&mut set);
+                set.update(next.clone());
+                let done = session.commit(set, operation, &request).await;
+                done.map_err(|error| loaded.unless_moved(error))?;
+                Connector::view(next, &seals)
+            })
+        })
+    }
+
+    /// Updates the account and answers it as it is then. An update that changes nothing makes no version. New credentials
+    /// are staged and activated in its commit: those that they replace stay readable for the overlap, and can be rolled
+    /// back to.
     ///
     /// # Errors
     ///
@@ -171,19 +299,23 @@ impl ConnectorScope {
             let session = &scope.merchant.session;
             let moment = session.begin(Operation::UpdateConnector).await?;
             settle!(session, options.expected_version, {
-                let row = scope.load().await?;
+                let mut row = scope.load().await?;
                 at_expected(&row, options.expected_version)?;
-                let loaded = scope.merchant.load_for(&row).await?;
+                let mut loaded = scope.merchant.load_for(&row).await?;
+                session.add_keys_of(&mut row, &mut loaded.keys).await?;
                 let id = row.id.to_string();
                 let seals = loaded.seals(session, EntityKind::Connector, &id);
-                let state = row.state.updated(update.clone(), &admission(session), &seals)?;
+                let exchange = exchange(session, moment);
+                let state = row.state.updated(update.clone(), &admission(session), exchange, &seals)?;
                 if state == row.state {
                     return Connector::view(row, &seals);
                 }
                 let next = row.next(moment, state);
                 let mut set = session.changes(loaded.owner(), moment, CommitClass::Configuration);
+                loaded.stand(&mut set);
                 set.update(next.clone());
-                session.commit(set, Operation::UpdateConnector, &update).await?;
+                let done = session.commit(set, Operation::UpdateConnector, &update).await;
+                done.map_err(|error| loaded.unless_moved(error))?;
                 Connector::view(next, &seals)
             })
         })

@@ -1,7 +1,5 @@
 //! A merchant account's handle.
 
-use std::sync::Arc;
-
 use secrecy::SecretString;
 use zeroize::Zeroizing;
 
@@ -19,14 +17,15 @@ use crate::connector::{Connector, NewConnector};
 use crate::error::{Entity, EntityKind, Error};
 use crate::id::{ApiKeyId, ConnectorId, Incarnation, MerchantId, PaymentId, PaymentLinkId, ProfileId};
 use crate::merchant::{
-    Given, Merchant, MerchantState, MerchantUpdate, NewMerchant, PrimaryBusiness, PublishableKey, RemovedMerchant,
+    Given, KeyHolder, Merchant, MerchantState, MerchantUpdate, NewMerchant, PrimaryBusiness, PublishableKey,
+    RemovedMerchant,
 };
 use crate::organization::{Organization, OrganizationState};
 use crate::page::{Page, PageRequest};
 use crate::patch::Patch;
 use crate::payment::{NewPayment, Payment, PaymentLink};
 use crate::profile::{Inherited, NewProfile, Profile, ProfileState};
-use crate::seal::{SealingKey, Seals};
+use crate::seal::{Keys, Seals};
 use crate::store::{
     ChangeSet, Collection, CommitClass, Key, LogEntry, LogPosition, LogQuery, LogScope, MerchantPath, OrganizationPath,
     Owner, Query, State, Stored, TenantRef,
@@ -43,15 +42,30 @@ pub struct MerchantScope {
     pub(super) name: String,
 }
 
-/// A merchant account that was read, with its data key.
+/// A merchant account that was read, with its data keys: the one that seals now, and those of its own sealed fields.
 pub(super) struct Loaded {
     pub(super) row: Stored<MerchantState>,
-    pub(super) key: Arc<SealingKey>,
+    pub(super) keys: Keys,
 }
 
 impl Loaded {
     pub(super) fn owner(&self) -> Owner {
         owner(&self.row)
+    }
+
+    /// Lets a set stand on the account as it was read: what it seals is sealed under the account's data key of that
+    /// moment. When that moves on, [`Self::unless_moved`] says so.
+    pub(super) fn stand(&self, set: &mut ChangeSet) {
+        set.expect(self.row.entity(), self.row.version);
+    }
+
+    /// The error of a command that [stood](Self::stand) on the account without its caller's expecting a version of it.
+    pub(super) fn unless_moved(&self, error: Error) -> Error {
+        let own = self.row.entity().named();
+        match error {
+            Error::Stale { entity, .. } if entity == own => Error::Moved { entity: own },
+            other => other,
+        }
     }
 
     /// The error of an update of the account: what it stood on besides, its profiles and its parent account, moved while
@@ -78,7 +92,7 @@ impl Loaded {
 
     /// The seals of one of the merchant's objects.
     pub(super) fn seals<'a>(&'a self, session: &'a Session, kind: EntityKind, id: &'a str) -> Seals<'a> {
-        Seals { key: &self.key, entropy: &*session.inner.entropy, tenant: self.row.tenant, kind, id }
+        session.seals(&self.keys, self.row.tenant, kind, id)
     }
 }
 
@@ -95,13 +109,12 @@ pub(super) fn claimed(loaded: &Loaded, operation: Operation, options: CreateOpti
 }
 
 /// The account as it is answered.
-pub(super) async fn view(session: &Session, row: Stored<MerchantState>) -> Result<Merchant, Error> {
+pub(super) async fn view(session: &Session, mut row: Stored<MerchantState>) -> Result<Merchant, Error> {
     let default: Option<Stored<ProfileState>> =
         session.get(&Key::DefaultProfile(MerchantPath::Pinned(row.tenant))).await?;
-    let key = session.key_of(&row, &row.state.payment_response_hash_key).await?;
+    let keys = session.keys_of(&mut row).await?;
     let id = row.id.to_string();
-    let seals =
-        Seals { key: &key, entropy: &*session.inner.entropy, tenant: row.tenant, kind: EntityKind::Merchant, id: &id };
+    let seals = session.seals(&keys, row.tenant, EntityKind::Merchant, &id);
     Merchant::view(row, default.map(|profile| profile.id), &seals)
 }
 
@@ -127,13 +140,13 @@ pub(super) async fn create(
     settle!(session, None, {
         let mut set = session.changes(Owner::default(), moment, CommitClass::Configuration);
         expect_parent(session, &mut set, &organization, new.parent_merchant_id.as_ref(), &new.merchant_id).await?;
-        let answer = onboard(session, &organization, new.clone(), &mut set)?;
+        let answer = onboard(session, &organization, new.clone(), &mut set).await?;
         session.commit_claimed(set, &claimed, &request, answer).await
     })
 }
 
 /// Stages a new account with its data key and its profiles, and answers it.
-fn onboard(
+async fn onboard(
     session: &Session,
     organization: &Stored<OrganizationState>,
     new: NewMerchant,
@@ -141,7 +154,9 @@ fn onboard(
 ) -> Result<Merchant, Error> {
     let entropy = &*session.inner.entropy;
     let incarnation = Incarnation::make(set.at, &session.random());
-    let (data_key, key) = session.inner.vault.new_data_key(incarnation, set.at, entropy)?;
+    let vault = &session.inner.vault;
+    let (data_key, key) = vault.new_data_key(KeyHolder::Merchant, incarnation, set.at, entropy).await?;
+    let keys = Keys::from(key);
     let mut publishable = [0; 12];
     entropy.fill(&mut publishable);
     let mut fingerprint_secret = Zeroizing::new([0; 32]);
@@ -156,10 +171,10 @@ fn onboard(
     };
     let id = new.merchant_id.clone();
     let text = id.to_string();
-    let seals = Seals { key: &key, entropy, tenant: incarnation, kind: EntityKind::Merchant, id: &text };
+    let seals = session.seals(&keys, incarnation, EntityKind::Merchant, &text);
     let names = profile_names(new.primary_business_details.as_deref().unwrap_or_default())?;
     let state = MerchantState::new(new, given, &seals)?;
-    let loaded = Loaded { row: Stored::new(incarnation, id, set.at, state), key: Arc::clone(&key) };
+    let loaded = Loaded { row: Stored::new(incarnation, id, set.at, state), keys: keys.clone() };
     set.owner = loaded.owner();
     set.create(loaded.row.clone());
     set.create(data_key);
@@ -209,10 +224,22 @@ impl MerchantScope {
     }
 
     pub(super) async fn load(&self) -> Result<Loaded, Error> {
-        let row: Stored<MerchantState> = self.session.require(&Key::Merchant(self.path.clone()), &self.name).await?;
-        let key = self.session.inner.vault.data_key(self.session.store(), row.tenant, &row.state.data_key).await;
-        let key = key.map_err(|error| self.unless_there(error))?;
-        Ok(Loaded { row, key })
+        let session = &self.session;
+        let mut row: Stored<MerchantState> = session.require(&Key::Merchant(self.path.clone()), &self.name).await?;
+        let id = row.state.data_key.as_str();
+        let key = session.inner.vault.data_key(session.store(), row.tenant, id).await;
+        let mut keys = Keys::from(key.map_err(|error| self.unless_there(error))?);
+        let added = session.add_keys_of(&mut row, &mut keys).await;
+        added.map_err(|error| self.unless_there(error))?;
+        Ok(Loaded { row, keys })
+    }
+
+    /// The account as it was read for the first attempt, and as it is for every later one.
+    pub(super) async fn again(&self, first: &mut Option<Loaded>) -> Result<Loaded, Error> {
+        match first.take() {
+            Some(loaded) => Ok(loaded),
+            None => self.load().await,
+        }
     }
 
     /// The account that an object was read from. Its id may have another owner by now: then the object is gone.
@@ -269,7 +296,7 @@ impl MerchantScope {
         let path = OrganizationPath::Pinned(row.state.organization);
         let row: Stored<OrganizationState> =
             self.session.require(&Key::Organization(path), &row.state.organization_id).await?;
-        Ok(row.into())
+        super::organization::view(&self.session, row).await
     }
 
     /// Updates the account and answers it as it is then. An update that changes nothing makes no version.
@@ -397,8 +424,12 @@ impl MerchantScope {
             if let Some(first) = session.replay(&claim, &request).await? {
                 return Ok(first);
             }
+            let scope = scope.pinned(loaded.row.tenant);
+            let mut first = Some(loaded);
             settle!(session, None, {
+                let loaded = scope.again(&mut first).await?;
                 let mut set = session.changes(loaded.owner(), moment, CommitClass::Configuration);
+                loaded.stand(&mut set);
                 let path = MerchantPath::Pinned(loaded.row.tenant);
                 let default: Option<Stored<ProfileState>> = session.get(&Key::DefaultProfile(path)).await?;
                 if let Some(default) = &default {
@@ -411,7 +442,7 @@ impl MerchantScope {
                 let seals = loaded.seals(session, EntityKind::Profile, &id);
                 let answer = Profile::view(row.clone(), loaded.row.id.clone(), &seals)?;
                 let done = session.commit_claimed(set, &claim, &request, answer).await;
-                done.map_err(|error| loaded.unless_default(error))
+                done.map_err(|error| loaded.unless_moved(loaded.unless_default(error)))
             })
         })
     }

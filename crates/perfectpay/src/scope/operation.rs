@@ -32,6 +32,9 @@ pub enum Operation {
     UpdateConnector,
     RemoveConnector,
     RevealConnectorCredentials,
+    StageConnectorCredentials,
+    ActivateConnectorCredentials,
+    RollBackConnectorCredentials,
     CreateApiKey,
     RetrieveApiKey,
     ListApiKeys,
@@ -57,6 +60,9 @@ pub enum Operation {
     CommitBatch,
     ReportImpact,
     VerifySeals,
+    RewrapDataKeys,
+    CountDataKeys,
+    RotateDataKey,
 }
 
 /// What whoever calls by a key must have.
@@ -89,7 +95,10 @@ impl Operation {
             | Self::CatchUp
             | Self::PruneLog
             | Self::PurgeClaims
-            | Self::VerifySeals => Need::Host,
+            | Self::VerifySeals
+            | Self::RewrapDataKeys
+            | Self::CountDataKeys
+            | Self::RotateDataKey => Need::Host,
             Self::CommitBatch => Need::Nothing,
             Self::RetrieveOrganization | Self::RetrieveMerchant | Self::ReportImpact | Self::RetrieveKeyPolicy => {
                 account(Merchant, Read)
@@ -100,7 +109,12 @@ impl Operation {
             Self::UpdateProfile => profile(Profiles, Write),
             Self::RevealWebhookSecrets | Self::RevealConnectorCredentials => profile(Secrets, Read),
             Self::RetrieveConnector | Self::ListConnectors => profile(Connectors, Read),
-            Self::CreateConnector | Self::UpdateConnector | Self::RemoveConnector => profile(Connectors, Write),
+            Self::CreateConnector
+            | Self::UpdateConnector
+            | Self::RemoveConnector
+            | Self::StageConnectorCredentials
+            | Self::ActivateConnectorCredentials
+            | Self::RollBackConnectorCredentials => profile(Connectors, Write),
             Self::RetrieveApiKey | Self::ListApiKeys => account(ApiKeys, Read),
             Self::CreateApiKey | Self::UpdateApiKey | Self::RotateApiKey | Self::RevokeApiKey => {
                 account(ApiKeys, Write)

@@ -9,6 +9,7 @@ use crate::id::{MerchantId, OrganizationId};
 use crate::merchant::{Merchant, NewMerchant};
 use crate::organization::{Organization, OrganizationState, OrganizationUpdate};
 use crate::page::{Page, PageRequest};
+use crate::seal::Keys;
 use crate::store::{
     CommitClass, Key, LogEntry, LogPosition, LogQuery, LogScope, MerchantPath, OrganizationPath, Owner, Query, Stored,
     TenantRef,
@@ -28,6 +29,14 @@ pub(super) fn owner(row: &Stored<OrganizationState>) -> Owner {
     Owner { organization: Some(organization), merchant: None }
 }
 
+/// The organization as it is answered.
+pub(super) async fn view(session: &Session, mut row: Stored<OrganizationState>) -> Result<Organization, Error> {
+    let keys = session.keys_of(&mut row).await?;
+    let id = row.id.to_string();
+    let seals = session.seals(&keys, row.tenant, EntityKind::Organization, &id);
+    Organization::view(row, &seals)
+}
+
 impl OrganizationScope {
     pub(super) fn new(session: Session, path: OrganizationPath, name: String) -> Self {
         Self { session, path, name }
@@ -37,6 +46,14 @@ impl OrganizationScope {
         self.session.require(&Key::Organization(self.path.clone()), &self.name).await
     }
 
+    /// The error of whoever needs the organization's data key: where there is none, the organization went meanwhile.
+    fn unless_there(&self, error: Error) -> Error {
+        match error {
+            Error::NotFound(_) => Error::not_found(EntityKind::Organization, &self.name),
+            other => other,
+        }
+    }
+
     /// The organization.
     ///
     /// # Errors
@@ -44,7 +61,7 @@ impl OrganizationScope {
     /// [`Error::NotFound`].
     pub async fn retrieve(&self) -> Result<Organization, Error> {
         self.session.begin(Operation::RetrieveOrganization).await?;
-        self.load().await.map(Organization::from)
+        view(&self.session, self.load().await?).await
     }
 
     /// Updates the organization and answers it as it is then. An update that changes nothing makes no version.
@@ -58,17 +75,22 @@ impl OrganizationScope {
             let session = &scope.session;
             let moment = session.begin(Operation::UpdateOrganization).await?;
             settle!(session, options.expected_version, {
-                let row = scope.load().await?;
+                let mut row = scope.load().await?;
                 at_expected(&row, options.expected_version)?;
-                let state = row.state.updated(update.clone())?;
+                let key = session.inner.vault.data_key(session.store(), row.tenant, row.state.data_key.as_str()).await;
+                let mut keys = Keys::from(key.map_err(|error| scope.unless_there(error))?);
+                session.add_keys_of(&mut row, &mut keys).await?;
+                let id = row.id.to_string();
+                let seals = session.seals(&keys, row.tenant, EntityKind::Organization, &id);
+                let state = row.state.updated(update.clone(), &seals)?;
                 if state == row.state {
-                    return Ok(row.into());
+                    return Organization::view(row, &seals);
                 }
                 let next = row.next(moment, state);
                 let mut set = session.changes(owner(&row), moment, CommitClass::Configuration);
                 set.update(next.clone());
                 session.commit(set, Operation::UpdateOrganization, &update).await?;
-                Ok(next.into())
+                Organization::view(next, &seals)
             })
         })
     }

@@ -123,7 +123,7 @@ impl Staged {
 
     /// Which records of a collection the batch wrote that are there now, and how many of them were there before.
     fn members(&self, of: Incarnation, collection: &Collection) -> (Vec<&Record>, u64) {
-        let is_in = |record: &Record| home(record) == of && record.collections().contains(collection);
+        let is_in = |record: &Record| record.listed_by() == of && record.collections().contains(collection);
         let now = self.touched.values().filter_map(|touched| touched.now.as_ref());
         let before = self.touched.values().filter_map(|touched| touched.origin.as_ref());
         let before = before.filter(|record| is_in(record)).count();
@@ -177,6 +177,10 @@ impl Staged {
                     self.closed |= *cascade;
                     (entity.clone(), None)
                 }
+                Change::Reveal { .. } => {
+                    self.changes.push(change);
+                    continue;
+                }
             };
             let origin = origins.remove(&entity).flatten();
             let touched = self.touched.entry(entity.clone()).or_insert(Touched { origin, now: None });
@@ -219,15 +223,6 @@ impl Staged {
     }
 }
 
-/// Whose collections the record is in.
-fn home(record: &Record) -> Incarnation {
-    match record {
-        Record::Organization(_) => Incarnation::PLATFORM,
-        Record::Merchant(row) => row.state.organization,
-        other => other.meta().tenant,
-    }
-}
-
 fn is_child(record: &Record, of: &EntityRef) -> bool {
     record.counts_as_child() && record.parent(&Owner::default()).as_ref() == Some(of)
 }
@@ -242,6 +237,7 @@ pub(super) fn paged(query: &Query, page: PageRequest) -> Query {
     match query {
         Query::Organizations(_) => Query::Organizations(page),
         Query::Merchants(path, _) => Query::Merchants(path.clone(), page),
+        Query::DataKeys(wrapped_by, _) => Query::DataKeys(wrapped_by.clone(), page),
         Query::Within(path, collection, _) => Query::Within(path.clone(), collection.clone(), page),
     }
 }
@@ -252,7 +248,7 @@ pub(super) fn key_of(entity: &EntityRef) -> Result<Key, Error> {
     Ok(match entity.kind {
         EntityKind::Organization => Key::Organization(OrganizationPath::Pinned(entity.tenant)),
         EntityKind::Merchant => Key::Merchant(path),
-        EntityKind::DataKey => Key::DataKey(path, entity.id.parse()?),
+        EntityKind::DataKey => Key::DataKey(entity.tenant, entity.id.parse()?),
         EntityKind::Profile => Key::Profile(path, entity.id.parse()?),
         EntityKind::Connector => Key::Connector(path, entity.id.parse()?),
         EntityKind::ApiKey => Key::ApiKey(path, entity.id.parse()?),
@@ -498,7 +494,7 @@ impl Overlay {
             MerchantPath::Within(organization, id) => {
                 let above = self.organization(&OrganizationPath::Id(organization.clone())).await?;
                 let found = self.holder(&UniqueKey::MerchantId(id.to_string())).await?;
-                found.filter(|record| above.is_some_and(|above| home(record) == above.meta().tenant))
+                found.filter(|record| above.is_some_and(|above| record.listed_by() == above.meta().tenant))
             }
             MerchantPath::Pinned(tenant) => {
                 let entity = EntityRef { kind: EntityKind::Merchant, tenant: *tenant, id: String::new() };
@@ -522,8 +518,13 @@ impl Overlay {
                 let found = self.holder(&UniqueKey::PublishableKey(key.to_string())).await?;
                 return Ok(found.map(|record| record.entity()));
             }
+            Key::DataKey(tenant, id) => {
+                let lives = self.merchant(&MerchantPath::Pinned(*tenant)).await?.is_some()
+                    || self.organization(&OrganizationPath::Pinned(*tenant)).await?.is_some();
+                let entity = EntityRef { kind: EntityKind::DataKey, tenant: *tenant, id: id.to_string() };
+                return Ok(lives.then_some(entity));
+            }
             Key::Merchant(path) => (path, EntityKind::Merchant, String::new()),
-            Key::DataKey(path, id) => (path, EntityKind::DataKey, id.to_string()),
             Key::Profile(path, id) => (path, EntityKind::Profile, id.to_string()),
             Key::ProfileByName(path, _) | Key::DefaultProfile(path) => (path, EntityKind::Profile, String::new()),
             Key::Connector(path, id) => (path, EntityKind::Connector, id.to_string()),
@@ -639,7 +640,7 @@ impl Store for Overlay {
 
     async fn list(&self, query: &Query) -> Result<Option<Listing>, Error> {
         let (of, query) = match query {
-            Query::Organizations(_) => (Incarnation::PLATFORM, query.clone()),
+            Query::Organizations(_) | Query::DataKeys(..) => (Incarnation::PLATFORM, query.clone()),
             Query::Merchants(path, page) => {
                 let Some(found) = self.organization(path).await? else { return Ok(None) };
                 let of = found.meta().tenant;

@@ -17,7 +17,6 @@ use crate::id::{PaymentId, PaymentLinkId, ProfileId};
 use crate::merchant::{MerchantState, PublishableKey};
 use crate::page::{Page, PageRequest};
 use crate::payment::{Given, LinkSite, NewPayment, Payment, PaymentLink, PaymentLinkState, PaymentState, plan};
-use crate::seal::Seals;
 use crate::store::{Collection, CommitClass, Key, MerchantPath, Query, Stored};
 
 /// One payment.
@@ -50,7 +49,9 @@ pub(super) async fn create(
     new.check()?;
     let merchant = &merchant.pinned(loaded.row.tenant);
     let named = handle.is_some() || new.profile_id.is_some();
+    let mut first = Some(loaded);
     settle!(session, None, {
+        let loaded = merchant.again(&mut first).await?;
         let profile = profile::resolve(merchant, handle, new.profile_id.as_ref()).await?;
         let id = match &new.payment_id {
             Some(id) => id.clone(),
@@ -59,6 +60,7 @@ pub(super) async fn create(
         let settings = &profile.state.settings;
         let expires_at = moment.plus_seconds(new.session_expiry.unwrap_or(settings.session_expiry).get());
         let mut set = session.changes(loaded.owner(), moment, CommitClass::Operational);
+        loaded.stand(&mut set);
         // What the profile says is frozen into the payment and its link.
         set.expect(profile.entity(), profile.version);
         let link = match new.payment_link {
@@ -93,7 +95,7 @@ pub(super) async fn create(
         }
         let answer = Payment::view(row, loaded.row.id.clone(), &seals)?;
         let done = session.commit_claimed(set, &claim, &request, answer).await;
-        done.map_err(|error| if named { error } else { loaded.unless_default(error) })
+        done.map_err(|error| loaded.unless_moved(if named { error } else { loaded.unless_default(error) }))
     })
 }
 
@@ -104,12 +106,11 @@ fn merchant_name(session: &Session, loaded: &super::merchant::Loaded) -> Result<
     name.map(|sealed| seals.open_text(crate::merchant::NAME, sealed)).transpose()
 }
 
-async fn view(merchant: &MerchantScope, row: Stored<PaymentState>) -> Result<Payment, Error> {
+async fn view(merchant: &MerchantScope, mut row: Stored<PaymentState>) -> Result<Payment, Error> {
     let session = &merchant.session;
-    let key = session.key_of(&row, &row.state.client_secret).await?;
+    let keys = session.keys_of(&mut row).await?;
     let id = row.id.to_string();
-    let seals =
-        Seals { key: &key, entropy: &*session.inner.entropy, tenant: row.tenant, kind: EntityKind::Payment, id: &id };
+    let seals = session.seals(&keys, row.tenant, EntityKind::Payment, &id);
     Payment::view(row, merchant.merchant_id()?, &seals)
 }
 

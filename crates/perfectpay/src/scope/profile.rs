@@ -13,7 +13,6 @@ use crate::id::{ConnectorId, PaymentId, ProfileId};
 use crate::page::{Page, PageRequest};
 use crate::payment::{NewPayment, Payment};
 use crate::profile::{NewProfile, Profile, ProfileState, ProfileUpdate, WebhookSecrets};
-use crate::seal::Seals;
 use crate::store::{Collection, CommitClass, Expectation, Key, MerchantPath, Query, Stored};
 use crate::time::Timestamp;
 
@@ -40,12 +39,11 @@ pub(super) fn draft(
     Ok(Stored::new(loaded.row.tenant, id, moment, state))
 }
 
-async fn view(merchant: &MerchantScope, row: Stored<ProfileState>) -> Result<Profile, Error> {
+async fn view(merchant: &MerchantScope, mut row: Stored<ProfileState>) -> Result<Profile, Error> {
     let session = &merchant.session;
-    let key = session.key_of(&row, &row.state.payment_response_hash_key).await?;
+    let keys = session.keys_of(&mut row).await?;
     let id = row.id.to_string();
-    let seals =
-        Seals { key: &key, entropy: &*session.inner.entropy, tenant: row.tenant, kind: EntityKind::Profile, id: &id };
+    let seals = session.seals(&keys, row.tenant, EntityKind::Profile, &id);
     Profile::view(row, merchant.merchant_id()?, &seals)
 }
 
@@ -79,19 +77,25 @@ impl ProfileScope {
         view(&self.merchant, self.load().await?).await
     }
 
-    /// What it takes to deliver the profile's webhooks and to sign its responses, in clear. Answers mask it.
+    /// What it takes to deliver the profile's webhooks and to sign its responses, in clear. Answers mask it. The log says
+    /// that it was revealed, and to whom: the entry is committed before it is answered.
     ///
     /// # Errors
     ///
-    /// [`Error::NotFound`]; [`Error::Corrupt`] if it does not open with the master key at hand.
+    /// [`Error::NotFound`]; [`Error::Corrupt`] if it does not open with the keyring at hand; those of a commit;
+    /// [`Error::Invalid`] with code `batch.reveal` in a batch.
     pub async fn reveal_webhook_secrets(&self) -> Result<WebhookSecrets, Error> {
         let session = &self.merchant.session;
-        session.begin(Operation::RevealWebhookSecrets).await?;
-        let row = self.load().await?;
-        let key = session.key_of(&row, &row.state.payment_response_hash_key).await?;
-        let id = row.id.to_string();
-        let kind = EntityKind::Profile;
-        row.state.reveal(&Seals { key: &key, entropy: &*session.inner.entropy, tenant: row.tenant, kind, id: &id })
+        let moment = session.begin(Operation::RevealWebhookSecrets).await?;
+        settle!(session, None, {
+            let mut row = self.load().await?;
+            let mut loaded = self.merchant.load_for(&row).await?;
+            session.add_keys_of(&mut row, &mut loaded.keys).await?;
+            let id = row.id.to_string();
+            let revealed = row.state.reveal(&loaded.seals(session, EntityKind::Profile, &id))?;
+            session.reveal(loaded.owner(), moment, &row).await?;
+            Ok(revealed)
+        })
     }
 
     /// Updates the profile and answers it as it is then. An update that changes nothing makes no version.
@@ -105,9 +109,10 @@ impl ProfileScope {
             let session = &scope.merchant.session;
             let moment = session.begin(Operation::UpdateProfile).await?;
             settle!(session, options.expected_version, {
-                let row = scope.load().await?;
+                let mut row = scope.load().await?;
                 at_expected(&row, options.expected_version)?;
-                let loaded = scope.merchant.load_for(&row).await?;
+                let mut loaded = scope.merchant.load_for(&row).await?;
+                session.add_keys_of(&mut row, &mut loaded.keys).await?;
                 let id = row.id.to_string();
                 let seals = loaded.seals(session, EntityKind::Profile, &id);
                 let state = row.state.updated(update.clone(), &loaded.row.state, &seals)?;
@@ -116,8 +121,10 @@ impl ProfileScope {
                 }
                 let next = row.next(moment, state);
                 let mut set = session.changes(loaded.owner(), moment, CommitClass::Configuration);
+                loaded.stand(&mut set);
                 set.update(next.clone());
-                session.commit(set, Operation::UpdateProfile, &update).await?;
+                let done = session.commit(set, Operation::UpdateProfile, &update).await;
+                done.map_err(|error| loaded.unless_moved(error))?;
                 Profile::view(next, loaded.row.id.clone(), &seals)
             })
         })

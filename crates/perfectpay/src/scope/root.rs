@@ -18,12 +18,13 @@ use super::session::{Claimed, Inner, Lanes, Session, canonical};
 use super::vault::Vault;
 use crate::api_key::Environment;
 use crate::connector::Catalogue;
-use crate::error::Error;
+use crate::error::{EntityKind, Error};
 use crate::id::{Incarnation, MerchantId, OrganizationId};
-use crate::merchant::MerchantState;
+use crate::keyring::{Keyring, LocalKeyring};
+use crate::merchant::{DataKeyState, KeyHolder};
 use crate::organization::{NewOrganization, Organization, OrganizationState};
 use crate::page::{Page, PageRequest};
-use crate::seal::MasterKey;
+use crate::seal::{Keys, MasterKey};
 use crate::store::{
     Actor, CommitClass, Head, LogEntry, LogPosition, LogQuery, LogScope, MerchantPath, OrganizationPath, Owner, Query,
     Store, Stored, TenantRef,
@@ -43,7 +44,7 @@ use crate::web_url::WebUrl;
 /// ```
 #[derive(Debug)]
 pub struct Settings {
-    master_key: MasterKey,
+    keyring: Arc<dyn Keyring>,
     environment: Environment,
     base_url: Option<WebUrl>,
     catalogue: Catalogue,
@@ -51,17 +52,24 @@ pub struct Settings {
     idempotency_seconds: u32,
     staleness: Duration,
     cached_keys: usize,
+    overlap_seconds: u32,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
 }
 
 impl Settings {
-    /// The sandbox environment, the published connectors without the test ones, idempotency keys kept for 24 hours, other
-    /// processes' commits seen within one second, the system's clock and randomness, and payment links below
-    /// `http://localhost/`.
+    /// The sandbox environment, the published connectors without the test ones, idempotency keys and former credentials
+    /// kept for 24 hours, other processes' commits seen within one second, the system's clock and randomness, and payment
+    /// links below `http://localhost/`.
     pub fn new(master_key: MasterKey) -> Self {
+        Self::with_keyring(Arc::new(LocalKeyring::new(master_key)))
+    }
+
+    /// As [`Self::new`], with the keys of a keyring: a [`LocalKeyring`] of several master keys, or one of the host's own
+    /// before a key service.
+    pub fn with_keyring(keyring: Arc<dyn Keyring>) -> Self {
         Self {
-            master_key,
+            keyring,
             environment: Environment::Sandbox,
             base_url: None,
             catalogue: Catalogue::published(),
@@ -69,6 +77,7 @@ impl Settings {
             idempotency_seconds: 24 * 60 * 60,
             staleness: Duration::from_secs(1),
             cached_keys: 1_000_000,
+            overlap_seconds: 24 * 60 * 60,
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
         }
@@ -119,6 +128,13 @@ impl Settings {
         self
     }
 
+    /// For how long, in seconds, a connector account's former credentials stay readable, and can be rolled back to, after
+    /// others took their place.
+    pub fn credential_overlap_seconds(mut self, seconds: u32) -> Self {
+        self.overlap_seconds = seconds;
+        self
+    }
+
     /// Where the time is read.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
@@ -144,7 +160,8 @@ impl PerfectPay {
     /// # Errors
     ///
     /// [`Error::Unavailable`] or [`Error::Corrupt`] if the store cannot be read; [`Error::Corrupt`], which names the key that
-    /// is needed, if its accounts were sealed under another master key.
+    /// is needed, if its accounts were sealed under another master key; [`Error::Invalid`] with code `keyring.empty` for a
+    /// keyring without keys, and whatever the keyring answers.
     pub async fn open(store: Arc<dyn Store>, settings: Settings) -> Result<Self, Error> {
         let now = settings.clock.now();
         let head = store.head().await?;
@@ -152,7 +169,7 @@ impl PerfectPay {
             Some(url) => url.as_str().trim_end_matches('/').to_owned(),
             None => "http://localhost".to_owned(),
         };
-        let vault = Vault::new(&settings.master_key);
+        let vault = Vault::open(settings.keyring).await?;
         let keys = Arc::new(KeyIndex::new(vault.peppers(), settings.cached_keys));
         let inner = Inner {
             vault,
@@ -161,31 +178,35 @@ impl PerfectPay {
             catalogue: settings.catalogue,
             test_connectors: settings.test_connectors,
             idempotency_seconds: settings.idempotency_seconds,
+            overlap_seconds: settings.overlap_seconds,
             entropy: settings.entropy,
             follower: Follower::new(vec![Arc::clone(&keys) as _], settings.clock, settings.staleness, now, &head),
             keys,
             lanes: Lanes::default(),
         };
         let pay = Self { session: Session::host(Arc::new(inner), store) };
-        pay.check_master_key().await?;
+        pay.check_keyring().await?;
         Ok(pay)
     }
 
-    /// Opens one data key of the store, so that a wrong master key is noticed before anything is sealed under it. Looks
-    /// at the first account of each of the first organizations.
-    async fn check_master_key(&self) -> Result<(), Error> {
+    /// Opens one data key of the store under each key of the keyring, so that a wrong one is noticed before anything is
+    /// sealed under it; and that of the first organization, whatever wrapped it, so that a missing one is, too.
+    async fn check_keyring(&self) -> Result<(), Error> {
         let session = &self.session;
-        let organizations = session.list::<OrganizationState>(&Query::Organizations(PageRequest::default())).await?;
-        for organization in organizations.into_iter().flat_map(|page| page.items) {
-            let path = OrganizationPath::Pinned(organization.tenant);
-            let merchants = session.list::<MerchantState>(&Query::Merchants(path, PageRequest::of(1)?)).await?;
-            if let Some(merchant) = merchants.and_then(|page| page.items.into_iter().next()) {
-                let key = session.inner.vault.data_key(session.store(), merchant.tenant, &merchant.state.data_key);
-                return match key.await {
-                    // The account went meanwhile; whoever removed it had the key.
-                    Err(Error::NotFound(_)) => Ok(()),
-                    other => other.map(drop),
-                };
+        let vault = &session.inner.vault;
+        let one = PageRequest::of(1)?;
+        let mut keys = Vec::new();
+        for id in vault.key_ids() {
+            let found = session.list::<DataKeyState>(&Query::DataKeys(id.clone(), one.clone())).await?;
+            keys.extend(found.into_iter().flat_map(|page| page.items).map(|row| (row.tenant, row.id)));
+        }
+        let first = session.list::<OrganizationState>(&Query::Organizations(one)).await?;
+        keys.extend(first.into_iter().flat_map(|page| page.items).map(|row| (row.tenant, row.state.data_key)));
+        for (tenant, id) in keys {
+            match vault.data_key(session.store(), tenant, id.as_str()).await {
+                // The tenant went meanwhile; whoever removed it had the key.
+                Ok(_) | Err(Error::NotFound(_)) => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(())
@@ -222,11 +243,18 @@ impl PerfectPay {
             }
             let incarnation = Incarnation::make(moment, &session.random());
             let id = OrganizationId::make("org_", moment, &session.random());
-            let row = Stored::new(incarnation, id, moment, OrganizationState::from(new));
+            let entropy = &*session.inner.entropy;
+            let vault = &session.inner.vault;
+            let (data_key, key) = vault.new_data_key(KeyHolder::Organization, incarnation, moment, entropy).await?;
+            let (keys, text) = (Keys::from(key), id.to_string());
+            let seals = session.seals(&keys, incarnation, EntityKind::Organization, &text);
+            let state = OrganizationState::new(new, data_key.id.clone(), &seals)?;
+            let row = Stored::new(incarnation, id, moment, state);
             let owner = Owner { organization: Some(TenantRef { incarnation, id: row.id.to_string() }), merchant: None };
             let mut set = session.changes(owner, moment, CommitClass::Configuration);
-            set.create(row.clone());
-            session.commit_claimed(set, &claimed, &request, Organization::from(row)).await
+            set.create(row.clone()).create(data_key);
+            let answer = Organization::view(row, &seals)?;
+            session.commit_claimed(set, &claimed, &request, answer).await
         })
     }
 
@@ -248,7 +276,17 @@ impl PerfectPay {
     pub async fn organizations(&self, page: PageRequest) -> Result<Page<Organization>, Error> {
         self.session.begin(Operation::ListOrganizations).await?;
         let rows = self.session.list::<OrganizationState>(&Query::Organizations(page)).await?;
-        Ok(rows.map_or(Page { items: Vec::new(), next: None }, |page| page.map(Organization::from)))
+        let rows = rows.unwrap_or(Page { items: Vec::new(), next: None });
+        let mut items = Vec::with_capacity(rows.items.len());
+        for row in rows.items {
+            match super::organization::view(&self.session, row).await {
+                Ok(organization) => items.push(organization),
+                // It was removed while the page was put together.
+                Err(Error::NotFound(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Page { items, next: rows.next })
     }
 
     /// Who holds this API key, as a handle that may do what the key may.

@@ -13,7 +13,8 @@ use super::root::PerfectPay;
 use super::session::Session;
 use crate::error::{Entity, EntityKind, Error};
 use crate::id::{DataKeyId, Incarnation, MerchantId};
-use crate::merchant::{MerchantState, WRAPPED};
+use crate::merchant::{DataKeyState, MerchantState, WRAPPED};
+use crate::organization::OrganizationState;
 use crate::page::{Cursor, MAX_LIMIT, PageRequest};
 use crate::seal::{Place, Sealed, SealingKey};
 use crate::store::{Collection, Key, MerchantPath, OrganizationPath, Query, Record, Stored};
@@ -100,9 +101,11 @@ impl PerfectPay {
         let mut organizations = Pages::of(Query::Organizations(PageRequest::default()));
         while let Some(page) = organizations.next(session).await? {
             for organization in page {
-                let path = OrganizationPath::Pinned(organization.meta().tenant);
-                let mut nobody = Keys::of(session, organization.meta().tenant, None);
-                nobody.check(organization, &mut report).await?;
+                let row: Stored<OrganizationState> = organization.clone().try_into()?;
+                let path = OrganizationPath::Pinned(row.tenant);
+                let mut keys = Keys::of(session, row.tenant, None);
+                keys.get(&row.state.data_key, &mut report).await?;
+                keys.check(organization, &mut report).await?;
                 let mut merchants = Pages::of(Query::Merchants(path, PageRequest::default()));
                 while let Some(page) = merchants.next(session).await? {
                     for merchant in page {
@@ -232,13 +235,13 @@ impl<'a> Keys<'a> {
         if self.opened.len() >= MAX_KEYS {
             self.opened.clear();
         }
-        let path = Key::DataKey(MerchantPath::Pinned(self.tenant), id.clone());
+        let path = Key::DataKey(self.tenant, id.clone());
         let Some(record) = self.session.store().get(&path).await? else {
             self.opened.insert(id.clone(), None);
             return Ok(None);
         };
-        let row = record.try_into()?;
-        let key = match self.session.inner.vault.unwrap_data_key(&row) {
+        let row: Stored<DataKeyState> = record.try_into()?;
+        let key = match self.session.inner.vault.unwrap_data_key(self.tenant, id, &row.state.wrapped).await {
             Ok(key) => Some(Arc::new(key)),
             Err(Error::Corrupt { .. }) => {
                 report.fault(self.merchant_id.as_ref(), row.entity().named(), WRAPPED);

@@ -16,10 +16,10 @@ use super::overlay::{Names, Overlay, no_key_of_its_own};
 use super::vault::Vault;
 use crate::api_key::{Access, Environment};
 use crate::connector::Catalogue;
-use crate::error::{EntityKind, Error};
+use crate::error::{EntityKind, Error, Fault};
 use crate::id::Incarnation;
 use crate::page::{Cursor, Page};
-use crate::seal::{Sealed, SealingKey};
+use crate::seal::{Keys, Seals};
 use crate::secret::Request;
 use crate::store::{
     Actor, Change, ChangeSet, CommitClass, Committed, IdempotencyClaim, IdempotencyKey, Key, Owner, Query, Receipt,
@@ -38,6 +38,7 @@ pub(super) struct Inner {
     pub(super) catalogue: Catalogue,
     pub(super) test_connectors: bool,
     pub(super) idempotency_seconds: u32,
+    pub(super) overlap_seconds: u32,
     pub(super) entropy: Arc<dyn Entropy>,
     /// The clocks, and what keeps memory up to the log.
     pub(super) follower: Follower,
@@ -183,14 +184,29 @@ impl Session {
         self.get(key).await?.ok_or_else(|| Error::not_found(S::KIND, id))
     }
 
-    /// The data key that sealed a field of an object. Where there is none the account was removed meanwhile, and the
+    /// The data keys that sealed the fields of an object. Where one is not there the tenant was removed meanwhile, and the
     /// object with it; that there is such a thing as a data key is nobody's to know.
-    pub(super) async fn key_of<S: State>(&self, row: &Stored<S>, sealed: &Sealed) -> Result<Arc<SealingKey>, Error> {
-        let key = self.inner.vault.key_of(self.store(), row.tenant, sealed).await;
-        key.map_err(|error| match error {
-            Error::NotFound(_) => Error::NotFound(row.entity().named()),
-            other => other,
-        })
+    pub(super) async fn keys_of<S: State>(&self, row: &mut Stored<S>) -> Result<Keys, Error> {
+        let mut keys = Keys::default();
+        self.add_keys_of(row, &mut keys).await?;
+        Ok(keys)
+    }
+
+    /// Adds the data keys that sealed the fields of an object.
+    pub(super) async fn add_keys_of<S: State>(&self, row: &mut Stored<S>, keys: &mut Keys) -> Result<(), Error> {
+        for id in row.data_keys()? {
+            let key = self.inner.vault.data_key(self.store(), row.tenant, &id).await;
+            keys.add(key.map_err(|error| match error {
+                Error::NotFound(_) => Error::NotFound(row.entity().named()),
+                other => other,
+            })?);
+        }
+        Ok(())
+    }
+
+    /// The seals of an object of this tenant.
+    pub(super) fn seals<'a>(&'a self, keys: &'a Keys, tenant: Incarnation, kind: EntityKind, id: &'a str) -> Seals<'a> {
+        Seals { keys, entropy: &*self.inner.entropy, tenant, kind, id }
     }
 
     /// One page, or `None` where the path leads to no parent.
@@ -244,6 +260,17 @@ impl Session {
         self.inner.vault.request(operation.into(), &path, &names.replace(request))
     }
 
+    /// Has the log say that the secrets of an object are revealed, before they are. Not in a batch: what it stages may
+    /// never be committed.
+    pub(super) async fn reveal<S: State>(&self, owner: Owner, now: Timestamp, row: &Stored<S>) -> Result<(), Error> {
+        if self.is_batched() {
+            return Err(Fault::new("batch.reveal", "cannot reveal secrets").at("batch").into());
+        }
+        let mut set = self.changes(owner, now, CommitClass::Operational);
+        set.changes.push(Change::Reveal { entity: row.entity(), version: row.version });
+        self.applied(set).await.map(drop)
+    }
+
     async fn applied(&self, set: ChangeSet) -> Result<Receipt, Error> {
         match self.inner.follower.commit(self.store(), set).await? {
             Committed::Applied(receipt) => Ok(receipt),
@@ -265,10 +292,12 @@ impl Session {
         if kept.expires_at <= self.now() {
             return Ok(None);
         }
-        if kept.request != self.bound(claimed, request) {
+        let vault = &self.inner.vault;
+        // The key may have been another one then.
+        if kept.request != vault.request_as(&kept.answer, claimed.operation.into(), &claimed.path, request)? {
             return Err(Error::IdempotencyMismatch);
         }
-        self.inner.vault.open_answer(claimed.tenant, key, &kept.answer).map(Some)
+        vault.open_answer(claimed.tenant, key, &kept.answer).map(Some)
     }
 
     /// What is kept under a key, whatever its request was; another kind of answer is that of another command.
@@ -332,9 +361,15 @@ impl Session {
             answer: self.inner.vault.seal_answer(claimed.tenant, key, &answer, &*self.inner.entropy)?,
             expires_at: set.at.plus_seconds(self.inner.idempotency_seconds),
         });
-        match self.inner.follower.commit(self.store(), set).await? {
-            Committed::Applied(receipt) => Ok((answer, Some(receipt))),
-            Committed::Replayed(first) => Ok((self.inner.vault.open_answer(claimed.tenant, key, &first)?, None)),
+        match self.inner.follower.commit(self.store(), set).await {
+            Ok(Committed::Applied(receipt)) => Ok((answer, Some(receipt))),
+            Ok(Committed::Replayed(first)) => Ok((self.inner.vault.open_answer(claimed.tenant, key, &first)?, None)),
+            // An equal request that another process bound under another current key is seen to be equal only here.
+            Err(Error::IdempotencyMismatch) => match self.replay(claimed, request).await? {
+                Some(first) => Ok((first, None)),
+                None => Err(Error::IdempotencyMismatch),
+            },
+            Err(error) => Err(error),
         }
     }
 }

@@ -77,6 +77,13 @@ pub enum Change {
         /// A cascade is the last change of its set.
         cascade: bool,
     },
+    /// Nothing changes; the log says that the object's secrets were revealed.
+    Reveal {
+        /// Which.
+        entity: EntityRef,
+        /// The version that it must have.
+        version: u64,
+    },
 }
 
 impl Change {
@@ -86,6 +93,7 @@ impl Change {
             Self::Create(record) => (record.entity(), Verb::Created, record.meta().version),
             Self::Update(record) => (record.entity(), record.verb_of_update(), record.meta().version),
             Self::Remove { entity, version, .. } => (entity.clone(), Verb::Removed, *version),
+            Self::Reveal { entity, version } => (entity.clone(), Verb::Revealed, *version),
         };
         LogChange { kind: entity.kind, id: entity.id, verb, version }
     }

@@ -102,6 +102,10 @@ pub fn judge(set: &ChangeSet, premises: &mut dyn Premises) -> Result<Verdict, Er
                 staged.remove(entity, *version, *cascade)?;
                 closed = *cascade;
             }
+            Change::Reveal { entity, version } => {
+                let found = staged.version(entity)?;
+                at_version(entity, *version, found)?;
+            }
         }
     }
     Ok(Verdict::Apply)
@@ -141,15 +145,17 @@ impl Staged<'_> {
     fn version(&mut self, entity: &EntityRef) -> Result<Option<u64>, Error> {
         match self.versions.get(entity) {
             Some(version) => Ok(*version),
-            // It went along: what does not count as a child does not keep its merchant account from going.
-            None if self.is_below_a_removed_merchant(entity) => Ok(None),
+            // It went along: what does not count as a child does not keep its tenant from going.
+            None if self.is_below_a_removed_tenant(entity) => Ok(None),
             None => self.premises.version(entity),
         }
     }
 
-    fn is_below_a_removed_merchant(&self, entity: &EntityRef) -> bool {
-        let merchant = EntityRef { kind: EntityKind::Merchant, tenant: entity.tenant, id: String::new() };
-        matches!(self.versions.get(&merchant), Some(None))
+    fn is_below_a_removed_tenant(&self, entity: &EntityRef) -> bool {
+        [EntityKind::Organization, EntityKind::Merchant].into_iter().any(|kind| {
+            let tenant = EntityRef { kind, tenant: entity.tenant, id: String::new() };
+            matches!(self.versions.get(&tenant), Some(None))
+        })
     }
 
     /// Who has the key, other than `but`.

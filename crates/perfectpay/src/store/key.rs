@@ -8,6 +8,7 @@ use crate::id::{
 };
 use crate::merchant::PublishableKey;
 use crate::page::PageRequest;
+use crate::seal::KeyId;
 use crate::text::Name;
 
 /// How an organization is found.
@@ -39,8 +40,8 @@ pub enum Key {
     Merchant(MerchantPath),
     /// A merchant account by its publishable key, over the whole store: whose it is, is the answer.
     MerchantByPublishableKey(PublishableKey),
-    /// A data key.
-    DataKey(MerchantPath, DataKeyId),
+    /// A data key of the organization or the merchant account with this incarnation. No caller's path leads to one.
+    DataKey(Incarnation, DataKeyId),
     /// A profile.
     Profile(MerchantPath, ProfileId),
     /// A profile by its name.
@@ -95,6 +96,12 @@ pub enum Collection {
     Payments,
     /// A merchant account's payment links, newest first.
     PaymentLinks,
+    /// The data keys of all tenants that one key of the keyring wrapped, oldest first. Nobody chooses the id of a data
+    /// key, so that two are never equal, whosever they are.
+    DataKeys {
+        /// The key that wrapped them.
+        wrapped_by: KeyId,
+    },
 }
 
 impl Collection {
@@ -115,9 +122,12 @@ impl Collection {
     /// The order.
     pub fn order(&self) -> Order {
         match self {
-            Self::Organizations | Self::Merchants | Self::Profiles | Self::Connectors { .. } | Self::ApiKeys => {
-                Order::Ascending
-            }
+            Self::Organizations
+            | Self::Merchants
+            | Self::Profiles
+            | Self::Connectors { .. }
+            | Self::ApiKeys
+            | Self::DataKeys { .. } => Order::Ascending,
             Self::BlockRules { .. } | Self::Payments | Self::PaymentLinks => Order::Descending,
         }
     }
@@ -136,7 +146,10 @@ pub enum Query {
     Organizations(PageRequest),
     /// An organization's merchant accounts.
     Merchants(OrganizationPath, PageRequest),
-    /// A collection of a merchant account. Of organizations and merchant accounts it has none: an empty listing.
+    /// The data keys of all tenants that this key of the keyring wrapped.
+    DataKeys(KeyId, PageRequest),
+    /// A collection of a merchant account. Of organizations, merchant accounts and data keys it has none: an empty
+    /// listing.
     Within(MerchantPath, Collection, PageRequest),
 }
 
@@ -144,7 +157,10 @@ impl Query {
     /// Which page.
     pub fn page(&self) -> &PageRequest {
         match self {
-            Self::Organizations(page) | Self::Merchants(_, page) | Self::Within(_, _, page) => page,
+            Self::Organizations(page)
+            | Self::Merchants(_, page)
+            | Self::DataKeys(_, page)
+            | Self::Within(_, _, page) => page,
         }
     }
 
@@ -153,6 +169,7 @@ impl Query {
         match self {
             Self::Organizations(_) => Collection::Organizations,
             Self::Merchants(..) => Collection::Merchants,
+            Self::DataKeys(wrapped_by, _) => Collection::DataKeys { wrapped_by: wrapped_by.clone() },
             Self::Within(_, collection, _) => collection.clone(),
         }
     }

@@ -51,6 +51,8 @@ pub enum Verb {
     Revoked,
     /// It went, and everything below it.
     Removed,
+    /// Its secrets were revealed; it is as it was.
+    Revealed,
 }
 
 /// One object's part in a commit.
@@ -62,7 +64,8 @@ pub struct LogChange {
     pub id: String,
     /// What happened to it.
     pub verb: Verb,
-    /// The version it has since; of a removal the version that was removed.
+    /// The version it has since; of a removal the version that was removed, of a
+    /// revelation the version whose secrets were revealed.
     pub version: u64,
 }
 

@@ -8,7 +8,7 @@ use crate::blocklist::BlockRuleState;
 use crate::connector::ConnectorState;
 use crate::error::{EntityKind, Error};
 use crate::id::{Incarnation, ProfileId};
-use crate::merchant::{DataKeyState, MerchantState};
+use crate::merchant::{DataKeyState, KeyHolder, MerchantState};
 use crate::organization::OrganizationState;
 use crate::payment::{PaymentLinkState, PaymentState};
 use crate::profile::ProfileState;
@@ -99,6 +99,11 @@ macro_rules! records {
                 match self { $(Self::$kind(row) => row.state.sealed_fields(),)+ }
             }
 
+            /// Makes it the next version of itself, modified when it was.
+            pub(crate) fn advance(&mut self) {
+                match self { $(Self::$kind(row) => row.version = row.version.saturating_add(1),)+ }
+            }
+
             /// What goes into the JSON column.
             ///
             /// # Errors
@@ -143,7 +148,7 @@ records! {
     Organization(OrganizationState),
     /// A merchant account.
     Merchant(MerchantState),
-    /// A merchant's data key, wrapped.
+    /// A tenant's data key, wrapped.
     DataKey(DataKeyState),
     /// A business profile.
     Profile(ProfileState),
@@ -190,7 +195,10 @@ impl Record {
         match self {
             Self::Organization(_) => None,
             Self::Merchant(m) => tenant_of(EntityKind::Organization, m.state.organization, owner.organization.as_ref()),
-            Self::DataKey(row) => tenant_of(EntityKind::Merchant, row.tenant, owner.merchant.as_ref()),
+            Self::DataKey(row) => match row.state.holder {
+                KeyHolder::Organization => tenant_of(EntityKind::Organization, row.tenant, owner.organization.as_ref()),
+                KeyHolder::Merchant => tenant_of(EntityKind::Merchant, row.tenant, owner.merchant.as_ref()),
+            },
             Self::Profile(row) => tenant_of(EntityKind::Merchant, row.tenant, owner.merchant.as_ref()),
             Self::ApiKey(row) => tenant_of(EntityKind::Merchant, row.tenant, owner.merchant.as_ref()),
             Self::BlockRule(row) => tenant_of(EntityKind::Merchant, row.tenant, owner.merchant.as_ref()),
@@ -240,12 +248,24 @@ impl Record {
         }
     }
 
-    /// The collections of `tenant` (for a merchant account: of its organization) that the object is listed in.
+    /// Whose collections the object is listed in: the tenant's; a merchant account in its organization's, organizations
+    /// and data keys in the platform's.
+    pub fn listed_by(&self) -> Incarnation {
+        match self {
+            Self::Organization(_) | Self::DataKey(_) => Incarnation::PLATFORM,
+            Self::Merchant(row) => row.state.organization,
+            other => other.meta().tenant,
+        }
+    }
+
+    /// The collections of whoever [lists](Self::listed_by) it that the object is in.
     pub fn collections(&self) -> Vec<Collection> {
         match self {
             Self::Organization(_) => vec![Collection::Organizations],
             Self::Merchant(_) => vec![Collection::Merchants],
-            Self::DataKey(_) => Vec::new(),
+            Self::DataKey(row) => {
+                row.state.wrapped_by().map(|wrapped_by| Collection::DataKeys { wrapped_by }).into_iter().collect()
+            }
             Self::Profile(_) => vec![Collection::Profiles],
             Self::Connector(row) => vec![
                 Collection::Connectors { profile: None },

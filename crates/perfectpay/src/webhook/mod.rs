@@ -1,4 +1,12 @@
-//! Where a profile's webhooks go, and which statuses are delivered.
+//! Where a profile's webhooks go, which statuses are delivered, how a delivery is signed, and where it may be sent.
+
+mod policy;
+mod signature;
+
+pub use self::policy::{AddressRange, UrlPolicy, UrlScheme};
+pub use self::signature::{
+    Received, SIGNATURE_512, SignedWebhook, WebhookSecret, WebhookSigner, signature_512, verify_512,
+};
 
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, Serialize};
