@@ -16,13 +16,19 @@ use perfectpay::store::{
     Actor, ChangeSet, Collection, CommitClass, Key, MerchantPath, OrganizationPath, Owner, Query, Record, RowMeta,
     Store,
 };
-use perfectpay::{EntityKind, PageRequest, PerfectPay, SealFault, Timestamp};
+use perfectpay::{ConnectorAuth, EntityKind, PageRequest, PerfectPay, SealFault, Timestamp};
 use perfectpay_testkit::host::{self, Tenant};
 use serde_json::{Value, json};
 use support::{on_every_backend, read, shown, snapshot};
 
-/// Everything that an account can have sealed.
+fn credentials(secret: &str) -> ConnectorAuth {
+    ConnectorAuth::HeaderKey { api_key: secret.into() }
+}
+
+/// Everything that an account and its organization can have sealed.
 async fn furnish(pay: &PerfectPay, tenant: &Tenant) {
+    let details = json!({ "organization_details": { "contact": "Ada Example" } });
+    tenant.organization_scope(pay).update(read(&details.to_string()).unwrap()).await.unwrap();
     let scope = tenant.scope(pay);
     let body = json!({
         "merchant_name": "Acme",
@@ -43,7 +49,11 @@ async fn furnish(pay: &PerfectPay, tenant: &Tenant) {
         "additional_merchant_data": { "a": "b" },
         "connector_wallets_details": { "apple_pay": { "a": "b" } },
     });
-    scope.create_connector(read(&body.to_string()).unwrap()).await.unwrap();
+    let connector = scope.create_connector(read(&body.to_string()).unwrap()).await.unwrap();
+    let connector = scope.connector(&connector.merchant_connector_id);
+    connector.stage_credentials(credentials("sk_live_2")).await.unwrap();
+    connector.activate_credentials().await.unwrap();
+    connector.stage_credentials(credentials("sk_live_3")).await.unwrap();
     scope.create_payment(read(&host::payment_with_link_body(100, "EUR")).unwrap()).await.unwrap();
     scope.blocklist().add(read(&host::block_body("card_bin", "411111")).unwrap()).await.unwrap();
 }
@@ -53,7 +63,10 @@ async fn records(store: &dyn Store) -> Vec<(Option<String>, Record)> {
     let page = || PageRequest::of(100).unwrap();
     let mut all = Vec::new();
     for organization in store.list(&Query::Organizations(page())).await.unwrap().unwrap().records {
-        let path = OrganizationPath::Pinned(organization.meta().tenant);
+        let Record::Organization(row) = &organization else { panic!("{organization:?}") };
+        let path = OrganizationPath::Pinned(row.tenant);
+        let key = store.get(&Key::DataKey(row.tenant, row.state.data_key.clone())).await.unwrap();
+        all.push((None, key.unwrap()));
         all.push((None, organization));
         for merchant in store.list(&Query::Merchants(path, page())).await.unwrap().unwrap().records {
             let Record::Merchant(row) = &merchant else { panic!("{merchant:?}") };
@@ -106,6 +119,8 @@ fn field(pointer: &str) -> &str {
     match pointer {
         "/wrapped" => "key",
         "/fingerprint_secrets/0/secret" => "fingerprint_secret",
+        "/credentials/staged/credentials" => "staged_credentials",
+        "/credentials/previous/credentials" => "previous_credentials",
         other => &other[1..],
     }
 }
@@ -140,7 +155,7 @@ fn every_sealed_value_is_looked_at_and_each_one_that_does_not_open_is_named() {
     on_every_backend(async |world| {
         let (pay, store) = (&world.pay, &*world.backend.store);
         let acme = host::stand_up(pay, "acme").await.unwrap();
-        let other = host::merchant_in(pay, &acme.organization, "other").await.unwrap();
+        let other = host::stand_up(pay, "other").await.unwrap();
         furnish(pay, &acme).await;
         furnish(pay, &other).await;
         let kept = records(store).await;
@@ -156,7 +171,7 @@ fn every_sealed_value_is_looked_at_and_each_one_that_does_not_open_is_named() {
             sealed.extend(found.into_iter().map(|pointer| (merchant.clone(), record, pointer)));
         }
         let fields: BTreeSet<_> = sealed.iter().map(|(_, record, at)| (record.kind(), field(at))).collect();
-        assert_eq!(fields.len(), 15, "{fields:?}");
+        assert_eq!(fields.len(), 18, "{fields:?}");
 
         let report = pay.verify_seals(|_| {}).await.unwrap();
         assert!(report.is_healthy(), "{:?}", report.faults);
@@ -170,9 +185,12 @@ fn every_sealed_value_is_looked_at_and_each_one_that_does_not_open_is_named() {
             let good = body(record);
             let own = good.pointer(pointer).unwrap().as_str().unwrap();
             // Changed by a bit; and another one's, which is whole and stands in the wrong place.
-            let same = |other: &&(Option<String>, &Record, String)| other.2 == *pointer && other.0 != *merchant;
-            let foreign = sealed.iter().find(same).unwrap();
-            let foreign = body(foreign.1).pointer(pointer).unwrap().as_str().unwrap().to_owned();
+            let tenant = record.meta().tenant;
+            let (_, foreign, _) = sealed
+                .iter()
+                .find(|(_, other, at)| at == pointer && other.kind() == record.kind() && other.meta().tenant != tenant)
+                .unwrap();
+            let foreign = body(foreign).pointer(pointer).unwrap().as_str().unwrap().to_owned();
             for value in [flipped(own), foreign] {
                 let mut bad = good.clone();
                 *bad.pointer_mut(pointer).unwrap() = value.into();
@@ -181,10 +199,10 @@ fn every_sealed_value_is_looked_at_and_each_one_that_does_not_open_is_named() {
                 let found: Vec<Told> = report.faults.iter().map(told).collect();
                 let this = (merchant.clone(), record.kind(), record.meta().id, field(pointer));
                 if record.kind() == EntityKind::DataKey {
-                    // With it everything that it sealed, and nothing of the other account.
+                    // With it everything that it sealed, and nothing of anybody else.
                     assert_eq!(found[0].1, EntityKind::DataKey);
                     assert_eq!(found[0].3, "key");
-                    let its = sealed.iter().filter(|(of, ..)| of == merchant).count();
+                    let its = sealed.iter().filter(|(_, other, _)| other.meta().tenant == tenant).count();
                     assert_eq!(found.len(), its, "{found:?}");
                     assert!(found.iter().all(|(of, ..)| of == merchant), "{found:?}");
                 } else {

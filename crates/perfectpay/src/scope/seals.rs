@@ -111,7 +111,10 @@ impl PerfectPay {
                     for merchant in page {
                         let row: Stored<MerchantState> = merchant.clone().try_into()?;
                         let mut keys = Keys::of(session, row.tenant, Some(row.id));
-                        keys.get(&row.state.data_key, &mut report).await?;
+                        for id in [Some(&row.state.data_key), row.state.former_data_key.as_ref()].into_iter().flatten()
+                        {
+                            keys.get(id, &mut report).await?;
+                        }
                         keys.check(merchant, &mut report).await?;
                         keys.account(&mut report, &mut progress).await?;
                         report.merchants = report.merchants.saturating_add(1);
