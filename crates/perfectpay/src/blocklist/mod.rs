@@ -8,6 +8,7 @@
 //! which entry matches also while it is off.
 
 mod card;
+pub mod index;
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,0 +1,557 @@
+//! The index of a blocklist: which of its entries decides about a card, answered in memory.
+//!
+//! An [`Index`] is a value. Edits make another one that shares nearly everything with it, in a few microseconds however
+//! long the list is; whoever reads the one before goes on undisturbed. Nothing here does I/O, and time is an argument.
+//!
+//! What it keeps:
+//!
+//! - Most entries block in the index's own scope until they are removed. Of those nothing is kept but a digest of 16
+//!   bytes, in a hash table whose order is that of the digests, one of fingerprints and one of leading digits.
+//! - Any other entry, one that allows, expires, holds for one profile only or is a range, stands with its terms in a
+//!   second table of each sort. A range is there under the fewest prefixes that cover it.
+//!
+//! A look-up asks the tables for the card's fingerprints and for its prefixes of those lengths that the list has at all.
+
+mod digest;
+mod digits;
+mod table;
+
+use std::cmp::Ordering;
+use std::hint::black_box;
+
+pub use self::digest::{DigestKeys, FingerprintDigest};
+use self::digits::Prefix;
+pub use self::digits::{DigitSpan, DigitsKind, FEWEST, LEADING, LeadingDigits};
+use self::table::{Edit, Slot, Table};
+use super::BlockAction;
+use crate::time::Timestamp;
+
+/// Cards that [`Index::match_many`] looks at together.
+const GROUP: usize = 16;
+
+/// Whom an entry holds for. Narrower ones come first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum IndexScope {
+    /// One profile, under the number that the owner of the index gave it.
+    Profile(u32),
+    /// The merchant account.
+    Merchant,
+    /// The organization.
+    Organization,
+}
+
+impl IndexScope {
+    /// Whether what has this scope holds at a profile.
+    fn holds(self, profile: Option<u32>) -> bool {
+        match self {
+            Self::Profile(own) => profile == Some(own),
+            Self::Merchant | Self::Organization => true,
+        }
+    }
+
+    fn rank(self) -> u8 {
+        match self {
+            Self::Profile(_) => 0,
+            Self::Merchant => 1,
+            Self::Organization => 2,
+        }
+    }
+}
+
+/// Which cards an entry is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Covers {
+    /// One card.
+    Fingerprint(FingerprintDigest),
+    /// All cards whose leading digits lie in a span.
+    Digits(DigitSpan),
+}
+
+/// Names an entry: what it covers, in which scope. A list has one of each name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct IndexKey {
+    /// The cards.
+    pub covers: Covers,
+    /// For whom.
+    pub scope: IndexScope,
+}
+
+/// An entry as an index takes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IndexEntry {
+    /// Its name.
+    pub key: IndexKey,
+    /// What happens to the cards.
+    pub action: BlockAction,
+    /// When it stops matching: from this moment on it does not.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// A change of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IndexEdit {
+    /// Adds an entry, or replaces the one of its name.
+    Put(IndexEntry),
+    /// Removes the entry of this name, if there is one.
+    Take(IndexKey),
+}
+
+/// What is known of a card that is asked about.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Facts<'a> {
+    /// Its leading digits, if they are known.
+    pub leading: Option<LeadingDigits>,
+    /// Its fingerprints: one for each version of the secret, and whatever else it goes by.
+    pub fingerprints: &'a [FingerprintDigest],
+}
+
+/// An entry that matches a card.
+///
+/// The order of matches is their precedence, the winner first: the one that covers the fewest cards (a fingerprint fewer
+/// than any digits); among equals the narrower scope, then the one that allows. What is left says the same: told is the
+/// earlier of the card's fingerprints, and of digits the first by kind and then by the text of its value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Match {
+    /// By what it matches.
+    pub by: MatchedBy,
+    /// Its scope.
+    pub scope: IndexScope,
+    /// What it does.
+    pub action: BlockAction,
+    /// When it stops matching.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// By what an entry matches a card.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum MatchedBy {
+    /// By the card's fingerprint at this place of [`Facts::fingerprints`].
+    Fingerprint(usize),
+    /// By its leading digits.
+    Digits(DigitSpan),
+}
+
+/// Which of several entries is told that say the same.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Name {
+    Fingerprint(usize),
+    /// In the order of the values' texts.
+    Digits(DigitsKind, u64, u8),
+}
+
+impl Match {
+    fn rank(&self) -> (u64, u8, bool, Name) {
+        let (coverage, name) = match self.by {
+            MatchedBy::Fingerprint(at) => (0, Name::Fingerprint(at)),
+            MatchedBy::Digits(span) => (span.coverage(), Name::Digits(span.kind(), span.begin(), span.length())),
+        };
+        (coverage, self.scope.rank(), self.action == BlockAction::Block, name)
+    }
+}
+
+impl PartialOrd for Match {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Match {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.rank().cmp(&other.rank()).then(self.expires_at.cmp(&other.expires_at))
+    }
+}
+
+/// What an entry says besides which cards it is about.
+#[derive(Debug, Clone, Copy)]
+struct Terms {
+    /// In Unix milliseconds; the largest value is never.
+    expires: i64,
+    /// [`scope_code`]
+    scope: u32,
+    action: BlockAction,
+}
+
+const MERCHANT: u32 = u32::MAX - 1;
+const ORGANIZATION: u32 = u32::MAX;
+
+impl Terms {
+    const NONE: Self = Self { expires: i64::MIN, scope: ORGANIZATION, action: BlockAction::Allow };
+
+    fn of(entry: &IndexEntry) -> Self {
+        let expires = entry.expires_at.map_or(i64::MAX, Timestamp::unix_millis);
+        Self { expires, scope: scope_code(entry.key.scope), action: entry.action }
+    }
+
+    /// The match, if the entry lives and holds at the profile.
+    #[inline]
+    fn matched(self, by: MatchedBy, profile: Option<u32>, now: Timestamp) -> Option<Match> {
+        let scope = match self.scope {
+            ORGANIZATION => IndexScope::Organization,
+            MERCHANT => IndexScope::Merchant,
+            profile => IndexScope::Profile(profile),
+        };
+        let lives = self.expires > now.unix_millis() && scope.holds(profile);
+        let expires_at = if self.expires == i64::MAX { None } else { Timestamp::from_unix_millis(self.expires) };
+        lives.then_some(Match { by, scope, action: self.action, expires_at })
+    }
+}
+
+/// Profiles are numbered from zero; nobody has as many as would reach the other two.
+fn scope_code(scope: IndexScope) -> u32 {
+    match scope {
+        IndexScope::Profile(number) => number.min(MERCHANT - 1),
+        IndexScope::Merchant => MERCHANT,
+        IndexScope::Organization => ORGANIZATION,
+    }
+}
+
+/// A fingerprint with terms of its own.
+#[derive(Clone, Copy)]
+struct FingerprintSlot {
+    digest: u128,
+    terms: Terms,
+}
+
+impl Slot for FingerprintSlot {
+    const EMPTY: Self = Self { digest: u128::MAX, terms: Terms::NONE };
+
+    fn digest(&self) -> u128 {
+        self.digest
+    }
+
+    fn order(&self, other: &Self) -> Ordering {
+        (self.digest, self.terms.scope).cmp(&(other.digest, other.terms.scope))
+    }
+}
+
+/// Leading digits with terms of their own, under one of the prefixes that cover the span.
+#[derive(Clone, Copy)]
+struct DigitsSlot {
+    digest: u128,
+    /// `None` in an empty slot.
+    span: Option<DigitSpan>,
+    terms: Terms,
+}
+
+impl Slot for DigitsSlot {
+    const EMPTY: Self = Self { digest: u128::MAX, span: None, terms: Terms::NONE };
+
+    fn digest(&self) -> u128 {
+        self.digest
+    }
+
+    fn order(&self, other: &Self) -> Ordering {
+        (self.digest, self.span, self.terms.scope).cmp(&(other.digest, other.span, other.terms.scope))
+    }
+}
+
+/// What a prefix of the plain table is of: a published BIN, or a prefix of one of six lengths.
+#[derive(Debug, Clone, Copy)]
+struct Shape {
+    kind: DigitsKind,
+    length: u8,
+}
+
+/// All shapes, those that cover fewest cards first.
+const SHAPES: [Shape; 8] = {
+    use DigitsKind::{CardBin, CardPrefix, ExtendedCardBin};
+    [
+        Shape { kind: CardPrefix, length: 11 },
+        Shape { kind: CardPrefix, length: 10 },
+        Shape { kind: CardPrefix, length: 9 },
+        Shape { kind: ExtendedCardBin, length: 8 },
+        Shape { kind: CardPrefix, length: 8 },
+        Shape { kind: CardPrefix, length: 7 },
+        Shape { kind: CardBin, length: 6 },
+        Shape { kind: CardPrefix, length: 6 },
+    ]
+};
+
+impl Shape {
+    fn at(span: DigitSpan) -> Option<usize> {
+        SHAPES.iter().position(|shape| (shape.kind, shape.length) == (span.kind(), span.length()))
+    }
+
+    /// The code of a card's prefix of this shape: a prefix's, and above it whether the entry is a published one.
+    #[inline]
+    fn code(self, value: u64) -> u64 {
+        let published = u64::from(self.kind != DigitsKind::CardPrefix);
+        published << 41 | Prefix { length: self.length, value }.code()
+    }
+}
+
+/// How many entries there are of each shape, or under prefixes of each length; as bits, which there are at all.
+#[derive(Debug, Clone, Copy)]
+struct Counts<const KINDS: usize> {
+    counts: [u32; KINDS],
+    present: u16,
+}
+
+impl<const KINDS: usize> Default for Counts<KINDS> {
+    fn default() -> Self {
+        Self { counts: [0; KINDS], present: 0 }
+    }
+}
+
+impl<const KINDS: usize> Counts<KINDS> {
+    fn add(&mut self, at: usize, more: i32) {
+        if let Some(count) = self.counts.get_mut(at) {
+            *count = count.saturating_add_signed(more);
+            let bit = 1 << at;
+            self.present = if *count == 0 { self.present & !bit } else { self.present | bit };
+        }
+    }
+
+    /// Which there are, the first one first.
+    #[inline]
+    fn present(&self) -> impl Iterator<Item = usize> + use<KINDS> {
+        let mut rest = self.present;
+        std::iter::from_fn(move || {
+            let at = usize::try_from(rest.trailing_zeros()).ok()?;
+            (rest != 0).then(|| rest &= rest - 1)?;
+            Some(at)
+        })
+    }
+}
+
+/// The entries of one list, compiled. See the [module](self).
+#[derive(Clone)]
+pub struct Index {
+    keys: std::sync::Arc<DigestKeys>,
+    /// The scope of entries whose scope is not kept.
+    own: IndexScope,
+    fingerprints: Table<u128>,
+    digits: Table<u128>,
+    shapes: Counts<8>,
+    special_fingerprints: Table<FingerprintSlot>,
+    special_digits: Table<DigitsSlot>,
+    lengths: Counts<12>,
+}
+
+/// The edits of each table.
+#[derive(Default)]
+struct Sorted {
+    fingerprints: Vec<Edit<u128>>,
+    digits: Vec<Edit<u128>>,
+    special_fingerprints: Vec<Edit<FingerprintSlot>>,
+    special_digits: Vec<Edit<DigitsSlot>>,
+}
+
+impl Index {
+    /// The index of an empty list, most of whose entries will have this scope.
+    pub fn new(keys: std::sync::Arc<DigestKeys>, own: IndexScope) -> Self {
+        Self {
+            keys,
+            own,
+            fingerprints: Table::default(),
+            digits: Table::default(),
+            shapes: Counts::default(),
+            special_fingerprints: Table::default(),
+            special_digits: Table::default(),
+            lengths: Counts::default(),
+        }
+    }
+
+    /// The keys of its digests.
+    pub fn keys(&self) -> &DigestKeys {
+        &self.keys
+    }
+
+    /// Entries, as they are stored in the tables: a range counts once for each prefix that covers it.
+    pub fn len(&self) -> usize {
+        self.fingerprints.len() + self.digits.len() + self.special_fingerprints.len() + self.special_digits.len()
+    }
+
+    /// Whether there is no entry.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes that it takes, itself included, without what the allocator adds.
+    pub fn bytes(&self) -> usize {
+        size_of::<Self>()
+            + self.fingerprints.bytes()
+            + self.digits.bytes()
+            + self.special_fingerprints.bytes()
+            + self.special_digits.bytes()
+    }
+
+    /// The index after the edits, in their order. What the list has of them already costs nothing.
+    pub fn edited(&self, edits: impl IntoIterator<Item = IndexEdit>) -> Self {
+        let mut sorted = Sorted::default();
+        for edit in edits {
+            self.sort_in(&edit, &mut sorted);
+        }
+        let mut next = self.clone();
+        next.fingerprints = self.fingerprints.edited(self.fingerprints.settled(sorted.fingerprints));
+        next.special_fingerprints =
+            self.special_fingerprints.edited(self.special_fingerprints.settled(sorted.special_fingerprints));
+        let digits = self.digits.settled(sorted.digits);
+        for edit in &digits {
+            let shape = shape_of(edit.slot());
+            next.shapes.add(shape, if matches!(edit, Edit::Put(_)) { 1 } else { -1 });
+        }
+        next.digits = self.digits.edited(digits);
+        let special = self.special_digits.settled(sorted.special_digits);
+        for edit in &special {
+            let length = length_of(edit.slot().digest);
+            match edit {
+                Edit::Put(slot) if self.special_digits.has(slot) => {}
+                Edit::Put(_) => next.lengths.add(length, 1),
+                Edit::Take(_) => next.lengths.add(length, -1),
+            }
+        }
+        next.special_digits = self.special_digits.edited(special);
+        next
+    }
+
+    /// Puts an edit before the tables that it may concern: an entry that is put stands in one of two, and no longer in
+    /// the other.
+    fn sort_in(&self, edit: &IndexEdit, sorted: &mut Sorted) {
+        let (key, terms) = match edit {
+            IndexEdit::Put(entry) => (entry.key, Some(Terms::of(entry))),
+            IndexEdit::Take(key) => (*key, None),
+        };
+        let plain = key.scope == self.own;
+        let stays_plain =
+            plain && terms.is_some_and(|terms| terms.expires == i64::MAX && terms.action == BlockAction::Block);
+        let kept = terms.unwrap_or(Terms { scope: scope_code(key.scope), ..Terms::NONE });
+        match key.covers {
+            Covers::Fingerprint(FingerprintDigest(digest)) => {
+                if plain {
+                    sorted.fingerprints.push(if stays_plain { Edit::Put(digest) } else { Edit::Take(digest) });
+                }
+                let slot = FingerprintSlot { digest, terms: kept };
+                let stays = terms.is_some() && !stays_plain;
+                sorted.special_fingerprints.push(if stays { Edit::Put(slot) } else { Edit::Take(slot) });
+            }
+            Covers::Digits(span) => {
+                let shape = Shape::at(span);
+                let stays_plain = stays_plain && shape.is_some();
+                if let Some(shape) = shape.and_then(|at| SHAPES.get(at)).filter(|_| plain) {
+                    let digest = self.keys.digits(shape.code(span.low()));
+                    sorted.digits.push(if stays_plain { Edit::Put(digest) } else { Edit::Take(digest) });
+                }
+                let stays = terms.is_some() && !stays_plain;
+                for prefix in span.prefixes() {
+                    let digest = self.keys.digits(prefix.code());
+                    let slot = DigitsSlot { digest, span: Some(span), terms: kept };
+                    sorted.special_digits.push(if stays { Edit::Put(slot) } else { Edit::Take(slot) });
+                }
+            }
+        }
+    }
+
+    /// Which entry decides about a card, at a profile and at a moment.
+    #[inline]
+    pub fn matched(&self, card: &Facts<'_>, profile: Option<u32>, now: Timestamp) -> Option<Match> {
+        let mut winner: Option<Match> = None;
+        self.each(card, profile, now, |found| {
+            if winner.is_none_or(|best| found < best) {
+                winner = Some(found);
+            }
+        });
+        winner
+    }
+
+    /// Every entry that matches a card, the one that decides first.
+    pub fn all_matching(&self, card: &Facts<'_>, profile: Option<u32>, now: Timestamp) -> Vec<Match> {
+        let mut all = Vec::new();
+        self.each(card, profile, now, |found| all.push(found));
+        all.sort();
+        all
+    }
+
+    /// [`Self::matched`] of many cards, in their order. The memory that a group of them needs is asked for together, so
+    /// that they wait for it together.
+    pub fn match_many(
+        &self,
+        cards: &[Facts<'_>],
+        profile: Option<u32>,
+        now: Timestamp,
+        mut answer: impl FnMut(Option<Match>),
+    ) {
+        for group in cards.chunks(GROUP) {
+            let mut touched = 0;
+            for card in group {
+                for FingerprintDigest(digest) in card.fingerprints {
+                    touched ^= self.fingerprints.touch(*digest);
+                }
+                for (_, digest) in card.leading.into_iter().flat_map(|leading| self.plain(leading)) {
+                    touched ^= self.digits.touch(digest);
+                }
+            }
+            black_box(touched);
+            for card in group {
+                answer(self.matched(card, profile, now));
+            }
+        }
+    }
+
+    /// What a card's leading digits are in the plain table, for each shape that the list has.
+    #[inline]
+    fn plain(&self, leading: LeadingDigits) -> impl Iterator<Item = (Shape, u128)> {
+        self.shapes.present().filter_map(move |at| {
+            let shape = *SHAPES.get(at)?;
+            let prefix = Prefix::of(leading, shape.length);
+            (shape.length <= leading.known()).then(|| (shape, self.keys.digits(shape.code(prefix.value))))
+        })
+    }
+
+    /// Hands out every entry that matches.
+    #[inline]
+    fn each(&self, card: &Facts<'_>, profile: Option<u32>, now: Timestamp, mut found: impl FnMut(Match)) {
+        let plain = |by| Match { by, scope: self.own, action: BlockAction::Block, expires_at: None };
+        for (at, FingerprintDigest(digest)) in card.fingerprints.iter().enumerate() {
+            let by = MatchedBy::Fingerprint(at);
+            if self.fingerprints.contains(*digest) {
+                found(plain(by));
+            }
+            if self.special_fingerprints.len() > 0 {
+                let all = self.special_fingerprints.all(*digest);
+                all.filter_map(|slot| slot.terms.matched(by, profile, now)).for_each(&mut found);
+            }
+        }
+        let Some(leading) = card.leading else { return };
+        for (shape, digest) in self.plain(leading) {
+            if self.digits.contains(digest) {
+                let span = DigitSpan::of(shape.kind, Prefix::of(leading, shape.length));
+                found(plain(MatchedBy::Digits(span)));
+            }
+        }
+        for length in self.lengths.present() {
+            let Some(length) = u8::try_from(length).ok().filter(|length| *length <= leading.known()) else { break };
+            let digest = self.keys.digits(Prefix::of(leading, length).code());
+            for slot in self.special_digits.all(digest) {
+                // A wide range stands under short prefixes, and still looks at all of its digits.
+                if let Some(span) = slot.span.filter(|span| span.length() <= leading.known()) {
+                    slot.terms.matched(MatchedBy::Digits(span), profile, now).into_iter().for_each(&mut found);
+                }
+            }
+        }
+    }
+}
+
+/// The shape in a plain digest of digits, whose lower half is the code.
+fn shape_of(digest: u128) -> usize {
+    let published = digest >> 41 & 1 == 1;
+    let length = length_of(digest & ((1 << 41) - 1));
+    let found = SHAPES
+        .iter()
+        .position(|shape| usize::from(shape.length) == length && published == (shape.kind != DigitsKind::CardPrefix));
+    found.unwrap_or(SHAPES.len())
+}
+
+/// The length in a digest of digits without a shape's bit.
+fn length_of(digest: u128) -> usize {
+    usize::try_from(digest >> 37 & 0xf).unwrap_or_default()
+}
+
+impl std::fmt::Debug for Index {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Index").field("own", &self.own).field("len", &self.len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;
