@@ -8,23 +8,26 @@ use std::hash::Hash as _;
 
 use siphasher::sip128::{Hasher128 as _, SipHasher24};
 
+use super::bins::Places;
 use crate::time::Entropy;
 
 /// A fingerprint as an index knows it: 128 bits, keyed.
 ///
-/// Two different fingerprints have the same digest with a probability of 2^-128 each, whoever chose them.
+/// Two cards have the same one with a probability of 2^-128. Whoever writes a text of our form that is to be taken for
+/// another one, without knowing the keys, succeeds with a probability of 2^-64.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FingerprintDigest(pub(super) u128);
 
 /// The keys of the digests of a process.
 #[derive(Clone)]
 pub struct DigestKeys {
-    ours: [Lane<5>; 2],
+    ours: Lane<5>,
     digits: Lane<1>,
+    bins: Places,
     text: [u8; 16],
 }
 
-/// One half of a digest: a sum of products, modulo 2^128, of which the upper half is kept. Its values for two different
+/// The keyed half of a digest: a sum of products, modulo 2^128, of which the upper half is kept. Its values for two different
 /// messages are independent of each other and uniform (Lemire and Kaser, Strongly universal string hashing is fast,
 /// 2014).
 #[derive(Clone)]
@@ -57,7 +60,16 @@ impl DigestKeys {
     pub fn draw(entropy: &dyn Entropy) -> Self {
         let mut text = [0; 16];
         entropy.fill(&mut text);
-        Self { ours: [Lane::draw(entropy), Lane::draw(entropy)], digits: Lane::draw(entropy), text }
+        let [mut first, mut second, mut offset] = [[0; 4]; 3];
+        for bytes in [&mut first, &mut second, &mut offset] {
+            entropy.fill(bytes);
+        }
+        Self {
+            ours: Lane::draw(entropy),
+            digits: Lane::draw(entropy),
+            bins: Places { factors: [first, second].map(u32::from_le_bytes), offset: u32::from_le_bytes(offset) },
+            text,
+        }
     }
 
     /// The digest of a fingerprint of ours: the version of the secret, and the HMAC under it.
@@ -68,8 +80,9 @@ impl DigestKeys {
         for (word, bytes) in words.iter_mut().zip(chunks) {
             *word = u64::from_le_bytes(*bytes);
         }
-        let [first, second] = &self.ours;
-        FingerprintDigest::of(u128::from(first.half(words)) << 64 | u128::from(second.half(words)))
+        // One half is of the whole, keyed; the other is a quarter of the HMAC, as random as it is.
+        let [first, ..] = words;
+        FingerprintDigest::of(u128::from(self.ours.half(words)) << 64 | u128::from(first))
     }
 
     /// The digest of a foreign fingerprint.
@@ -79,10 +92,18 @@ impl DigestKeys {
         FingerprintDigest::of(hasher.finish128().as_u128())
     }
 
-    /// The digest of leading digits: half a hash, half the digits themselves, so that no two are alike.
+    /// The digest of a prefix: half a hash, half the digits themselves, so that no two are alike.
     #[inline]
     pub(super) fn digits(&self, code: u64) -> u128 {
         u128::from(self.digits.half([code])) << 64 | u128::from(code)
+    }
+}
+
+impl DigestKeys {
+    /// Where BINs stand.
+    #[inline]
+    pub(super) fn bins(&self) -> Places {
+        self.bins
     }
 }
 

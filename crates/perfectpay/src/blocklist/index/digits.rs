@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::bins::Bin;
+
 /// The most leading digits that an entry looks at; every card number has more.
 pub const LEADING: u8 = 11;
 /// The fewest.
@@ -35,6 +37,14 @@ impl LeadingDigits {
     /// How many of them are known: 6 to 11.
     pub fn known(self) -> u8 {
         self.known
+    }
+
+    /// The first six and, where they are known, the first eight.
+    #[inline]
+    pub(super) fn bins(self) -> (u32, Option<u32>) {
+        // At most eight digits each.
+        let number = |length| u32::try_from(self.first(length)).unwrap_or_default();
+        (number(6), (self.known >= 8).then(|| number(8)))
     }
 
     /// The first `length` of them as a number.
@@ -112,6 +122,21 @@ impl DigitSpan {
     /// How many digits the entry looks at.
     pub fn length(self) -> u8 {
         self.length
+    }
+
+    /// The BIN that it is, where it is of one of the two kinds.
+    pub(super) fn bin(self) -> Option<Bin> {
+        let digits = u32::try_from(self.low).ok()?;
+        match self.kind {
+            DigitsKind::CardBin => Some(Bin::Six(digits)),
+            DigitsKind::ExtendedCardBin => Some(Bin::Eight(digits)),
+            DigitsKind::CardPrefix | DigitsKind::CardRange => None,
+        }
+    }
+
+    /// The prefix that it is, where it is of that kind.
+    pub(super) fn prefix_alone(self) -> Option<Prefix> {
+        (self.kind == DigitsKind::CardPrefix).then_some(Prefix { length: self.length, value: self.low })
     }
 
     /// The first number.

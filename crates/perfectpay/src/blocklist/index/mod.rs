@@ -6,12 +6,14 @@
 //! What it keeps:
 //!
 //! - Most entries block in the index's own scope until they are removed. Of those nothing is kept but a digest of 16
-//!   bytes, in a hash table whose order is that of the digests, one of fingerprints and one of leading digits.
+//!   bytes, in a hash table whose order is that of the digests, one of fingerprints and one of prefixes; of the two kinds
+//!   of BIN a bit in the slot of their first six digits.
 //! - Any other entry, one that allows, expires, holds for one profile only or is a range, stands with its terms in a
 //!   second table of each sort. A range is there under the fewest prefixes that cover it.
 //!
 //! A look-up asks the tables for the card's fingerprints and for its prefixes of those lengths that the list has at all.
 
+mod bins;
 mod digest;
 mod digits;
 mod table;
@@ -19,6 +21,7 @@ mod table;
 use std::cmp::Ordering;
 use std::hint::black_box;
 
+use self::bins::{Bin, Bins};
 pub use self::digest::{DigestKeys, FingerprintDigest};
 use self::digits::Prefix;
 pub use self::digits::{DigitSpan, DigitsKind, FEWEST, LEADING, LeadingDigits};
@@ -245,71 +248,30 @@ impl Slot for DigitsSlot {
     }
 }
 
-/// What a prefix of the plain table is of: a published BIN, or a prefix of one of six lengths.
-#[derive(Debug, Clone, Copy)]
-struct Shape {
-    kind: DigitsKind,
-    length: u8,
-}
-
-/// All shapes, those that cover fewest cards first.
-const SHAPES: [Shape; 8] = {
-    use DigitsKind::{CardBin, CardPrefix, ExtendedCardBin};
-    [
-        Shape { kind: CardPrefix, length: 11 },
-        Shape { kind: CardPrefix, length: 10 },
-        Shape { kind: CardPrefix, length: 9 },
-        Shape { kind: ExtendedCardBin, length: 8 },
-        Shape { kind: CardPrefix, length: 8 },
-        Shape { kind: CardPrefix, length: 7 },
-        Shape { kind: CardBin, length: 6 },
-        Shape { kind: CardPrefix, length: 6 },
-    ]
-};
-
-impl Shape {
-    fn at(span: DigitSpan) -> Option<usize> {
-        SHAPES.iter().position(|shape| (shape.kind, shape.length) == (span.kind(), span.length()))
-    }
-
-    /// The code of a card's prefix of this shape: a prefix's, and above it whether the entry is a published one.
-    #[inline]
-    fn code(self, value: u64) -> u64 {
-        let published = u64::from(self.kind != DigitsKind::CardPrefix);
-        published << 41 | Prefix { length: self.length, value }.code()
-    }
-}
-
-/// How many entries there are of each shape, or under prefixes of each length; as bits, which there are at all.
-#[derive(Debug, Clone, Copy)]
-struct Counts<const KINDS: usize> {
-    counts: [u32; KINDS],
+/// How many entries there are under prefixes of each length; as bits, which lengths there are at all.
+#[derive(Debug, Clone, Copy, Default)]
+struct Lengths {
+    counts: [u32; 12],
     present: u16,
 }
 
-impl<const KINDS: usize> Default for Counts<KINDS> {
-    fn default() -> Self {
-        Self { counts: [0; KINDS], present: 0 }
-    }
-}
-
-impl<const KINDS: usize> Counts<KINDS> {
-    fn add(&mut self, at: usize, more: i32) {
-        if let Some(count) = self.counts.get_mut(at) {
+impl Lengths {
+    fn add(&mut self, length: u8, more: i32) {
+        if let Some(count) = self.counts.get_mut(usize::from(length)) {
             *count = count.saturating_add_signed(more);
-            let bit = 1 << at;
+            let bit = 1 << length;
             self.present = if *count == 0 { self.present & !bit } else { self.present | bit };
         }
     }
 
-    /// Which there are, the first one first.
+    /// Which there are of those that are known, the shortest first.
     #[inline]
-    fn present(&self) -> impl Iterator<Item = usize> + use<KINDS> {
-        let mut rest = self.present;
+    fn up_to(self, known: u8) -> impl Iterator<Item = u8> {
+        let mut rest = self.present & ((2 << known) - 1);
         std::iter::from_fn(move || {
-            let at = usize::try_from(rest.trailing_zeros()).ok()?;
+            let length = u8::try_from(rest.trailing_zeros()).ok()?;
             (rest != 0).then(|| rest &= rest - 1)?;
-            Some(at)
+            Some(length)
         })
     }
 }
@@ -321,18 +283,20 @@ pub struct Index {
     /// The scope of entries whose scope is not kept.
     own: IndexScope,
     fingerprints: Table<u128>,
-    digits: Table<u128>,
-    shapes: Counts<8>,
+    bins: Bins,
+    prefixes: Table<u128>,
+    lengths: Lengths,
     special_fingerprints: Table<FingerprintSlot>,
     special_digits: Table<DigitsSlot>,
-    lengths: Counts<12>,
+    special_lengths: Lengths,
 }
 
 /// The edits of each table.
 #[derive(Default)]
 struct Sorted {
     fingerprints: Vec<Edit<u128>>,
-    digits: Vec<Edit<u128>>,
+    bins: Vec<(Bin, bool)>,
+    prefixes: Vec<Edit<u128>>,
     special_fingerprints: Vec<Edit<FingerprintSlot>>,
     special_digits: Vec<Edit<DigitsSlot>>,
 }
@@ -344,11 +308,12 @@ impl Index {
             keys,
             own,
             fingerprints: Table::default(),
-            digits: Table::default(),
-            shapes: Counts::default(),
+            bins: Bins::default(),
+            prefixes: Table::default(),
+            lengths: Lengths::default(),
             special_fingerprints: Table::default(),
             special_digits: Table::default(),
-            lengths: Counts::default(),
+            special_lengths: Lengths::default(),
         }
     }
 
@@ -359,7 +324,8 @@ impl Index {
 
     /// Entries, as they are stored in the tables: a range counts once for each prefix that covers it.
     pub fn len(&self) -> usize {
-        self.fingerprints.len() + self.digits.len() + self.special_fingerprints.len() + self.special_digits.len()
+        let special = self.special_fingerprints.len() + self.special_digits.len();
+        self.fingerprints.len() + self.bins.len() + self.prefixes.len() + special
     }
 
     /// Whether there is no entry.
@@ -371,7 +337,8 @@ impl Index {
     pub fn bytes(&self) -> usize {
         size_of::<Self>()
             + self.fingerprints.bytes()
-            + self.digits.bytes()
+            + self.bins.bytes()
+            + self.prefixes.bytes()
             + self.special_fingerprints.bytes()
             + self.special_digits.bytes()
     }
@@ -386,19 +353,19 @@ impl Index {
         next.fingerprints = self.fingerprints.edited(self.fingerprints.settled(sorted.fingerprints));
         next.special_fingerprints =
             self.special_fingerprints.edited(self.special_fingerprints.settled(sorted.special_fingerprints));
-        let digits = self.digits.settled(sorted.digits);
-        for edit in &digits {
-            let shape = shape_of(edit.slot());
-            next.shapes.add(shape, if matches!(edit, Edit::Put(_)) { 1 } else { -1 });
+        next.bins = self.bins.edited(self.keys.bins(), sorted.bins);
+        let prefixes = self.prefixes.settled(sorted.prefixes);
+        for edit in &prefixes {
+            next.lengths.add(length_of(edit.slot()), if matches!(edit, Edit::Put(_)) { 1 } else { -1 });
         }
-        next.digits = self.digits.edited(digits);
+        next.prefixes = self.prefixes.edited(prefixes);
         let special = self.special_digits.settled(sorted.special_digits);
         for edit in &special {
             let length = length_of(edit.slot().digest);
             match edit {
                 Edit::Put(slot) if self.special_digits.has(slot) => {}
-                Edit::Put(_) => next.lengths.add(length, 1),
-                Edit::Take(_) => next.lengths.add(length, -1),
+                Edit::Put(_) => next.special_lengths.add(length, 1),
+                Edit::Take(_) => next.special_lengths.add(length, -1),
             }
         }
         next.special_digits = self.special_digits.edited(special);
@@ -426,11 +393,12 @@ impl Index {
                 sorted.special_fingerprints.push(if stays { Edit::Put(slot) } else { Edit::Take(slot) });
             }
             Covers::Digits(span) => {
-                let shape = Shape::at(span);
-                let stays_plain = stays_plain && shape.is_some();
-                if let Some(shape) = shape.and_then(|at| SHAPES.get(at)).filter(|_| plain) {
-                    let digest = self.keys.digits(shape.code(span.low()));
-                    sorted.digits.push(if stays_plain { Edit::Put(digest) } else { Edit::Take(digest) });
+                let stays_plain = stays_plain && span.kind() != DigitsKind::CardRange;
+                if let Some(bin) = span.bin().filter(|_| plain) {
+                    sorted.bins.push((bin, stays_plain));
+                } else if let Some(prefix) = span.prefix_alone().filter(|_| plain) {
+                    let digest = self.keys.digits(prefix.code());
+                    sorted.prefixes.push(if stays_plain { Edit::Put(digest) } else { Edit::Take(digest) });
                 }
                 let stays = terms.is_some() && !stays_plain;
                 for prefix in span.prefixes() {
@@ -472,30 +440,26 @@ impl Index {
         mut answer: impl FnMut(Option<Match>),
     ) {
         for group in cards.chunks(GROUP) {
-            let mut touched = 0;
+            let (mut places, mut bins) = ([None; GROUP * 2], [None; GROUP]);
+            let mut free = places.iter_mut();
             for card in group {
-                for FingerprintDigest(digest) in card.fingerprints {
-                    touched ^= self.fingerprints.touch(*digest);
-                }
-                for (_, digest) in card.leading.into_iter().flat_map(|leading| self.plain(leading)) {
-                    touched ^= self.digits.touch(digest);
+                let prints = card.fingerprints.iter().map(|digest| self.fingerprints.place(digest.0));
+                // What has no room is only not asked for early.
+                for (place, free) in prints.zip(&mut free) {
+                    *free = place;
                 }
             }
-            black_box(touched);
+            for (card, place) in group.iter().zip(&mut bins) {
+                let six = card.leading.map(|leading| self.keys.bins().of(leading.bins().0));
+                *place = six.and_then(|six| self.bins.slots().place(six));
+            }
+            // Reading is apart from finding, so that as many reads as the processor can keep are under way at once.
+            black_box(bins.iter().flatten().fold(0, |read, place| read ^ place.touch()));
+            black_box(places.iter().flatten().fold(0, |read, place| read ^ place.touch()));
             for card in group {
                 answer(self.matched(card, profile, now));
             }
         }
-    }
-
-    /// What a card's leading digits are in the plain table, for each shape that the list has.
-    #[inline]
-    fn plain(&self, leading: LeadingDigits) -> impl Iterator<Item = (Shape, u128)> {
-        self.shapes.present().filter_map(move |at| {
-            let shape = *SHAPES.get(at)?;
-            let prefix = Prefix::of(leading, shape.length);
-            (shape.length <= leading.known()).then(|| (shape, self.keys.digits(shape.code(prefix.value))))
-        })
     }
 
     /// Hands out every entry that matches.
@@ -504,7 +468,7 @@ impl Index {
         let plain = |by| Match { by, scope: self.own, action: BlockAction::Block, expires_at: None };
         for (at, FingerprintDigest(digest)) in card.fingerprints.iter().enumerate() {
             let by = MatchedBy::Fingerprint(at);
-            if self.fingerprints.contains(*digest) {
+            if self.fingerprints.find(*digest).is_some() {
                 found(plain(by));
             }
             if self.special_fingerprints.len() > 0 {
@@ -513,14 +477,25 @@ impl Index {
             }
         }
         let Some(leading) = card.leading else { return };
-        for (shape, digest) in self.plain(leading) {
-            if self.digits.contains(digest) {
-                let span = DigitSpan::of(shape.kind, Prefix::of(leading, shape.length));
-                found(plain(MatchedBy::Digits(span)));
+        let (six, eight) = leading.bins();
+        let listed = self.bins.under(self.keys.bins().of(six));
+        if !listed.nothing() {
+            if listed.has(Bin::Six(six)) {
+                let prefix = Prefix { length: 6, value: six.into() };
+                found(plain(MatchedBy::Digits(DigitSpan::of(DigitsKind::CardBin, prefix))));
+            }
+            if let Some(eight) = eight.filter(|eight| listed.has(Bin::Eight(*eight))) {
+                let prefix = Prefix { length: 8, value: eight.into() };
+                found(plain(MatchedBy::Digits(DigitSpan::of(DigitsKind::ExtendedCardBin, prefix))));
             }
         }
-        for length in self.lengths.present() {
-            let Some(length) = u8::try_from(length).ok().filter(|length| *length <= leading.known()) else { break };
+        for length in self.lengths.up_to(leading.known()) {
+            let prefix = Prefix::of(leading, length);
+            if self.prefixes.find(self.keys.digits(prefix.code())).is_some() {
+                found(plain(MatchedBy::Digits(DigitSpan::of(DigitsKind::CardPrefix, prefix))));
+            }
+        }
+        for length in self.special_lengths.up_to(leading.known()) {
             let digest = self.keys.digits(Prefix::of(leading, length).code());
             for slot in self.special_digits.all(digest) {
                 // A wide range stands under short prefixes, and still looks at all of its digits.
@@ -532,19 +507,9 @@ impl Index {
     }
 }
 
-/// The shape in a plain digest of digits, whose lower half is the code.
-fn shape_of(digest: u128) -> usize {
-    let published = digest >> 41 & 1 == 1;
-    let length = length_of(digest & ((1 << 41) - 1));
-    let found = SHAPES
-        .iter()
-        .position(|shape| usize::from(shape.length) == length && published == (shape.kind != DigitsKind::CardPrefix));
-    found.unwrap_or(SHAPES.len())
-}
-
-/// The length in a digest of digits without a shape's bit.
-fn length_of(digest: u128) -> usize {
-    usize::try_from(digest >> 37 & 0xf).unwrap_or_default()
+/// The length in the digest of a prefix, whose lower half is its code.
+fn length_of(digest: u128) -> u8 {
+    u8::try_from(digest >> 37 & 0xf).unwrap_or_default()
 }
 
 impl std::fmt::Debug for Index {
