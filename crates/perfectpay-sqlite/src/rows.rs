@@ -102,7 +102,7 @@ pub(crate) fn columns(record: &Record) -> Vec<Value> {
             let digest = row.state.digest.as_ref().map_or(Value::Null, |d| Value::Blob(d.digest.to_vec()));
             vec![digest, time(row.state.expires_at), time(row.state.revoked_at)]
         }
-        Record::BlockRule(row) => vec![text(&row.state.kind), text(&row.state.action), time(row.state.expires_at)],
+        Record::BlockRule(row) => vec![text(&row.id.kind), text(&row.state.action), time(row.state.expires_at)],
         Record::Payment(row) => vec![text(&row.state.profile_id)],
         Record::PaymentLink(row) => vec![text(&row.state.payment_id)],
     }

@@ -331,11 +331,6 @@ fn agree(record: &Record, row: &Row<'_>, own: &[&str], named: &str, report: &mut
             report.add(FaultKind::Record, named, format!("column {column} does not say what the body says"));
         }
     }
-    if let Record::BlockRule(rule) = record
-        && rule.id.kind != rule.state.kind
-    {
-        report.add(FaultKind::Record, named, "the body is of another kind than the id");
-    }
     Ok(())
 }
 

@@ -74,7 +74,7 @@ type Counts = BTreeMap<(Incarnation, String), i64>;
 fn create(conn: &Connection, record: &Record, row: &Row, counts: &mut Counts) -> Result<(), Failure> {
     execute(conn, Table::of(record.kind()).insert, row.bound().as_slice())?;
     if let Record::BlockRule(rule) = record {
-        *counts.entry((rule.tenant, rule.state.kind.to_string())).or_default() += 1;
+        *counts.entry((rule.tenant, rule.id.kind.to_string())).or_default() += 1;
     }
     Ok(())
 }
@@ -87,7 +87,7 @@ fn update(conn: &Connection, record: &Record, row: &Row, counts: &mut Counts) ->
     if let Record::BlockRule(rule) = record {
         let was = rule_kind(conn, &record.entity())?.ok_or(Failure::Objection)?;
         *counts.entry((rule.tenant, was)).or_default() -= 1;
-        *counts.entry((rule.tenant, rule.state.kind.to_string())).or_default() += 1;
+        *counts.entry((rule.tenant, rule.id.kind.to_string())).or_default() += 1;
     }
     ensure(execute(conn, table.update, row.bound().as_slice())? == 1)
 }

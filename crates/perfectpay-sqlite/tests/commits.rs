@@ -16,7 +16,7 @@ use common::{
     touched, verdict,
 };
 use futures_lite::future::block_on;
-use perfectpay::blocklist::BlockKind;
+use perfectpay::blocklist::{BlockAction, BlockKind};
 use perfectpay::store::{
     ChangeSet, Collection, CommitClass, EntityRef, Expectation, IdempotencyKey, Key, LogQuery, LogScope, MerchantPath,
     OrganizationPath, Owner, Query, Store, Stored,
@@ -299,9 +299,9 @@ fn sets_with_a_wrong_field() -> Vec<(&'static str, ChangeSet)> {
     renamed.id = "org_renamed".parse().unwrap();
     renamed.created_at = at(77);
     cases.push(("an update to another id and time", updating(renamed)));
-    let mut moved = touched(&block_rule(2, "card_bin:411111"));
-    moved.state.kind = BlockKind::Fingerprint;
-    cases.push(("a rule of another kind", updating(moved)));
+    let mut turned = touched(&block_rule(2, "card_bin:411111"));
+    turned.state.action = BlockAction::Allow;
+    cases.push(("a rule that allows from then on", updating(turned)));
     cases
 }
 

@@ -8,7 +8,7 @@ use std::ops::Deref;
 use std::str::FromStr;
 
 use perfectpay::api_key::{ApiKeyState, TokenDigest};
-use perfectpay::blocklist::{BlockAction, BlockKind, BlockRuleId, BlockRuleState};
+use perfectpay::blocklist::{BlockAction, BlockKind, BlockRuleId, BlockRuleState, BlockScope};
 use perfectpay::connector::{AuthType, ConnectorState, ConnectorStatus, ConnectorType};
 use perfectpay::merchant::{DataKeyState, FingerprintSecret, MerchantState, PrimaryBusinesses};
 use perfectpay::organization::OrganizationState;
@@ -168,7 +168,6 @@ pub fn block_rule(of: &Stored<MerchantState>, number: u32) -> Stored<BlockRuleSt
 /// An entry of a blocklist of this kind and value, created when [`block_rule`] of this number is.
 pub fn block_rule_of(of: &Stored<MerchantState>, kind: BlockKind, value: &str, number: u32) -> Stored<BlockRuleState> {
     let state = BlockRuleState {
-        kind,
         action: BlockAction::Block,
         expires_at: None,
         reason: None,
@@ -176,7 +175,7 @@ pub fn block_rule_of(of: &Stored<MerchantState>, kind: BlockKind, value: &str, n
         author: Actor::Host,
         metadata: None,
     };
-    Stored::new(of.tenant, BlockRuleId { kind, value: text(value), profile: None }, moment(number), state)
+    Stored::new(of.tenant, BlockRuleId { kind, value: text(value), scope: BlockScope::Merchant }, moment(number), state)
 }
 
 /// A payment, `pay_{number}`.

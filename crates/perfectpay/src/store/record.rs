@@ -247,7 +247,7 @@ impl Record {
             ],
             Self::ApiKey(_) => vec![Collection::ApiKeys],
             Self::BlockRule(row) => {
-                vec![Collection::BlockRules { kind: None }, Collection::BlockRules { kind: Some(row.state.kind) }]
+                vec![Collection::BlockRules { kind: None }, Collection::BlockRules { kind: Some(row.id.kind) }]
             }
             Self::Payment(_) => vec![Collection::Payments],
             Self::PaymentLink(_) => vec![Collection::PaymentLinks],
