@@ -119,8 +119,8 @@ fn keys() -> Vec<Key> {
             Key::Connector(path.clone(), "mca_1".parse().unwrap()),
             Key::ApiKey(path.clone(), "snd_1".parse().unwrap()),
             Key::ApiKey(path.clone(), "snd_2".parse().unwrap()),
-            Key::BlockRule(path.clone(), "card_bin:411111".parse().unwrap()),
-            Key::BlockRule(path.clone(), "fingerprint@pro_a:abc".parse().unwrap()),
+            Key::BlockRule(path.clone().into(), "card_bin:411111".parse().unwrap()),
+            Key::BlockRule(path.clone().into(), "fingerprint@pro_a:abc".parse().unwrap()),
             Key::Payment(path.clone(), "pay_1".parse().unwrap()),
             Key::PaymentLink(path, "plink_1".parse().unwrap()),
         ]);
@@ -402,6 +402,7 @@ fn pages_follow_each_other_as_in_the_memory_store() {
             query = match query {
                 Query::Organizations(_) => Query::Organizations(next),
                 Query::Merchants(path, _) => Query::Merchants(path, next),
+                Query::OrganizationBlockRules(path, kind, _) => Query::OrganizationBlockRules(path, kind, next),
                 Query::Within(path, collection, _) => Query::Within(path, collection, next),
             };
         }

@@ -361,7 +361,10 @@ pub fn keys_of(record: &Record, path: &MerchantPath) -> Vec<Key> {
             let by_digest = row.state.digest.iter().map(|d| Key::ApiKeyByDigest(d.digest));
             by_digest.chain([Key::ApiKey(path, row.id.clone())]).collect()
         }
-        Record::BlockRule(row) => vec![Key::BlockRule(path, row.id.clone())],
+        Record::BlockRule(row) if row.id.scope == BlockScope::Organization => {
+            vec![Key::BlockRule(OrganizationPath::Pinned(row.tenant).into(), row.id.clone())]
+        }
+        Record::BlockRule(row) => vec![Key::BlockRule(path.into(), row.id.clone())],
         Record::Payment(row) => vec![Key::Payment(path, row.id.clone())],
         Record::PaymentLink(row) => vec![Key::PaymentLink(path, row.id.clone())],
     }
@@ -378,7 +381,12 @@ pub fn key_of(entity: &EntityRef) -> Key {
         EntityKind::Profile => Key::Profile(path, text(id)),
         EntityKind::Connector => Key::Connector(path, text(id)),
         EntityKind::ApiKey => Key::ApiKey(path, text(id)),
-        EntityKind::BlockRule => Key::BlockRule(path, text(id)),
+        EntityKind::BlockRule => {
+            let id: BlockRuleId = text(id);
+            let organization = OrganizationPath::Pinned(entity.tenant);
+            let is_organizations = id.scope == BlockScope::Organization;
+            Key::BlockRule(if is_organizations { organization.into() } else { path.into() }, id)
+        }
         EntityKind::Payment => Key::Payment(path, text(id)),
         EntityKind::PaymentLink => Key::PaymentLink(path, text(id)),
     }

@@ -204,6 +204,10 @@ impl Store for Tapped {
         self.inner.list(query).await.map(|found| self.note(found))
     }
 
+    async fn block_rules(&self, scan: &BlockScan) -> Result<Option<BlockPage>, Error> {
+        self.inner.block_rules(scan).await.map(|found| self.note(found))
+    }
+
     async fn claim(&self, tenant: Incarnation, key: &IdempotencyKey) -> Result<Option<IdempotencyClaim>, Error> {
         self.inner.claim(tenant, key).await.map(|found| self.note(found))
     }

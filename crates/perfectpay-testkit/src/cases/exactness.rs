@@ -213,7 +213,7 @@ pub(super) fn every_field_of_an_entry_of_a_blocklist_is_kept(fixture: &mut dyn F
         let mut limited = row.clone();
         limited.id.scope = BlockScope::Profile(w.acme.profile.id.clone());
         w.apply(w.acme.creating([limited.clone().into()]));
-        assert_eq!(w.get(&Key::BlockRule(w.acme.path(), limited.id.clone())), Some(limited.into()));
-        assert_eq!(w.get(&Key::BlockRule(w.acme.path(), row.id.clone())), Some(row.into()));
+        assert_eq!(w.get(&Key::BlockRule(w.acme.path().into(), limited.id.clone())), Some(limited.into()));
+        assert_eq!(w.get(&Key::BlockRule(w.acme.path().into(), row.id.clone())), Some(row.into()));
     }
 }

@@ -24,7 +24,7 @@ pub use self::decide::{
 };
 pub use self::facts::{CardFacts, MAX_FINGERPRINTS};
 pub use self::fingerprint::Fingerprint;
-pub use self::rows::{BlockRow, BlockRows, RowScope};
+pub use self::rows::{BlockCount, BlockRow, BlockRows, ExpiredRules, NewRules, RowScope, SortedRows};
 pub use self::rule::{BlockAction, BlockKind, BlockRequest, BlockRule, BlockRuleId, BlockRuleState, BlockScope};
 use crate::page::Cursor;
 use crate::profile::GuardStatus;

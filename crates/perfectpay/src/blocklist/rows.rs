@@ -1,8 +1,14 @@
 //! Many entries at once: what crosses the store's trait when lists of millions are read, imported or purged.
 
-use super::rule::{BlockAction, BlockKind, BlockRuleId, BlockScope};
-use crate::error::Fault;
+use std::cmp::Ordering;
+
+use super::fingerprint::Fingerprint;
+use super::rule::{BlockAction, BlockKind, BlockRuleId, BlockRuleState, BlockScope};
+use crate::actor::Actor;
+use crate::error::{EntityKind, Error, Fault};
 use crate::id::ProfileId;
+use crate::stored::{EntityRef, Stored};
+use crate::text::Text;
 use crate::time::Timestamp;
 
 /// An entry in a [`BlockRows`], borrowed from it.
@@ -63,6 +69,56 @@ impl BlockRow<'_> {
     /// `text.…`, where the value is no text that an entry can have.
     pub fn id(&self) -> Result<BlockRuleId, Fault> {
         Ok(BlockRuleId { kind: self.kind, value: self.value.parse()?, scope: self.scope.into() })
+    }
+
+    /// Appends the entry's name to a text, as [`BlockRuleId`] writes it.
+    pub fn write_name(&self, text: &mut String) {
+        text.push_str(self.kind.into());
+        match self.scope {
+            RowScope::Organization => text.push_str("@*"),
+            RowScope::Merchant => {}
+            RowScope::Profile(profile) => {
+                text.push('@');
+                text.push_str(profile.as_str());
+            }
+        }
+        text.push(':');
+        text.push_str(self.value);
+    }
+
+    /// The entry's name, as [`BlockRuleId`] writes it.
+    pub fn name(&self) -> String {
+        let mut name = String::new();
+        self.write_name(&mut name);
+        name
+    }
+
+    /// The version of the secret under which its fingerprint was made; `None` for a foreign one, and for other kinds.
+    pub fn fingerprint_version(&self) -> Option<u32> {
+        let is_fingerprint = self.kind == BlockKind::Fingerprint;
+        Some(self.value).filter(|_| is_fingerprint).and_then(Fingerprint::parse).map(|found| found.version)
+    }
+
+    /// The order of the names as bytes, without writing them.
+    fn by_name(&self, other: &Self) -> Ordering {
+        let scope = |scope| match scope {
+            RowScope::Merchant => [":", "", ""],
+            RowScope::Organization => ["@", "*", ":"],
+            RowScope::Profile(profile) => ["@", profile.as_str(), ":"],
+        };
+        let bytes = |scope: [&'_ str; 3]| scope.map(str::as_bytes).concat();
+        // No kind's word begins another's.
+        let kinds = || <&str>::from(self.kind).cmp(other.kind.into());
+        let scopes = || {
+            if self.scope == other.scope {
+                Ordering::Equal
+            } else {
+                bytes(scope(self.scope)).cmp(&bytes(scope(other.scope)))
+            }
+        };
+        if self.kind == other.kind { Ordering::Equal } else { kinds() }
+            .then_with(scopes)
+            .then_with(|| self.value.cmp(other.value))
     }
 }
 
@@ -130,6 +186,21 @@ impl BlockRows {
         self.rows.push(Packed { value, reason, metadata, end, scope, kind, action, expires_at });
     }
 
+    /// Adds an entry that is kept as a record; its reason and metadata only if `details` are asked for.
+    pub fn push_record(&mut self, rule: &Stored<BlockRuleState>, details: bool) {
+        let metadata = rule.state.metadata.as_ref().filter(|_| details);
+        let metadata = metadata.and_then(|object| serde_json::to_string(object).ok());
+        self.push(BlockRow {
+            kind: rule.id.kind,
+            value: &rule.id.value,
+            scope: (&rule.id.scope).into(),
+            action: rule.state.action,
+            expires_at: rule.state.expires_at,
+            reason: rule.state.reason.as_deref().filter(|_| details),
+            metadata: metadata.as_deref(),
+        });
+    }
+
     /// The entry at a place.
     pub fn get(&self, at: usize) -> Option<BlockRow<'_>> {
         self.rows.get(at).map(|packed| self.unpacked(packed))
@@ -163,5 +234,198 @@ impl BlockRows {
     /// How many bytes the entries take.
     pub fn bytes(&self) -> usize {
         self.texts.len() + self.rows.len() * size_of::<Packed>()
+    }
+}
+
+/// Entries in the order of their names as bytes, each name once.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SortedRows(BlockRows);
+
+impl SortedRows {
+    /// Sorts entries. Of several with one name the first one that was given stays; the places of the others, as they were
+    /// given, are the second answer, in ascending order.
+    pub fn of(rows: BlockRows) -> (Self, Vec<usize>) {
+        let BlockRows { texts, rows: packed, profiles } = rows;
+        let whole = BlockRows { texts, rows: Vec::new(), profiles };
+        let mut order: Vec<(usize, Packed)> = packed.into_iter().enumerate().collect();
+        order.sort_unstable_by(|(at, a), (other, b)| {
+            whole.unpacked(a).by_name(&whole.unpacked(b)).then_with(|| at.cmp(other))
+        });
+        let mut repeated = Vec::new();
+        order.dedup_by(|(at, row), (_, kept)| {
+            let same = whole.unpacked(row).by_name(&whole.unpacked(kept)) == Ordering::Equal;
+            if same {
+                repeated.push(*at);
+            }
+            same
+        });
+        repeated.sort_unstable();
+        let rows = order.into_iter().map(|(_, packed)| packed).collect();
+        (Self(BlockRows { rows, ..whole }), repeated)
+    }
+
+    /// The entries.
+    pub fn rows(&self) -> &BlockRows {
+        &self.0
+    }
+}
+
+/// Many new entries of one blocklist.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewRules {
+    of: EntityRef,
+    rows: SortedRows,
+    author: Actor,
+    source: Option<Text<255>>,
+    created_at: Timestamp,
+}
+
+impl NewRules {
+    /// Entries of an organization or a merchant account, all added by one, from one source, at one moment.
+    ///
+    /// # Errors
+    ///
+    /// `blocklist.other_scope`, where an entry holds in another scope than the list's: an organization's in a merchant
+    /// account, or the other way round. `changes.empty`, where there are none.
+    pub fn new(
+        of: EntityRef,
+        rows: SortedRows,
+        author: Actor,
+        source: Option<Text<255>>,
+        created_at: Timestamp,
+    ) -> Result<Self, Fault> {
+        if rows.0.is_empty() {
+            return Err(Fault::new("changes.empty", "must have a change").at("changes"));
+        }
+        let is_organization = of.kind == EntityKind::Organization;
+        if rows.0.iter().any(|row| (row.scope == RowScope::Organization) != is_organization) {
+            return Err(Fault::new("blocklist.other_scope", "must hold where the list is").at("scope"));
+        }
+        Ok(Self { of, rows, author, source, created_at })
+    }
+
+    /// Whose they are.
+    pub fn of(&self) -> &EntityRef {
+        &self.of
+    }
+
+    /// The entries.
+    pub fn rows(&self) -> &BlockRows {
+        &self.rows.0
+    }
+
+    /// Who adds them.
+    pub fn author(&self) -> &Actor {
+        &self.author
+    }
+
+    /// Where they come from.
+    pub fn source(&self) -> Option<&Text<255>> {
+        self.source.as_ref()
+    }
+
+    /// When they are added.
+    pub fn created_at(&self) -> Timestamp {
+        self.created_at
+    }
+
+    /// The record of one of them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corrupt`], for a row whose texts cannot be an entry's.
+    pub fn record(&self, row: &BlockRow<'_>) -> Result<Stored<BlockRuleState>, Error> {
+        let corrupt = |_| Error::corrupt("an entry of a blocklist");
+        let metadata = row.metadata.map(serde_json::from_str).transpose();
+        let state = BlockRuleState {
+            action: row.action,
+            expires_at: row.expires_at,
+            reason: row.reason.map(str::parse).transpose().map_err(corrupt)?,
+            source: self.source.clone(),
+            author: self.author.clone(),
+            metadata: metadata.map_err(|_| Error::corrupt("what is kept with an entry of a blocklist"))?,
+        };
+        Ok(Stored::new(self.of.tenant, row.id().map_err(corrupt)?, self.created_at, state))
+    }
+}
+
+/// Entries of one blocklist that go because they have expired.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ExpiredRules {
+    /// Whose they are: an organization's or a merchant account's.
+    pub of: EntityRef,
+    /// By which moment each of them must have expired.
+    pub expired_by: Timestamp,
+    /// Which.
+    pub rows: SortedRows,
+}
+
+/// How many entries a blocklist has of one sort.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct BlockCount {
+    /// What their values are.
+    pub kind: BlockKind,
+    /// Under which version of the secret their fingerprints were made; `None` for foreign ones, and for other kinds.
+    pub fingerprint_version: Option<u32>,
+    /// How many.
+    pub count: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row<'a>(kind: BlockKind, value: &'a str, scope: RowScope<'a>) -> BlockRow<'a> {
+        let (action, expires_at) = (BlockAction::Block, None);
+        BlockRow { kind, value, scope, action, expires_at, reason: None, metadata: None }
+    }
+
+    #[test]
+    fn what_is_pushed_is_what_is_there() {
+        let profiles: Vec<ProfileId> = ["pro_a", "pro_b"].map(|id| id.parse().unwrap()).into();
+        let mut rows = BlockRows::new();
+        let mut expected = Vec::new();
+        for (at, value) in ["a", "日本", "c:d", "x"].into_iter().enumerate() {
+            let scope = match at {
+                0 => RowScope::Merchant,
+                at => RowScope::Profile(&profiles[at % 2]),
+            };
+            let reason = Some("why").filter(|_| at != 1);
+            let metadata = Some("{}").filter(|_| at > 1);
+            let expires_at = Timestamp::from_unix_millis(7).filter(|_| at == 3);
+            let row = BlockRow { reason, metadata, expires_at, ..row(BlockKind::Fingerprint, value, scope) };
+            rows.push(row);
+            expected.push(row);
+        }
+        assert_eq!(rows.iter().collect::<Vec<_>>(), expected);
+        assert_eq!((rows.len(), rows.get(2), rows.get(4)), (4, Some(expected[2]), None));
+        assert!(rows.bytes() < 4 * 80);
+    }
+
+    #[test]
+    fn rows_are_sorted_by_their_names_and_each_name_stays_once() {
+        let profiles: Vec<ProfileId> = ["pro_a", "pro_a-b", "pro_aa", "pro_A"].map(|id| id.parse().unwrap()).into();
+        let mut scopes = vec![RowScope::Merchant, RowScope::Organization];
+        scopes.extend(profiles.iter().map(RowScope::Profile));
+        let mut rows = BlockRows::new();
+        let kinds = [BlockKind::CardRange, BlockKind::Fingerprint, BlockKind::CardBin, BlockKind::ExtendedCardBin];
+        for (turn, kind) in [0, 1].into_iter().flat_map(|turn| kinds.map(|kind| (turn, kind))) {
+            for scope in &scopes {
+                for value in ["b", "a", "ä", "a:", "Z"] {
+                    let reason = Some("again").filter(|_| turn == 1);
+                    rows.push(BlockRow { reason, ..row(kind, value, *scope) });
+                }
+            }
+        }
+        let half = rows.len() / 2;
+        let mut expected: Vec<String> = rows.iter().take(half).map(|row| row.name()).collect();
+        expected.sort();
+        let (sorted, repeated) = SortedRows::of(rows);
+        assert_eq!(sorted.rows().iter().map(|row| row.name()).collect::<Vec<_>>(), expected);
+        assert_eq!(repeated, (half..2 * half).collect::<Vec<_>>());
+        assert!(sorted.rows().iter().all(|row| row.reason.is_none()), "the first one stays");
+        for row in sorted.rows().iter() {
+            assert_eq!(row.id().unwrap().to_string(), row.name());
+        }
     }
 }

@@ -61,7 +61,7 @@ impl BlocklistScope {
             let moment = session.begin(Operation::RemoveBlockRule).await?;
             let id = request.id()?;
             settle!(session, options.expected_version, {
-                let key = Key::BlockRule(merchant.path.clone(), id.clone());
+                let key = Key::BlockRule(merchant.path.clone().into(), id.clone());
                 let row: Stored<BlockRuleState> = session.require(&key, &id).await?;
                 at_expected(&row, options.expected_version)?;
                 let loaded = merchant.load_for(&row).await?;
@@ -143,7 +143,7 @@ impl BlocklistScope {
         for (kind, value) in texts.chain(bins) {
             let id = BlockRuleId { kind, value: value.parse()?, scope: BlockScope::Merchant };
             let path = MerchantPath::Pinned(loaded.row.tenant);
-            let row: Option<Stored<BlockRuleState>> = session.get(&Key::BlockRule(path, id)).await?;
+            let row: Option<Stored<BlockRuleState>> = session.get(&Key::BlockRule(path.into(), id)).await?;
             rules.extend(row.map(BlockRule::from));
         }
         let matched = decide(rules.iter().map(Candidate::from), &facts, now).and_then(|winner| winner.matched());
