@@ -11,8 +11,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_lite::future::yield_now;
 use perfectpay::store::{
-    Change, ChangeSet, Committed, Head, IdempotencyClaim, IdempotencyKey, Key, Listing, LogEntry, LogPosition,
-    LogQuery, LogScope, MAX_LOG_LIMIT, MerchantPath, Order, Query, Receipt, Record, Store, Verb,
+    BlocklistPath, Change, ChangeSet, Committed, Head, IdempotencyClaim, IdempotencyKey, Key, Listing, LogEntry,
+    LogPosition, LogQuery, LogScope, MAX_LOG_LIMIT, MerchantPath, Order, Query, Receipt, Record, Store, Verb,
 };
 use perfectpay::{Cursor, EntityKind, Error, Incarnation, PageRequest, Timestamp};
 
@@ -52,6 +52,7 @@ fn behind(query: &Query, cursor: Option<Cursor>) -> Query {
     match query {
         Query::Organizations(_) => Query::Organizations(page),
         Query::Merchants(path, _) => Query::Merchants(path.clone(), page),
+        Query::OrganizationBlockRules(path, kind, _) => Query::OrganizationBlockRules(path.clone(), *kind, page),
         Query::Within(path, collection, _) => Query::Within(path.clone(), collection.clone(), page),
     }
 }
@@ -68,7 +69,8 @@ fn through(key: &Key, turn: impl Fn(&MerchantPath) -> MerchantPath) -> Key {
         Key::Connector(path, id) => Key::Connector(turn(&path), id),
         Key::ApiKey(path, id) => Key::ApiKey(turn(&path), id),
         Key::ApiKeyByDigest(digest) => Key::ApiKeyByDigest(digest),
-        Key::BlockRule(path, id) => Key::BlockRule(turn(&path), id),
+        Key::BlockRule(BlocklistPath::Merchant(path), id) => Key::BlockRule(turn(&path).into(), id),
+        Key::BlockRule(path, id) => Key::BlockRule(path, id),
         Key::Payment(path, id) => Key::Payment(turn(&path), id),
         Key::PaymentLink(path, id) => Key::PaymentLink(turn(&path), id),
     }
@@ -137,13 +139,13 @@ broken! {
                     let entity = match change {
                         Change::Update(record) => record.entity(),
                         Change::Remove { entity, .. } => entity.clone(),
-                        Change::Create(_) => continue,
+                        Change::Create(_) | Change::AddBlockRules(_) | Change::PurgeBlockRules(_) => continue,
                     };
                     let Some(found) = next.get(&key_of(&entity)).await? else { continue };
                     match change {
                         Change::Update(record) => *record = with_version(record, found.meta().version + 1),
                         Change::Remove { version, .. } => *version = found.meta().version,
-                        Change::Create(_) => {}
+                        Change::Create(_) | Change::AddBlockRules(_) | Change::PurgeBlockRules(_) => {}
                     }
                 }
                 match next.commit(set.clone()).await {
@@ -235,6 +237,7 @@ broken! {
                 Change::Remove { entity, .. } => (0, std::cmp::Reverse(Some(entity.kind)), None),
                 Change::Update(record) => (1, std::cmp::Reverse(None), Some(record.kind())),
                 Change::Create(record) => (2, std::cmp::Reverse(None), Some(record.kind())),
+                Change::AddBlockRules(_) | Change::PurgeBlockRules(_) => (3, std::cmp::Reverse(None), None),
             });
             next.commit(set).await
         }

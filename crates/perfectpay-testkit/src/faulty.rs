@@ -28,8 +28,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_lite::future::yield_now;
 use perfectpay::store::{
-    ChangeSet, Committed, Head, IdempotencyClaim, IdempotencyKey, Key, Listing, LogEntry, LogQuery, Query, Record,
-    Store,
+    BlockPage, BlockScan, ChangeSet, Committed, Head, IdempotencyClaim, IdempotencyKey, Key, Listing, LogEntry,
+    LogQuery, Query, Record, Store,
 };
 use perfectpay::{Error, Incarnation};
 
@@ -124,6 +124,7 @@ pub struct Counting {
     commits: AtomicU64,
     gets: AtomicU64,
     lists: AtomicU64,
+    scans: AtomicU64,
     claims: AtomicU64,
     logs: AtomicU64,
     heads: AtomicU64,
@@ -136,6 +137,7 @@ pub struct Counts {
     pub commits: u64,
     pub gets: u64,
     pub lists: u64,
+    pub scans: u64,
     pub claims: u64,
     pub logs: u64,
     pub heads: u64,
@@ -144,7 +146,7 @@ pub struct Counts {
 impl Counts {
     /// All but commits.
     pub fn reads(&self) -> u64 {
-        self.gets + self.lists + self.claims + self.logs + self.heads
+        self.gets + self.lists + self.scans + self.claims + self.logs + self.heads
     }
 }
 
@@ -156,6 +158,7 @@ impl Counting {
             commits: take(&self.commits),
             gets: take(&self.gets),
             lists: take(&self.lists),
+            scans: take(&self.scans),
             claims: take(&self.claims),
             logs: take(&self.logs),
             heads: take(&self.heads),
@@ -170,7 +173,7 @@ impl Counting {
 
 /// Writes a layer whose methods all go through its `pass`, each with its own argument in front.
 macro_rules! passing {
-    ($layer:ident: $this:ident $(, $commit:expr, $get:expr, $list:expr, $claim:expr, $log:expr, $head:expr)?) => {
+    ($layer:ident: $this:ident $(, $commit:expr, $get:expr, $list:expr, $scan:expr, $claim:expr, $log:expr, $head:expr)?) => {
         #[async_trait]
         impl Layer for $layer {
             async fn commit(&self, next: &dyn Store, set: ChangeSet) -> Result<Committed, Error> {
@@ -186,6 +189,11 @@ macro_rules! passing {
             async fn list(&self, next: &dyn Store, query: &Query) -> Result<Option<Listing>, Error> {
                 let $this = self;
                 $this.pass($($list, )? next.list(query)).await
+            }
+
+            async fn block_rules(&self, next: &dyn Store, scan: &BlockScan) -> Result<Option<BlockPage>, Error> {
+                let $this = self;
+                $this.pass($($scan, )? next.block_rules(scan)).await
             }
 
             async fn claim(&self, next: &dyn Store, tenant: Incarnation, key: &IdempotencyKey) -> Result<Option<IdempotencyClaim>, Error> {
@@ -206,6 +214,6 @@ macro_rules! passing {
     };
 }
 
-passing!(FailNth: this, On::Commit, On::Read, On::Read, On::Read, On::Read, On::Read);
+passing!(FailNth: this, On::Commit, On::Read, On::Read, On::Read, On::Read, On::Read, On::Read);
 passing!(Slow: this);
-passing!(Counting: this, &this.commits, &this.gets, &this.lists, &this.claims, &this.logs, &this.heads);
+passing!(Counting: this, &this.commits, &this.gets, &this.lists, &this.scans, &this.claims, &this.logs, &this.heads);

@@ -1,11 +1,11 @@
-//! Wrapper stores: a [`Layer`] over a store changes some of its six methods and passes the others on.
+//! Wrapper stores: a [`Layer`] over a store changes some of its seven methods and passes the others on.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use perfectpay::store::{
-    ChangeSet, Committed, Head, IdempotencyClaim, IdempotencyKey, Key, Listing, LogEntry, LogQuery, Query, Record,
-    Store,
+    BlockPage, BlockScan, ChangeSet, Committed, Head, IdempotencyClaim, IdempotencyKey, Key, Listing, LogEntry,
+    LogQuery, Query, Record, Store,
 };
 use perfectpay::{Error, Incarnation};
 
@@ -43,6 +43,11 @@ pub trait Layer: std::fmt::Debug + Send + Sync + 'static {
         next.log(query).await
     }
 
+    /// [`Store::block_rules`].
+    async fn block_rules(&self, next: &dyn Store, scan: &BlockScan) -> Result<Option<BlockPage>, Error> {
+        next.block_rules(scan).await
+    }
+
     /// [`Store::head`].
     async fn head(&self, next: &dyn Store) -> Result<Head, Error> {
         next.head().await
@@ -76,6 +81,10 @@ impl<L: Layer> Store for Layered<L> {
 
     async fn list(&self, query: &Query) -> Result<Option<Listing>, Error> {
         self.layer.list(&*self.next, query).await
+    }
+
+    async fn block_rules(&self, scan: &BlockScan) -> Result<Option<BlockPage>, Error> {
+        self.layer.block_rules(&*self.next, scan).await
     }
 
     async fn claim(&self, tenant: Incarnation, key: &IdempotencyKey) -> Result<Option<IdempotencyClaim>, Error> {

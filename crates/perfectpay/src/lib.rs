@@ -105,7 +105,8 @@ mod words;
 
 pub use api_key::{ApiKey, ApiKeyUpdate, Environment, Expiration, IssuedApiKey, NewApiKey, RevokedApiKey, Token};
 pub use blocklist::{
-    BlockEntries, BlockEntry, BlockKind, BlockRequest, BlockRuleId, BlocklistGuard, CardNumber, Screening,
+    BlockAction, BlockEntries, BlockEntry, BlockKind, BlockRequest, BlockRule, BlockRuleId, BlockScope, BlocklistGuard,
+    CardFacts, CardNumber, ExplainedRule, Explanation, Fingerprint, Matched, Outranked, Screening, Verdict,
 };
 pub use connector::{
     Accepted, AcceptedCountries, AcceptedCurrencies, AuthType, CardNetwork, Catalogue, Connector, ConnectorAuth,

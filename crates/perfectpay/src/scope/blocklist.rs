@@ -5,8 +5,8 @@ use super::merchant::{MerchantScope, claimed};
 use super::operation::Operation;
 use super::session::{at_expected, canonical, settle};
 use crate::blocklist::{
-    BlockAction, BlockEntries, BlockEntry, BlockKind, BlockRequest, BlockRuleId, BlockRuleState, BlocklistGuard,
-    CardNumber, Screening,
+    BlockEntries, BlockEntry, BlockKind, BlockRequest, BlockRule, BlockRuleId, BlockRuleState, BlockScope,
+    BlocklistGuard, Candidate, CardFacts, CardNumber, Fingerprint, Screening, decide,
 };
 use crate::error::{EntityKind, Error};
 use crate::merchant::MerchantState;
@@ -41,16 +41,8 @@ impl BlocklistScope {
             if let Some(first) = session.replay(&claim, &request).await? {
                 return Ok(first);
             }
-            let state = BlockRuleState {
-                kind: new.kind,
-                action: BlockAction::Block,
-                expires_at: None,
-                reason: None,
-                source: None,
-                author: session.actor.clone(),
-                metadata: None,
-            };
-            let row = Stored::new(loaded.row.tenant, new.id()?, moment, state);
+            let id = new.id()?;
+            let row = Stored::new(loaded.row.tenant, id, moment, new.into_state(session.actor.clone()));
             let mut set = session.changes(loaded.owner(), moment, CommitClass::Configuration);
             set.create(row.clone());
             session.commit_claimed(set, &claim, &request, BlockEntry::from(row)).await
@@ -69,7 +61,7 @@ impl BlocklistScope {
             let moment = session.begin(Operation::RemoveBlockRule).await?;
             let id = request.id()?;
             settle!(session, options.expected_version, {
-                let key = Key::BlockRule(merchant.path.clone(), id.clone());
+                let key = Key::BlockRule(merchant.path.clone().into(), id.clone());
                 let row: Stored<BlockRuleState> = session.require(&key, &id).await?;
                 at_expected(&row, options.expected_version)?;
                 let loaded = merchant.load_for(&row).await?;
@@ -140,28 +132,23 @@ impl BlocklistScope {
         let name = loaded.row.id.to_string();
         let seals = loaded.seals(session, EntityKind::Merchant, &name);
         let mut fingerprints = Vec::with_capacity(1);
-        // Newest first: what is answered as the card's fingerprint is the current one.
-        for secret in loaded.row.state.fingerprint_secrets.iter().rev() {
+        for secret in &loaded.row.state.fingerprint_secrets {
             let plain = seals.open("fingerprint_secret", &secret.secret)?;
             fingerprints.push(card.fingerprint(secret.version, &plain));
         }
-        let fingerprint = fingerprints.first().cloned().unwrap_or_default();
-        let bins =
-            [(BlockKind::ExtendedCardBin, card.extended_bin().to_owned()), (BlockKind::CardBin, card.bin().to_owned())];
-        let candidates = fingerprints.into_iter().map(|value| (BlockKind::Fingerprint, value)).chain(bins);
-        let mut matched = None;
-        for (kind, value) in candidates {
-            let id = BlockRuleId { kind, value: value.parse()?, profile: None };
+        let facts = CardFacts::new(card.prefix(), fingerprints.iter().map(Fingerprint::to_string))?;
+        let mut rules = Vec::new();
+        let texts = facts.fingerprints().map(|text| (BlockKind::Fingerprint, text));
+        let bins = [(BlockKind::ExtendedCardBin, card.extended_bin()), (BlockKind::CardBin, card.bin())];
+        for (kind, value) in texts.chain(bins) {
+            let id = BlockRuleId { kind, value: value.parse()?, scope: BlockScope::Merchant };
             let path = MerchantPath::Pinned(loaded.row.tenant);
-            let row: Option<Stored<BlockRuleState>> = session.get(&Key::BlockRule(path, id)).await?;
-            let live = row.filter(|row| {
-                row.state.action == BlockAction::Block && row.state.expires_at.is_none_or(|end| end > now)
-            });
-            if let Some(row) = live {
-                matched = Some(row.id);
-                break;
-            }
+            let row: Option<Stored<BlockRuleState>> = session.get(&Key::BlockRule(path.into(), id)).await?;
+            rules.extend(row.map(BlockRule::from));
         }
-        Ok(Screening { guard: loaded.row.state.blocklist_guard, matched, fingerprint })
+        let matched = decide(rules.iter().map(Candidate::from), &facts, now).and_then(|winner| winner.matched());
+        let fingerprint = fingerprints.last().copied();
+        let guard = loaded.row.state.blocklist_guard;
+        Ok(Screening { guard, matched, fingerprint, staleness: std::time::Duration::ZERO })
     }
 }

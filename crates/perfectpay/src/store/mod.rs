@@ -1,6 +1,6 @@
 //! The Store contract: how everything is kept, and how little a back-end has to know.
 //!
-//! A back-end implements [`Store`], six methods. One of them writes: [`Store::commit`] applies a [`ChangeSet`] whole or
+//! A back-end implements [`Store`], seven methods. One of them writes: [`Store::commit`] applies a [`ChangeSet`] whole or
 //! not at all, and appends one [`LogEntry`] in the same transaction. The rules of payments are not in here; a store
 //! knows kinds of records, who is whose child, which keys are unique, and versions. What it must check when it commits
 //! is [`judge`], written once as code that a back-end may call.
@@ -23,10 +23,14 @@ pub use self::change::{
     Change, ChangeSet, CommitClass, Committed, Expectation, IdempotencyClaim, IdempotencyKey, Owner, Receipt, TenantRef,
 };
 pub use self::judge::{Premises, Verdict, judge};
-pub use self::key::{Collection, Key, Listing, MerchantPath, Order, OrganizationPath, Query};
+pub use self::key::{
+    BlockPage, BlockScan, BlockSelect, BlocklistPath, Collection, Key, Listing, MAX_SCAN_LIMIT, MerchantPath, Order,
+    OrganizationPath, Query,
+};
 pub use self::log::{Head, LogChange, LogEntry, LogPosition, LogQuery, LogScope, MAX_LOG_LIMIT, Verb};
 pub use self::record::{Record, RowMeta, UniqueKey};
 pub use crate::actor::Actor;
+pub use crate::blocklist::{BlockCount, BlockRow, BlockRows, ExpiredRules, NewRules, RowScope, SortedRows};
 use crate::error::Error;
 use crate::id::Incarnation;
 pub use crate::stored::{EntityRef, State, Stored};
@@ -77,6 +81,14 @@ pub trait Store: Debug + Send + Sync + 'static {
     ///
     /// As [`Self::get`].
     async fn list(&self, query: &Query) -> Result<Option<Listing>, Error>;
+
+    /// A part of a blocklist, or `None` if the path does not lead to a living organization or merchant account. A list of
+    /// millions is read by it, from name to name: it costs what reading the rows costs.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::get`].
+    async fn block_rules(&self, scan: &BlockScan) -> Result<Option<BlockPage>, Error>;
 
     /// What is kept under an idempotency key of a tenant, expired or not.
     ///
