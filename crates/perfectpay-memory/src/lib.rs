@@ -313,6 +313,7 @@ impl State {
     fn log(&self, query: &LogQuery) -> Vec<LogEntry> {
         let within = |logged: &&Logged| match &query.scope {
             LogScope::All => true,
+            LogScope::Configuration => logged.entry.class == CommitClass::Configuration,
             LogScope::Organization(incarnation) => logged.organization == Some(*incarnation),
             LogScope::Merchant(incarnation) => logged.merchant == Some(*incarnation),
             LogScope::Entity(entity) => logged.entities.contains(entity),

@@ -493,6 +493,9 @@ pub(crate) fn log(conn: &Connection, query: &LogQuery) -> Result<Vec<LogEntry>, 
     let limit = query.limit.min(MAX_LOG_LIMIT);
     let (sql, mut bound) = match &query.scope {
         LogScope::All => (log!("WHERE position > ? ORDER BY position LIMIT ?"), vec![]),
+        LogScope::Configuration => {
+            (log!("WHERE class = 'configuration' AND position > ? ORDER BY position LIMIT ?"), vec![])
+        }
         LogScope::Organization(incarnation) => (
             log!("WHERE organization = ? AND position > ? ORDER BY position LIMIT ?"),
             vec![blob(incarnation.as_bytes())],

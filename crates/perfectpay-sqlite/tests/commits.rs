@@ -157,6 +157,7 @@ fn queries(page: &PageRequest) -> Vec<Query> {
 fn log_queries() -> Vec<LogQuery> {
     let scopes = [
         LogScope::All,
+        LogScope::Configuration,
         LogScope::Organization(tenant(1)),
         LogScope::Organization(tenant(2)),
         LogScope::Merchant(tenant(2)),

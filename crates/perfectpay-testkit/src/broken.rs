@@ -659,6 +659,14 @@ broken! {
         }
     }
 
+    /// The log of the configuration has what is operational, too.
+    ConfigurationUnfiltered {} ["each_class_has_a_head_of_its_own"] {
+        async fn log(&self, next: &dyn Store, query: &LogQuery) -> Result<Vec<LogEntry>, Error> {
+            let scope = if query.scope == LogScope::Configuration { LogScope::All } else { query.scope.clone() };
+            next.log(&LogQuery { scope, ..query.clone() }).await
+        }
+    }
+
     /// As many entries come as are asked for.
     LogUnlimited {} ["no_more_than_a_thousand_entries_come_at_once"] {
         async fn log(&self, next: &dyn Store, query: &LogQuery) -> Result<Vec<LogEntry>, Error> {

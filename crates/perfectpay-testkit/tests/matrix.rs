@@ -263,6 +263,7 @@ fn rows(operation: Operation) -> Vec<Row> {
                 seen(impact.map(|impact| format!("{impact:?}")))
             }),
         ],
+        Operation::CatchUp => vec![Platform(|pay| seen(wait(pay.catch_up()).map(|fresh| fresh.position.as_u64() > 0)))],
         Operation::ReadLog => vec![
             Platform(|pay| tried(pay.log(LogPosition::START, 1_000))),
             Organization(|scope| tried(scope.log(LogPosition::START, 1_000))),

@@ -141,9 +141,9 @@ pub use profile::{
     TypeMessage, UiRules, VerifiedDomains, WalletBlocking, WebhookHeaders, WebhookSecrets,
 };
 pub use scope::{
-    ApiKeyScope, Batch, BatchReceipt, BlocklistScope, Caller, Command, ConnectorScope, Create, CreateOptions, Impact,
-    MerchantScope, Operation, OrganizationScope, PaymentLinkScope, PaymentScope, PerfectPay, ProfileScope, Remove,
-    RemoveOptions, Settings, Update, UpdateOptions,
+    ApiKeyScope, Batch, BatchReceipt, BlocklistScope, Caller, Command, ConnectorScope, Create, CreateOptions,
+    Freshness, Impact, MerchantScope, Operation, OrganizationScope, PaymentLinkScope, PaymentScope, PerfectPay,
+    ProfileScope, Remove, RemoveOptions, Settings, Update, UpdateOptions,
 };
 pub use seal::{KeyId, MasterKey, Sealed};
 pub use secret::{Disclosed, SecretObject, SecretText};

@@ -103,6 +103,12 @@ pub(super) fn each_class_has_a_head_of_its_own(fixture: &mut dyn Fixture) {
     assert_eq!(w.log(&LogScope::All).last().map(|e| e.class), Some(CommitClass::Operational));
     let receipt = w.apply(w.acme.creating([profile(&w.acme.merchant, 1).into()]));
     assert_eq!((w.head().position, w.head().configuration), (receipt.position, receipt.position));
+    let configuration = w.log(&LogScope::Configuration);
+    let mut expected = w.log(&LogScope::All);
+    expected.retain(|entry| entry.class == CommitClass::Configuration);
+    assert_eq!(configuration, expected);
+    let behind = w.log_page(LogScope::Configuration, configured.position, 10);
+    assert_eq!(behind.iter().map(|entry| entry.position).collect::<Vec<_>>(), [receipt.position]);
 }
 
 pub(super) fn the_log_is_read_by_tenant_and_by_object(fixture: &mut dyn Fixture) {

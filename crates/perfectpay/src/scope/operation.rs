@@ -46,6 +46,7 @@ pub enum Operation {
     RetrievePaymentLink,
     ListPaymentLinks,
     ReadLog,
+    CatchUp,
     CommitBatch,
     ReportImpact,
 }

@@ -1,10 +1,13 @@
 //! The root handle and its settings.
 
+use std::convert::Infallible;
+use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
+use std::time::Duration;
 
 use super::caller::{Caller, authenticate};
 use super::command::Create;
+use super::follow::{Follower, Freshness};
 use super::merchant::MerchantScope;
 use super::operation::Operation;
 use super::organization::OrganizationScope;
@@ -43,13 +46,15 @@ pub struct Settings {
     catalogue: Catalogue,
     test_connectors: bool,
     idempotency_seconds: u32,
+    staleness: Duration,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
 }
 
 impl Settings {
-    /// The sandbox environment, the published connectors without the test ones, idempotency keys kept for 24 hours, the
-    /// system's clock and randomness, and payment links below `http://localhost/`.
+    /// The sandbox environment, the published connectors without the test ones, idempotency keys kept for 24 hours, other
+    /// processes' commits seen within one second, the system's clock and randomness, and payment links below
+    /// `http://localhost/`.
     pub fn new(master_key: MasterKey) -> Self {
         Self {
             master_key,
@@ -58,6 +63,7 @@ impl Settings {
             catalogue: Catalogue::published(),
             test_connectors: false,
             idempotency_seconds: 24 * 60 * 60,
+            staleness: Duration::from_secs(1),
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
         }
@@ -93,6 +99,14 @@ impl Settings {
         self
     }
 
+    /// How long ago the log may have been looked at when a call answers from memory: after that time at the latest, what
+    /// another process committed is seen. Zero looks at every call. Commits through the handles of this library are seen
+    /// at once in any case.
+    pub fn staleness(mut self, bound: Duration) -> Self {
+        self.staleness = bound;
+        self
+    }
+
     /// Where the time is read.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
@@ -120,6 +134,7 @@ impl PerfectPay {
     /// [`Error::Unavailable`] or [`Error::Corrupt`] if the store cannot be read; [`Error::Corrupt`], which names the key that
     /// is needed, if its accounts were sealed under another master key.
     pub async fn open(store: Arc<dyn Store>, settings: Settings) -> Result<Self, Error> {
+        let now = settings.clock.now();
         let head = store.head().await?;
         let base_url = match settings.base_url {
             Some(url) => url.as_str().trim_end_matches('/').to_owned(),
@@ -132,9 +147,8 @@ impl PerfectPay {
             catalogue: settings.catalogue,
             test_connectors: settings.test_connectors,
             idempotency_seconds: settings.idempotency_seconds,
-            clock: settings.clock,
             entropy: settings.entropy,
-            newest: AtomicI64::new(head.at.unix_millis()),
+            follower: Follower::new(Vec::new(), settings.clock, settings.staleness, now, &head),
             lanes: Lanes::default(),
         };
         let pay = Self { session: Session::host(Arc::new(inner), store) };
@@ -253,5 +267,36 @@ impl PerfectPay {
     pub async fn log_head(&self) -> Result<Head, Error> {
         self.session.begin(Operation::ReadLog).await?;
         self.session.store().head().await
+    }
+
+    /// Looks at the log and brings what is kept in memory up to it: every commit that was visible when this was called is
+    /// seen by the next call. A host needs it after a commit within a transaction of its own; everything else is seen by
+    /// itself, see [`Settings::staleness`].
+    ///
+    /// # Errors
+    ///
+    /// Those of the store; nothing has moved then.
+    pub async fn catch_up(&self) -> Result<Freshness, Error> {
+        self.session.begin(Operation::CatchUp).await?;
+        self.session.inner.follower.catch_up(self.session.store()).await
+    }
+
+    /// Catches up again and again, so that no other call has to look at the log. `pause` is the runtime's timer, and is
+    /// told to wait for half of the bound: `pay.follow(tokio::time::sleep)`. Ends only with an error, or dropped; without
+    /// it everything works, and one call in a while looks.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store. It may be called again.
+    pub async fn follow<P: Future<Output = ()>>(&self, pause: impl Fn(Duration) -> P) -> Result<Infallible, Error> {
+        loop {
+            self.catch_up().await?;
+            pause(self.session.inner.follower.pause()).await;
+        }
+    }
+
+    /// How current answers from memory are. Asks nothing of the store.
+    pub fn freshness(&self) -> Freshness {
+        self.session.inner.follower.freshness()
     }
 }

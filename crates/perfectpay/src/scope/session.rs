@@ -3,13 +3,13 @@
 use std::fmt;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
 use super::caller::Guard;
+use super::follow::Follower;
 use super::operation::Operation;
 use super::overlay::{Names, Overlay, no_key_of_its_own};
 use super::vault::Vault;
@@ -24,7 +24,7 @@ use crate::store::{
     Actor, Change, ChangeSet, CommitClass, Committed, IdempotencyClaim, IdempotencyKey, Key, Owner, Query, Receipt,
     Record, State, Store, Stored,
 };
-use crate::time::{Clock, Entropy, Timestamp};
+use crate::time::{Entropy, Timestamp};
 
 /// How often a command that met another one is decided again before it gives up.
 const ATTEMPTS: u32 = 32;
@@ -37,10 +37,9 @@ pub(super) struct Inner {
     pub(super) catalogue: Catalogue,
     pub(super) test_connectors: bool,
     pub(super) idempotency_seconds: u32,
-    pub(super) clock: Arc<dyn Clock>,
     pub(super) entropy: Arc<dyn Entropy>,
-    /// The newest moment seen in the log, in Unix milliseconds.
-    pub(super) newest: AtomicI64,
+    /// The clocks, and what keeps memory up to the log.
+    pub(super) follower: Follower,
     /// Where commands that met another one wait for each other.
     pub(super) lanes: Lanes,
 }
@@ -130,8 +129,7 @@ impl Session {
     }
 
     pub(super) fn now(&self) -> Timestamp {
-        let newest = Timestamp::from_unix_millis(self.inner.newest.load(Ordering::Relaxed));
-        self.inner.clock.now().max(newest.unwrap_or(Timestamp::UNIX_EPOCH))
+        self.inner.follower.moment()
     }
 
     pub(super) fn random(&self) -> [u8; 10] {
@@ -220,11 +218,8 @@ impl Session {
     }
 
     async fn applied(&self, set: ChangeSet) -> Result<Receipt, Error> {
-        match self.store().commit(set).await? {
-            Committed::Applied(receipt) => {
-                self.inner.newest.fetch_max(receipt.at.unix_millis(), Ordering::Relaxed);
-                Ok(receipt)
-            }
+        match self.inner.follower.commit(self.store(), set).await? {
+            Committed::Applied(receipt) => Ok(receipt),
             Committed::Replayed(_) => Err(Error::corrupt("a commit without an idempotency key was replayed")),
         }
     }
@@ -303,11 +298,8 @@ impl Session {
             answer: self.inner.vault.seal_answer(claimed.tenant, key, &answer, &*self.inner.entropy)?,
             expires_at: set.at.plus_seconds(self.inner.idempotency_seconds),
         });
-        match self.store().commit(set).await? {
-            Committed::Applied(receipt) => {
-                self.inner.newest.fetch_max(receipt.at.unix_millis(), Ordering::Relaxed);
-                Ok((answer, Some(receipt)))
-            }
+        match self.inner.follower.commit(self.store(), set).await? {
+            Committed::Applied(receipt) => Ok((answer, Some(receipt))),
             Committed::Replayed(first) => Ok((self.inner.vault.open_answer(claimed.tenant, key, &first)?, None)),
         }
     }

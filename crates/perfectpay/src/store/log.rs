@@ -102,6 +102,8 @@ pub struct LogEntry {
 pub enum LogScope {
     /// All of it.
     All,
+    /// The entries of the class [`CommitClass::Configuration`], which snapshots follow.
+    Configuration,
     /// An organization's and its merchants'.
     Organization(Incarnation),
     /// A merchant account's.
