@@ -96,6 +96,7 @@ enum Node<S> {
 }
 
 struct Leaf<S> {
+    len: u32,
     /// The groups that digests point at; behind them may follow more for what found those full.
     homes: u32,
     tags: Box<[Tags]>,
@@ -308,30 +309,49 @@ fn part(digest: u128) -> usize {
 impl<S: Slot> Node<S> {
     /// The node that keeps slots in order, all of which agree in the bits above `depth`.
     fn build(slots: &[S], depth: u32, tally: &mut Tally) -> Self {
-        if slots.len() <= LEAF || depth >= DEPTH {
-            return Self::leaf(slots, depth, tally);
+        if is_leaf(slots.len(), depth) {
+            let leaf = Leaf::of(slots, depth);
+            tally.bytes_more += leaf.bytes();
+            return Self::Leaf(Arc::new(leaf));
         }
         let mut rest = slots;
-        let children = std::array::from_fn(|child| {
+        let parts: [&[S]; FANOUT] = std::array::from_fn(|child| {
             let count = rest.partition_point(|slot| part(slot.digest() << (depth * BITS)) <= child);
             let (front, behind) = rest.split_at_checked(count).unwrap_or((rest, &[]));
             rest = behind;
-            Self::build(front, depth + 1, tally)
+            front
+        });
+        // What look-ups read is allocated side by side, tags with tags: they then lie on few pages.
+        let below = depth + 1;
+        let mut tags = parts.map(|part| is_leaf(part.len(), below).then(|| Leaf::tags_of(part, below)));
+        let mut slots_of = parts.map(|part| is_leaf(part.len(), below).then(|| Leaf::slots_of(part, below)));
+        let children = std::array::from_fn(|child| {
+            let part = parts.get(child).copied().unwrap_or_default();
+            match (tags.get_mut(child).and_then(Option::take), slots_of.get_mut(child).and_then(Option::take)) {
+                (Some(tags), Some(slots)) => {
+                    let leaf = Leaf { len: count(part.len()), homes: homes(part.len()), tags, slots };
+                    tally.bytes_more += leaf.bytes();
+                    Self::Leaf(Arc::new(leaf))
+                }
+                _ => Self::build(part, below, tally),
+            }
         });
         tally.bytes_more += branch_bytes::<S>();
         Self::Branch(Arc::new(Branch { len: slots.len(), children }))
-    }
-
-    fn leaf(slots: &[S], depth: u32, tally: &mut Tally) -> Self {
-        let leaf = Leaf::of(slots, depth);
-        tally.bytes_more += leaf.bytes();
-        Self::Leaf(Arc::new(leaf))
     }
 
     fn edited(&self, edits: &[Edit<S>], depth: u32, tally: &mut Tally) -> Self {
         match self {
             Self::Leaf(leaf) => {
                 tally.bytes_less += leaf.bytes();
+                if let [edit] = edits
+                    && let Some((next, more)) = leaf.edited(edit, depth)
+                {
+                    tally.added += usize::from(more && matches!(edit, Edit::Put(_)));
+                    tally.removed += usize::from(more && matches!(edit, Edit::Take(_)));
+                    tally.bytes_more += next.bytes();
+                    return Self::Leaf(Arc::new(next));
+                }
                 let slots = leaf.merged(edits, tally);
                 Self::build(&slots, depth, tally)
             }
@@ -377,27 +397,104 @@ impl<S: Slot> Node<S> {
 impl<S: Slot> Leaf<S> {
     /// The leaf of these slots, which are in order.
     fn of(slots: &[S], depth: u32) -> Self {
-        let homes = u32::try_from(slots.len().div_ceil(LOAD).max(1)).unwrap_or(u32::MAX);
-        let room = usize::try_from(homes).unwrap_or(usize::MAX).saturating_add(1);
-        let (mut groups, mut tags) = (Vec::with_capacity(room), Vec::with_capacity(room));
-        // The group that is being filled, and how far.
-        let (mut group, mut group_tags, mut free) = ([S::EMPTY; GROUP], Tags([0; GROUP]), 0);
-        for slot in slots {
-            let digest = slot.digest();
-            let home = home(digest << (depth * BITS), homes);
-            while groups.len() < home || free == GROUP {
-                groups.push(std::mem::replace(&mut group, [S::EMPTY; GROUP]));
-                tags.push(std::mem::replace(&mut group_tags, Tags([0; GROUP])));
-                free = 0;
-            }
-            if let (Some(place), Some(tag)) = (group.get_mut(free), group_tags.0.get_mut(free)) {
-                (*place, *tag) = (*slot, S::tag(digest));
-            }
-            free += 1;
+        Self {
+            len: count(slots.len()),
+            homes: homes(slots.len()),
+            tags: Self::tags_of(slots, depth),
+            slots: Self::slots_of(slots, depth),
         }
-        groups.push(group);
-        tags.push(group_tags);
-        Self { homes, tags: tags.into(), slots: groups.into() }
+    }
+
+    fn tags_of(slots: &[S], depth: u32) -> Box<[Tags]> {
+        Self::placed(slots, depth, Tags([0; GROUP]), |tags, place, slot| {
+            if let Some(tag) = tags.0.get_mut(place) {
+                *tag = S::tag(slot.digest());
+            }
+        })
+    }
+
+    fn slots_of(slots: &[S], depth: u32) -> Box<[[S; GROUP]]> {
+        Self::placed(slots, depth, [S::EMPTY; GROUP], |group, place, slot| {
+            if let Some(free) = group.get_mut(place) {
+                *free = *slot;
+            }
+        })
+    }
+
+    /// Groups with each slot in its place: in the group that its digest points at, or behind what found that full.
+    fn placed<G: Copy>(slots: &[S], depth: u32, empty: G, put: impl Fn(&mut G, usize, &S)) -> Box<[G]> {
+        let homes = homes(slots.len());
+        let place_behind = |last: usize, slot: &S| last.max(home(slot.digest() << (depth * BITS), homes) * GROUP) + 1;
+        let groups = slots.iter().fold(1, place_behind).div_ceil(GROUP);
+        let mut placed = vec![empty; groups.max(usize::try_from(homes).unwrap_or_default())];
+        slots.iter().fold(0, |last, slot| {
+            let behind = place_behind(last, slot);
+            if let Some(group) = placed.get_mut((behind - 1) / GROUP) {
+                put(group, (behind - 1) % GROUP, slot);
+            }
+            behind
+        });
+        placed.into()
+    }
+
+    /// The leaf after one edit, and whether that made it longer or shorter. `None` where it is to be made anew.
+    fn edited(&self, edit: &Edit<S>, depth: u32) -> Option<(Self, bool)> {
+        let mut next = Self { len: self.len, homes: self.homes, tags: self.tags.clone(), slots: self.slots.clone() };
+        let slot = edit.slot();
+        let mut at = home(slot.digest() << (depth * BITS), self.homes);
+        // Behind full groups whose last entry comes before it.
+        while next.slots.get(at)?.last()?.order(&slot).is_lt() {
+            at += 1;
+        }
+        let found = next.slots.get(at)?.iter().position(|kept| kept.order(&slot).is_ge())?;
+        let is_there = next.slots.get(at)?.get(found)?.order(&slot).is_eq();
+        match edit {
+            Edit::Put(slot) if is_there => *next.slots.get_mut(at)?.get_mut(found)? = *slot,
+            Edit::Put(slot) => {
+                next.len += 1;
+                let len = usize::try_from(next.len).ok()?;
+                // Beyond so many entries groups run over too often.
+                if !is_leaf(len, depth) || next.len > self.homes.saturating_mul(count(LOAD + 1)).max(count(LOAD)) {
+                    return None;
+                }
+                let mut place = found;
+                let mut carried = *slot;
+                while carried.digest() != u128::MAX {
+                    let (group, tags) = (next.slots.get_mut(at)?, &mut next.tags.get_mut(at)?.0);
+                    let over = *group.last()?;
+                    group.get_mut(place..)?.rotate_right(1);
+                    tags.get_mut(place..)?.rotate_right(1);
+                    *group.get_mut(place)? = carried;
+                    *tags.get_mut(place)? = S::tag(carried.digest());
+                    (carried, place, at) = (over, 0, at + 1);
+                }
+            }
+            Edit::Take(_) if !is_there => return Some((next, false)),
+            Edit::Take(_) => {
+                next.len -= 1;
+                if next.len.saturating_mul(3) < self.homes.saturating_mul(count(LOAD)) {
+                    return None;
+                }
+                let mut place = found;
+                loop {
+                    // What follows closes up; the next group's first one, if it belongs here or before, comes over.
+                    let over = next.slots.get(at + 1).and_then(|group| group.first()).copied();
+                    let over = over.filter(|over| {
+                        over.digest() != u128::MAX && home(over.digest() << (depth * BITS), self.homes) <= at
+                    });
+                    let (group, tags) = (next.slots.get_mut(at)?, &mut next.tags.get_mut(at)?.0);
+                    group.get_mut(place..)?.rotate_left(1);
+                    tags.get_mut(place..)?.rotate_left(1);
+                    *group.last_mut()? = over.unwrap_or(S::EMPTY);
+                    *tags.last_mut()? = over.map_or(0, |over| S::tag(over.digest()));
+                    if over.is_none() {
+                        break;
+                    }
+                    (place, at) = (0, at + 1);
+                }
+            }
+        }
+        Some((next, !(is_there && matches!(edit, Edit::Put(_)))))
     }
 
     fn kept(&self) -> impl Iterator<Item = S> {
@@ -434,6 +531,20 @@ impl<S: Slot> Leaf<S> {
     fn bytes(&self) -> usize {
         16 + size_of::<Self>() + self.tags.len() * size_of::<Tags>() + self.slots.len() * size_of::<[S; GROUP]>()
     }
+}
+
+/// Whether so many entries make a leaf.
+fn is_leaf(len: usize, depth: u32) -> bool {
+    len <= LEAF || depth >= DEPTH
+}
+
+/// The groups that so many entries are spread over.
+fn homes(len: usize) -> u32 {
+    count(len.div_ceil(LOAD).max(1))
+}
+
+fn count(len: usize) -> u32 {
+    u32::try_from(len).unwrap_or(u32::MAX)
 }
 
 fn branch_bytes<S>() -> usize {

@@ -15,8 +15,8 @@ use super::{Follower, Follows, WATCH};
 use crate::error::{EntityKind, Error, Unavailability};
 use crate::id::Incarnation;
 use crate::store::{
-    Actor, ChangeSet, CommitClass, Committed, EntityRef, Head, IdempotencyClaim, IdempotencyKey, Key, Listing,
-    LogEntry, LogPosition, LogQuery, LogScope, Owner, Query, Receipt, Record, Store,
+    Actor, BlockPage, BlockScan, ChangeSet, CommitClass, Committed, EntityRef, Head, IdempotencyClaim, IdempotencyKey,
+    Key, Listing, LogEntry, LogPosition, LogQuery, LogScope, Owner, Query, Receipt, Record, Store,
 };
 use crate::time::{Clock, Timestamp};
 
@@ -112,6 +112,10 @@ impl Store for Shared {
     }
 
     async fn list(&self, _: &Query) -> Result<Option<Listing>, Error> {
+        Ok(None)
+    }
+
+    async fn block_rules(&self, _: &BlockScan) -> Result<Option<BlockPage>, Error> {
         Ok(None)
     }
 
