@@ -18,8 +18,9 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use futures_lite::future::block_on;
 use perfectpay::store::{
-    Actor, ChangeSet, Collection, CommitClass, Committed, Head, IdempotencyClaim, IdempotencyKey, Key, Listing,
-    LogEntry, LogPosition, LogQuery, MerchantPath, OrganizationPath, Owner, Query, Record, RowMeta, Store,
+    Actor, BlockPage, BlockScan, ChangeSet, Collection, CommitClass, Committed, Head, IdempotencyClaim, IdempotencyKey,
+    Key, Listing, LogEntry, LogPosition, LogQuery, MerchantPath, OrganizationPath, Owner, Query, Record, RowMeta,
+    Store,
 };
 use perfectpay::{
     CardNumber, ConnectorAuth, EntityKind, Entropy, Error, Incarnation, MasterKey, NewConnector, NewMerchant,

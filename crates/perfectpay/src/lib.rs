@@ -106,7 +106,9 @@ mod words;
 pub use api_key::{ApiKey, ApiKeyUpdate, Environment, Expiration, IssuedApiKey, NewApiKey, RevokedApiKey, Token};
 pub use blocklist::{
     BlockAction, BlockEntries, BlockEntry, BlockKind, BlockRequest, BlockRule, BlockRuleId, BlockScope, BlocklistGuard,
-    CardFacts, CardNumber, ExplainedRule, Explanation, Fingerprint, Matched, Outranked, Screening, Verdict,
+    CardFacts, CardNumber, ExplainedRule, Explanation, ExportError, Fingerprint, FingerprintVersion, ImportCause,
+    ImportError, ImportEvent, ImportMode, ImportOptions, ImportReport, Matched, Outranked, RowOutcome, Screening,
+    Verdict,
 };
 pub use connector::{
     Accepted, AcceptedCountries, AcceptedCurrencies, AuthType, CardNetwork, Catalogue, Connector, ConnectorAuth,
@@ -142,8 +144,8 @@ pub use profile::{
 };
 pub use scope::{
     ApiKeyScope, Batch, BatchReceipt, BlocklistScope, Caller, Command, ConnectorScope, Create, CreateOptions,
-    Freshness, Impact, MerchantScope, Operation, OrganizationScope, PaymentLinkScope, PaymentScope, PerfectPay,
-    ProfileScope, Remove, RemoveOptions, Settings, Update, UpdateOptions,
+    Freshness, Impact, MerchantScope, Operation, OrganizationBlocklistScope, OrganizationScope, PaymentLinkScope,
+    PaymentScope, PerfectPay, ProfileScope, Remove, RemoveOptions, Settings, Update, UpdateOptions,
 };
 pub use seal::{KeyId, MasterKey, Sealed};
 pub use secret::{Disclosed, SecretObject, SecretText};

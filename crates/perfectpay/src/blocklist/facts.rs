@@ -55,7 +55,7 @@ impl CardFacts {
     }
 
     /// The fingerprints, in the order in which they were given.
-    pub fn fingerprints(&self) -> impl Iterator<Item = &str> {
+    pub fn fingerprints(&self) -> impl Iterator<Item = &str> + Clone {
         self.fingerprints.iter().map(Text::as_str)
     }
 }

@@ -12,6 +12,7 @@ mod card;
 mod decide;
 mod facts;
 mod fingerprint;
+pub(crate) mod import;
 pub mod index;
 mod rows;
 mod rule;
@@ -25,6 +26,10 @@ pub use self::decide::{
 };
 pub use self::facts::{CardFacts, MAX_FINGERPRINTS};
 pub use self::fingerprint::Fingerprint;
+pub use self::import::{
+    ExportError, ImportCause, ImportError, ImportEvent, ImportMode, ImportOptions, ImportReport, MAX_ROW, MAX_TOGETHER,
+    RowOutcome,
+};
 pub use self::rows::{BlockCount, BlockRow, BlockRows, ExpiredRules, NewRules, RowScope, SortedRows};
 pub use self::rule::{BlockAction, BlockKind, BlockRequest, BlockRule, BlockRuleId, BlockRuleState, BlockScope};
 use crate::page::Cursor;
@@ -69,6 +74,19 @@ pub struct BlockEntries {
     pub data: Vec<BlockEntry>,
     /// Where the next page begins; null when this one is the last.
     pub next: Option<Cursor>,
+}
+
+/// A version of the secret under which a merchant account's cards are fingerprinted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FingerprintVersion {
+    /// The version.
+    pub version: u32,
+    /// How many entries were made under it.
+    pub entries: u64,
+    /// Whether cards are matched under it.
+    pub is_live: bool,
+    /// Whether new fingerprints are made under it.
+    pub is_current: bool,
 }
 
 /// Whether the guard declines: the answer to toggling it.

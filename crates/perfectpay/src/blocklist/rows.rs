@@ -1,6 +1,7 @@
 //! Many entries at once: what crosses the store's trait when lists of millions are read, imported or purged.
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 
 use super::fingerprint::Fingerprint;
 use super::rule::{BlockAction, BlockKind, BlockRuleId, BlockRuleState, BlockScope};
@@ -242,26 +243,31 @@ impl BlockRows {
 pub struct SortedRows(BlockRows);
 
 impl SortedRows {
-    /// Sorts entries. Of several with one name the first one that was given stays; the places of the others, as they were
-    /// given, are the second answer, in ascending order.
-    pub fn of(rows: BlockRows) -> (Self, Vec<usize>) {
+    /// Sorts entries. Of several with one name the first one that was given stays.
+    pub fn of(rows: BlockRows) -> Self {
+        Self::traced(rows).0
+    }
+
+    /// Sorts entries, and answers besides at which place each of them was given.
+    pub(crate) fn traced(rows: BlockRows) -> (Self, Vec<usize>) {
         let BlockRows { texts, rows: packed, profiles } = rows;
         let whole = BlockRows { texts, rows: Vec::new(), profiles };
         let mut order: Vec<(usize, Packed)> = packed.into_iter().enumerate().collect();
         order.sort_unstable_by(|(at, a), (other, b)| {
             whole.unpacked(a).by_name(&whole.unpacked(b)).then_with(|| at.cmp(other))
         });
-        let mut repeated = Vec::new();
-        order.dedup_by(|(at, row), (_, kept)| {
-            let same = whole.unpacked(row).by_name(&whole.unpacked(kept)) == Ordering::Equal;
-            if same {
-                repeated.push(*at);
-            }
-            same
+        order.dedup_by(|(_, row), (_, kept)| whole.unpacked(row).by_name(&whole.unpacked(kept)) == Ordering::Equal);
+        let (places, rows) = order.into_iter().unzip();
+        (Self(BlockRows { rows, ..whole }), places)
+    }
+
+    /// Leaves those out for whose places `keep` says no.
+    pub(crate) fn retain(&mut self, mut keep: impl FnMut(usize) -> bool) {
+        let mut at = 0;
+        self.0.rows.retain(|_| {
+            at += 1;
+            keep(at - 1)
         });
-        repeated.sort_unstable();
-        let rows = order.into_iter().map(|(_, packed)| packed).collect();
-        (Self(BlockRows { rows, ..whole }), repeated)
     }
 
     /// The entries.
@@ -274,7 +280,7 @@ impl SortedRows {
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewRules {
     of: EntityRef,
-    rows: SortedRows,
+    rows: Arc<SortedRows>,
     author: Actor,
     source: Option<Text<255>>,
     created_at: Timestamp,
@@ -289,7 +295,7 @@ impl NewRules {
     /// account, or the other way round. `changes.empty`, where there are none.
     pub fn new(
         of: EntityRef,
-        rows: SortedRows,
+        rows: Arc<SortedRows>,
         author: Actor,
         source: Option<Text<255>>,
         created_at: Timestamp,
@@ -420,9 +426,9 @@ mod tests {
         let half = rows.len() / 2;
         let mut expected: Vec<String> = rows.iter().take(half).map(|row| row.name()).collect();
         expected.sort();
-        let (sorted, repeated) = SortedRows::of(rows);
+        let (sorted, places) = SortedRows::traced(rows);
         assert_eq!(sorted.rows().iter().map(|row| row.name()).collect::<Vec<_>>(), expected);
-        assert_eq!(repeated, (half..2 * half).collect::<Vec<_>>());
+        assert!(places.iter().all(|place| *place < half) && places.len() == half);
         assert!(sorted.rows().iter().all(|row| row.reason.is_none()), "the first one stays");
         for row in sorted.rows().iter() {
             assert_eq!(row.id().unwrap().to_string(), row.name());

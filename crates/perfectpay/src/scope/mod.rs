@@ -18,6 +18,7 @@
 mod api_key;
 pub mod batch;
 mod blocklist;
+mod bulk;
 mod caller;
 mod command;
 mod connector;
@@ -30,6 +31,7 @@ mod overlay;
 mod payment;
 mod profile;
 mod root;
+mod rules;
 mod session;
 mod vault;
 
@@ -47,3 +49,4 @@ pub use self::organization::OrganizationScope;
 pub use self::payment::{PaymentLinkScope, PaymentScope};
 pub use self::profile::ProfileScope;
 pub use self::root::{PerfectPay, Settings};
+pub use self::rules::OrganizationBlocklistScope;
