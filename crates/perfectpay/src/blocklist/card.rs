@@ -38,6 +38,11 @@ impl CardNumber {
         self.0.get(..11).unwrap_or_default()
     }
 
+    /// The digits.
+    pub(super) fn digits(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+
     /// The card's fingerprint under one version of a merchant account's secret.
     pub(crate) fn fingerprint(&self, version: u32, secret: &[u8]) -> Fingerprint {
         Fingerprint::of(&self.0, version, secret)

@@ -16,6 +16,7 @@ pub(crate) mod import;
 pub mod index;
 mod rows;
 mod rule;
+mod secret;
 
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +33,7 @@ pub use self::import::{
 };
 pub use self::rows::{BlockCount, BlockRow, BlockRows, ExpiredRules, NewRules, RowScope, SortedRows};
 pub use self::rule::{BlockAction, BlockKind, BlockRequest, BlockRule, BlockRuleId, BlockRuleState, BlockScope};
+pub(crate) use self::secret::FingerprintKey;
 use crate::page::Cursor;
 use crate::profile::GuardStatus;
 use crate::stored::Stored;

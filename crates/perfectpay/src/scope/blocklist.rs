@@ -8,6 +8,7 @@ use super::command::{Update, UpdateOptions};
 use super::merchant::{Loaded, MerchantScope};
 use super::operation::Operation;
 use super::rules::{Rules, Whose};
+use super::screen::Screen;
 use super::session::{at_expected, settle};
 use crate::blocklist::{
     BlockKind, BlockRule, BlockRuleId, BlockRuleState, BlockScope, BlocklistGuard, Candidate, CardFacts, CardNumber,
@@ -78,16 +79,42 @@ impl BlocklistScope {
 
     /// Screens a card: which entry decides, and whether the card is to be declined.
     ///
-    /// A store that cannot answer is an error, for the host to pass or to decline; it is never a silent pass. This
-    /// version asks the store once for every name that an entry could match by, and reads the ranges.
+    /// The answer comes from memory. The first call loads the account's list and its organization's; from then on a call
+    /// asks the store for nothing but what was committed meanwhile, and allocates nothing. Commits of this process count at
+    /// once, others' within [`Settings::staleness`](crate::Settings::staleness): [`Screening::staleness`] says how far the
+    /// answer may be behind. A list that cannot be read is an error, for the host to pass or to decline; it is never a
+    /// silent pass. In a batch the store is asked, with what the batch staged.
     ///
     /// # Errors
     ///
-    /// [`Error::NotFound`] for the account; [`Error::Corrupt`] if the fingerprint secret does not open.
+    /// [`Error::NotFound`] for the account, or for the profile; [`Error::Corrupt`] if the fingerprint secret does not open;
+    /// those of the store.
     pub async fn screen(&self, card: &CardNumber) -> Result<Screening, Error> {
-        let now = self.merchant.session.begin(Operation::ScreenCard).await?;
-        let facts = self.facts_of(card).await?;
-        self.screened(&facts, now).await
+        let session = &self.merchant.session;
+        let now = session.begin(Operation::ScreenCard).await?;
+        if session.is_batched() {
+            return self.screened(&self.facts_of(card).await?, now).await;
+        }
+        self.from_memory(|screen| screen.card(card)).await
+    }
+
+    /// Screens many cards at once, in their order. Each costs half of what it costs alone, or less, where the processor has
+    /// wide vectors.
+    ///
+    /// # Errors
+    ///
+    /// As [`screen`](Self::screen).
+    pub async fn screen_many(&self, cards: &[CardNumber]) -> Result<Vec<Screening>, Error> {
+        let session = &self.merchant.session;
+        let now = session.begin(Operation::ScreenCard).await?;
+        if session.is_batched() {
+            let mut screenings = Vec::with_capacity(cards.len());
+            for card in cards {
+                screenings.push(self.screened(&self.facts_of(card).await?, now).await?);
+            }
+            return Ok(screenings);
+        }
+        self.from_memory(|screen| screen.cards(cards)).await
     }
 
     /// Screens a card whose number the host does not have. See [`screen`](Self::screen).
@@ -96,13 +123,36 @@ impl BlocklistScope {
     ///
     /// As [`screen`](Self::screen).
     pub async fn screen_facts(&self, card: &CardFacts) -> Result<Screening, Error> {
-        let now = self.merchant.session.begin(Operation::ScreenCard).await?;
-        let facts = Facts { loaded: self.merchant.load().await?, card: card.clone(), fingerprint: None };
-        self.screened(&facts, now).await
+        let session = &self.merchant.session;
+        let now = session.begin(Operation::ScreenCard).await?;
+        if session.is_batched() {
+            let facts = Facts { loaded: self.merchant.load().await?, card: card.clone(), fingerprint: None };
+            return self.screened(&facts, now).await;
+        }
+        self.from_memory(|screen| screen.facts(card)).await
+    }
+
+    /// Answers from the compiled lists, once they are current.
+    async fn from_memory<T>(&self, answer: impl FnOnce(&Screen<'_>) -> Result<T, Error>) -> Result<T, Error> {
+        let session = &self.merchant.session;
+        let (lists, follower) = (&session.inner.lists, &session.inner.follower);
+        let mut clock = follower.clock();
+        if !follower.is_fresh(clock) {
+            follower.freshen(session.store()).await?;
+            clock = follower.clock();
+        }
+        let profile = match &self.rules.scope {
+            BlockScope::Profile(profile) => Some(profile),
+            BlockScope::Merchant | BlockScope::Organization => None,
+        };
+        let ready = lists.ready(session, &self.merchant.path, profile, clock).await?;
+        let ready = ready.ok_or_else(|| self.merchant.absent())?;
+        let now = follower.moment_at(clock);
+        answer(&Screen { lists, ready: &ready, profile, now, staleness: follower.age(clock) })
     }
 
     /// Explains what [`screen`](Self::screen) says of a card: every entry that matches, and why the first one decides. It
-    /// reads the store.
+    /// reads the entries from the store.
     ///
     /// # Errors
     ///
@@ -146,7 +196,23 @@ impl BlocklistScope {
     }
 
     async fn explained(&self, facts: &Facts, now: Timestamp) -> Result<Explanation, Error> {
-        let rules = self.matching(facts).await?;
+        let session = &self.merchant.session;
+        let rules = if session.is_batched() {
+            self.matching(facts).await?
+        } else {
+            let row = &facts.loaded.row;
+            let (own, above) = (MerchantPath::Pinned(row.tenant), OrganizationPath::Pinned(row.state.organization));
+            let mut rules = Vec::new();
+            for id in self.from_memory(|screen| screen.names(&facts.card)).await? {
+                let path = match id.scope {
+                    BlockScope::Organization => above.clone().into(),
+                    BlockScope::Merchant | BlockScope::Profile(_) => own.clone().into(),
+                };
+                let row: Option<Stored<BlockRuleState>> = session.get(&Key::BlockRule(path, id)).await?;
+                rules.extend(row.map(BlockRule::from));
+            }
+            rules
+        };
         Ok(Explanation::new(facts.loaded.row.state.blocklist_guard, rules, &facts.card, now))
     }
 

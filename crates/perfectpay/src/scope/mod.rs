@@ -24,6 +24,7 @@ mod command;
 mod connector;
 mod follow;
 pub mod impact;
+mod lists;
 mod merchant;
 mod operation;
 mod organization;
@@ -32,6 +33,7 @@ mod payment;
 mod profile;
 mod root;
 mod rules;
+mod screen;
 mod session;
 mod vault;
 

@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use super::caller::Guard;
 use super::follow::Follower;
+use super::lists::Lists;
 use super::operation::Operation;
 use super::overlay::{Names, Overlay, no_key_of_its_own};
 use super::vault::Vault;
@@ -40,6 +41,8 @@ pub(super) struct Inner {
     pub(super) entropy: Arc<dyn Entropy>,
     /// The clocks, and what keeps memory up to the log.
     pub(super) follower: Follower,
+    /// The compiled blocklists.
+    pub(super) lists: Arc<Lists>,
     /// Where commands that met another one wait for each other.
     pub(super) lanes: Lanes,
 }

@@ -99,6 +99,11 @@ impl DigestKeys {
     }
 }
 
+impl FingerprintDigest {
+    /// What no fingerprint has.
+    pub(crate) const NONE: Self = Self(u128::MAX);
+}
+
 impl DigestKeys {
     /// Where BINs stand.
     #[inline]
