@@ -77,7 +77,7 @@ fn calls_are_counted_by_method() {
     counted.head();
     counted.log(&LogScope::All);
     let counts = layer.take();
-    assert_eq!(counts, Counts { commits: 1, gets: 2, lists: 0, claims: 1, logs: 2, heads: 1 });
+    assert_eq!(counts, Counts { commits: 1, gets: 2, lists: 0, scans: 0, claims: 1, logs: 2, heads: 1 });
     assert_eq!(counts.reads(), 6);
     assert_eq!(layer.take(), Counts::default());
 }

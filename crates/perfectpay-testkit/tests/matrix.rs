@@ -311,9 +311,13 @@ fn rows(operation: Operation) -> Vec<Row> {
         Operation::ListFingerprintVersions => vec![Merchant(|scope| {
             seen(wait(scope.blocklist().fingerprint_versions()).map(|versions| format!("{versions:?}")))
         })],
-        Operation::DropFingerprintVersion => {
-            vec![Merchant(|scope| tried(scope.blocklist().drop_fingerprint_version(7)))]
-        }
+        Operation::DropFingerprintVersion => vec![Merchant(|scope| {
+            let blocklist = scope.blocklist();
+            tried(async move {
+                let newest = blocklist.rotate_fingerprint_secret().await?;
+                blocklist.drop_fingerprint_version(newest - 1).await
+            })
+        })],
         Operation::CreatePayment => vec![
             Merchant(|scope| tried(scope.create_payment(new_payment("new", None)))),
             Within(What::Profile, |scope, id| tried(scope.create_payment(new_payment("new", Some(id))))),
