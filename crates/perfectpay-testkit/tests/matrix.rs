@@ -250,6 +250,11 @@ fn rows(operation: Operation) -> Vec<Row> {
         Operation::ToggleBlocklist => vec![Merchant(|scope| tried(scope.blocklist().toggle(None)))],
         Operation::ScreenCard => vec![
             Merchant(screened),
+            Merchant(|scope| {
+                let cards = ["4242424242424242".parse().expect("a card")];
+                let screenings = wait(scope.blocklist().screen_many(&cards));
+                seen(screenings.map(|screenings| screenings[0].matched.as_ref().map(ToString::to_string)))
+            }),
             Within(What::Profile, |scope, id| {
                 let card = "4242424242424242".parse().expect("a card");
                 let screening = wait(scope.profile(&id.parse().unwrap()).blocklist().screen(&card));

@@ -11,7 +11,7 @@ pub const FEWEST: u8 = 6;
 
 /// The leading digits of a card: the first 11 of its number, or the 6 to 10 of them that are known.
 ///
-/// An entry that looks at more digits than are known cannot be decided, and does not match.
+/// An entry matches if it covers every card that begins with the known digits.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct LeadingDigits {
     /// Eleven digits, zeros behind what is known.
@@ -159,9 +159,11 @@ impl DigitSpan {
         (self.high - self.low + 1) * ten_to(LEADING - self.length)
     }
 
-    /// Whether a card lies in it.
+    /// Whether every card with these leading digits lies in it.
     pub fn covers(self, card: LeadingDigits) -> bool {
-        self.length <= card.known && (self.low..=self.high).contains(&card.first(self.length))
+        let first = card.number;
+        let last = first + (ten_to(LEADING - card.known) - 1);
+        self.begin() <= first && last < self.begin() + self.coverage()
     }
 
     /// The fewest prefixes that together cover the span: at most eighteen of each length.
@@ -227,6 +229,8 @@ mod tests {
         assert!(prefix("41111100").covers(known("41111100")));
         assert!(prefix("41111111111").covers(known("4111111111111111")));
         assert!(DigitSpan::range("411100", "411199").unwrap().covers(known("411111")));
+        assert!(DigitSpan::range("4111000", "4112000").unwrap().covers(known("411111")), "whatever comes behind");
+        assert!(!DigitSpan::range("4111000", "4111118").unwrap().covers(known("411111")));
     }
 
     #[test]

@@ -529,8 +529,8 @@ impl Index {
         for length in self.special_lengths.up_to(leading.known()) {
             let digest = self.keys.digits(Prefix::of(leading, length).code());
             for slot in self.special_digits.all(digest) {
-                // A wide range stands under short prefixes, and still looks at all of its digits.
-                if let Some(span) = slot.span.filter(|span| span.length() <= leading.known()) {
+                // All of the prefix lies in the span, and with it every card that the known digits may be of.
+                if let Some(span) = slot.span {
                     slot.terms.matched(MatchedBy::Digits(span), profile, now).into_iter().for_each(&mut found);
                 }
             }

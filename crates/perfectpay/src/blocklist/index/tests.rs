@@ -66,7 +66,9 @@ impl What {
             Self::Fingerprint(print) => card.fingerprints.contains(print),
             Self::Prefix(_, digits) => card.digits.starts_with(digits.as_str()),
             Self::Range(low, high) => {
-                card.digits.get(..low.len()).is_some_and(|lead| low.as_str() <= lead && lead <= high.as_str())
+                let known = &card.digits[..card.digits.len().min(11)];
+                let (first, last) = (format!("{known:0<11}"), format!("{known:9<11}"));
+                format!("{low:0<11}") <= first && last <= format!("{high:9<11}")
             }
         }
     }
