@@ -4,8 +4,8 @@
 //! `cargo bench -p perfectpay-benches --bench blocklist` prints the tables that `benches/README.md` keeps. Redis and
 //! `PostgreSQL` take part where `PERFECTPAY_BENCH_REDIS` (`redis://127.0.0.1/`) and `PERFECTPAY_BENCH_POSTGRES`
 //! (`host=127.0.0.1 user=bench`) name a server; the lists are loaded there once and stay. `PERFECTPAY_BENCH_ENTRIES` sets
-//! the number of fingerprints, ten million without it. Arguments choose sections: `peers growth many memory edits
-//! readers`.
+//! the number of fingerprints, ten million without it. Arguments choose sections: `peers growth many memory edits readers
+//! screen`; the last one keeps a file of some 200 bytes an entry in the folder for temporary files.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::indexing_slicing, reason = "a bench stops at a surprise")]
 #![allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "figures to two digits")]
 
@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
+use futures_lite::future::block_on;
 use hashbrown::HashSet;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use perfectpay::blocklist::BlockAction;
@@ -22,7 +23,10 @@ use perfectpay::blocklist::index::{
     Covers, DigestKeys, DigitSpan, DigitsKind, Facts, Index, IndexEdit, IndexEntry, IndexKey, IndexScope,
     LeadingDigits, Match,
 };
-use perfectpay::{SystemEntropy, Timestamp};
+use perfectpay::{
+    CardNumber, Fingerprint, MasterKey, NewMerchant, NewOrganization, PerfectPay, Settings, SystemEntropy, Timestamp,
+};
+use perfectpay_sqlite::SqliteStore;
 use roaring::RoaringBitmap;
 use sha2::Sha256;
 
@@ -486,11 +490,146 @@ fn readers(list: &List, index: &Index) {
     println!("idle {idle:?}; while a writer adds {rate:.0} entries a second {busy:?}");
 }
 
+/// A file with an account whose list has so many fingerprints, written past the library.
+fn stored(entries: u64) -> std::path::PathBuf {
+    let path = std::env::temp_dir().join(format!("perfectpay-bench-accounts-{entries}.db"));
+    if path.exists() {
+        return path;
+    }
+    let draft = path.with_extension("draft");
+    block_on(async {
+        let pay = opened(&draft).await;
+        let organization = pay.create_organization(NewOrganization::named("Acme".parse().unwrap())).await.unwrap();
+        let scope = pay.organization(&organization.organization_id);
+        let merchant = scope.create_merchant(NewMerchant::with_id("merchant".parse().unwrap())).await.unwrap();
+        scope.merchant(&merchant.merchant_id).blocklist().toggle(Some(true)).await.unwrap();
+    });
+    let mut names: Vec<String> =
+        (0..entries).map(|n| format!("fingerprint:{}", Fingerprint { version: 1, digest: List::mac(n) })).collect();
+    names.sort_unstable();
+    let mut conn = perfectpay_benches::bare(&draft);
+    conn.pragma_update(None, "synchronous", "OFF").unwrap();
+    let transaction = conn.transaction().unwrap();
+    {
+        let mut insert = transaction
+            .prepare(
+                "INSERT INTO pp_block_rule (merchant, id, version, created_at, modified_at, kind, action, author) \
+                 SELECT incarnation, ?1, 1, 0, 0, 5, 0, 'host' FROM pp_merchant",
+            )
+            .unwrap();
+        names.iter().for_each(|name| drop(insert.execute([name]).unwrap()));
+    }
+    transaction.commit().unwrap();
+    drop(conn);
+    std::fs::rename(&draft, &path).unwrap();
+    path
+}
+
+async fn opened(path: &std::path::Path) -> PerfectPay {
+    let store = Arc::new(SqliteStore::open(path).unwrap());
+    let master = MasterKey::from_hex("bench", &"5fa1".repeat(16)).unwrap();
+    PerfectPay::open(store, Settings::new(master)).await.unwrap()
+}
+
+/// Card numbers of sixteen digits.
+fn numbers() -> Vec<CardNumber> {
+    let mut numbers = Numbers(5);
+    std::iter::repeat_with(move || format!("4{:015}", numbers.next() % 1_000_000_000_000_000))
+        .filter_map(|digits| digits.parse().ok())
+        .take(CARDS)
+        .collect()
+}
+
+fn screen(entries: u64) {
+    let path = stored(entries);
+    let conn = perfectpay_benches::bare(&path);
+    let scanned = || {
+        let started = Instant::now();
+        let sql = "SELECT id, profile, action, expires_at FROM pp_block_rule";
+        let mut statement = conn.prepare(sql).unwrap();
+        let mut rows = statement.query([]).unwrap();
+        let mut bytes = 0;
+        while let Some(row) = rows.next().unwrap() {
+            bytes += row.get_ref(0).unwrap().as_str().unwrap().len();
+            bytes += usize::from(row.get_ref(1).unwrap().as_str_or_null().unwrap().is_some());
+            bytes += row.get::<_, i64>(2).unwrap() as usize;
+            bytes += usize::from(row.get::<_, Option<i64>>(3).unwrap().is_some());
+        }
+        black_box(bytes);
+        started.elapsed().as_nanos() as f64 / entries as f64
+    };
+    let cards = numbers();
+    let loaded = || {
+        let started = Instant::now();
+        let blocklist = block_on(async {
+            let pay = opened(&path).await;
+            let blocklist = pay.merchant(&"merchant".parse().unwrap()).blocklist();
+            blocklist.screen(&cards[0]).await.unwrap();
+            blocklist
+        });
+        (started.elapsed().as_nanos() as f64 / entries as f64, blocklist)
+    };
+    let mut blocklist = None;
+    let (scans, loads): (Vec<f64>, Vec<f64>) = (0..3)
+        .map(|_| {
+            blocklist = None;
+            let scan = scanned();
+            let (load, fresh) = loaded();
+            blocklist = Some(fresh);
+            (scan, load)
+        })
+        .unzip();
+    let (scans, loads) = (median(scans), median(loads));
+    println!("\n{entries} entries of SQLite: bare scan {scans:.0} ns an entry, loaded and first screen {loads:.0} ns");
+    println!("rate of loading: {:.2} of the bare scan's (≥ 0.7)", scans / loads);
+    let blocklist = blocklist.unwrap();
+    let prepared = Hmac::<Sha256>::new_from_slice(&[7; 32]).unwrap();
+    let digits: Vec<String> = (0..CARDS).map(|n| format!("4{n:015}")).collect();
+    let started = |run: &mut dyn FnMut()| {
+        let started = Instant::now();
+        run();
+        started.elapsed().as_nanos() as f64 / CARDS as f64
+    };
+    let (mut floors, mut ones, mut manies) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..9 {
+        floors.push(started(&mut || {
+            for digits in &digits {
+                let mut mac = prepared.clone();
+                mac.update(digits.as_bytes());
+                black_box(mac.finalize().into_bytes());
+            }
+        }));
+        ones.push(started(&mut || {
+            block_on(async {
+                for card in &cards {
+                    black_box(blocklist.screen(card).await.unwrap());
+                }
+            });
+        }));
+        manies.push(started(&mut || {
+            block_on(async {
+                for cards in cards.chunks(256) {
+                    black_box(blocklist.screen_many(cards).await.unwrap());
+                }
+            });
+        }));
+    }
+    let (floor, one, many) = (median(floors), median(ones), median(manies));
+    println!("bare HMAC {floor:.1} ns, screen {one:.1} ns: {:.2} times (≤ 1.35)", one / floor);
+    println!("screen_many in 256s {many:.1} ns a card: {:.2} times the rate (≥ 1.5)", one / many);
+}
+
 fn main() {
     let chosen: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
     let wanted = |section: &str| chosen.is_empty() || chosen.iter().any(|arg| arg == section);
     let entries = std::env::var("PERFECTPAY_BENCH_ENTRIES").map_or(10_000_000, |text| text.parse().unwrap());
     let keys = Arc::new(DigestKeys::draw(&SystemEntropy));
+    if wanted("screen") {
+        screen(entries);
+    }
+    if chosen == ["screen"] {
+        return;
+    }
     let list = List::of(entries);
     let started = Instant::now();
     let index = indexed(&list, &keys);
