@@ -114,6 +114,7 @@ fn bytes(state: [u32; 8]) -> [u8; 32] {
 /// A word of each lane.
 type Words = [u32; LANES];
 
+#[allow(clippy::inline_always, reason = "what is not inlined is compiled without the vectors")]
 #[inline(always)]
 fn each(mut words: Words, other: Words, with: impl Fn(u32, u32) -> u32) -> Words {
     words.iter_mut().zip(other).for_each(|(word, other)| *word = with(*word, other));
@@ -121,6 +122,7 @@ fn each(mut words: Words, other: Words, with: impl Fn(u32, u32) -> u32) -> Words
 }
 
 /// Both blocks of every lane's HMAC.
+#[allow(clippy::inline_always, reason = "what is not inlined is compiled without the vectors")]
 #[inline(always)]
 fn lanes(inner: &[u32; 8], outer: &[u32; 8], blocks: &[Words; 16]) -> [Words; 8] {
     let first = compress(inner.map(|word| [word; LANES]), *blocks);
@@ -134,11 +136,12 @@ fn lanes(inner: &[u32; 8], outer: &[u32; 8], blocks: &[Words; 16]) -> [Words; 8]
 /// SHA-256's compression (FIPS 180-4, 6.2.2) of one block in each lane.
 #[allow(clippy::indexing_slicing, reason = "words modulo 16, rounds below 64 and lanes of equally long arrays")]
 #[allow(clippy::many_single_char_names, reason = "the standard's")]
+#[allow(clippy::inline_always, reason = "what is not inlined is compiled without the vectors")]
 #[inline(always)]
 fn compress(state: [Words; 8], mut block: [Words; 16]) -> [Words; 8] {
     let add = |a, b| each(a, b, u32::wrapping_add);
     let [mut a, mut b, mut c, mut d, mut e, mut f, mut g, mut h] = state;
-    for round in 0..64 {
+    for (round, constant) in ROUNDS.iter().enumerate() {
         let at = round % 16;
         if round >= 16 {
             let small = each(block[(at + 1) % 16], block[(at + 14) % 16], |w1, w14| {
@@ -153,7 +156,7 @@ fn compress(state: [Words; 8], mut block: [Words; 16]) -> [Words; 8] {
             let sum = e.rotate_right(6) ^ e.rotate_right(11) ^ e.rotate_right(25);
             let chosen = (e & f) ^ (!e & g);
             one[lane] = h[lane].wrapping_add(sum).wrapping_add(chosen);
-            one[lane] = one[lane].wrapping_add(ROUNDS[round]).wrapping_add(block[at][lane]);
+            one[lane] = one[lane].wrapping_add(*constant).wrapping_add(block[at][lane]);
             let sum = a.rotate_right(2) ^ a.rotate_right(13) ^ a.rotate_right(22);
             two[lane] = sum.wrapping_add((a & b) ^ (a & c) ^ (b & c));
         }

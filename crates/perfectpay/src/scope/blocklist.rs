@@ -95,7 +95,7 @@ impl BlocklistScope {
         if session.is_batched() {
             return self.screened(&self.facts_of(card).await?, now).await;
         }
-        self.from_memory(|screen| screen.card(card)).await
+        self.in_memory(|screen| screen.card(card)).await
     }
 
     /// Screens many cards at once, in their order. Each costs half of what it costs alone, or less, where the processor has
@@ -114,7 +114,7 @@ impl BlocklistScope {
             }
             return Ok(screenings);
         }
-        self.from_memory(|screen| screen.cards(cards)).await
+        self.in_memory(|screen| screen.cards(cards)).await
     }
 
     /// Screens a card whose number the host does not have. See [`screen`](Self::screen).
@@ -129,11 +129,11 @@ impl BlocklistScope {
             let facts = Facts { loaded: self.merchant.load().await?, card: card.clone(), fingerprint: None };
             return self.screened(&facts, now).await;
         }
-        self.from_memory(|screen| screen.facts(card)).await
+        self.in_memory(|screen| screen.facts(card)).await
     }
 
     /// Answers from the compiled lists, once they are current.
-    async fn from_memory<T>(&self, answer: impl FnOnce(&Screen<'_>) -> Result<T, Error>) -> Result<T, Error> {
+    async fn in_memory<T>(&self, answer: impl FnOnce(&Screen<'_>) -> Result<T, Error>) -> Result<T, Error> {
         let session = &self.merchant.session;
         let (lists, follower) = (&session.inner.lists, &session.inner.follower);
         let mut clock = follower.clock();
@@ -203,7 +203,7 @@ impl BlocklistScope {
             let row = &facts.loaded.row;
             let (own, above) = (MerchantPath::Pinned(row.tenant), OrganizationPath::Pinned(row.state.organization));
             let mut rules = Vec::new();
-            for id in self.from_memory(|screen| screen.names(&facts.card)).await? {
+            for id in self.in_memory(|screen| screen.names(&facts.card)).await? {
                 let path = match id.scope {
                     BlockScope::Organization => above.clone().into(),
                     BlockScope::Merchant | BlockScope::Profile(_) => own.clone().into(),

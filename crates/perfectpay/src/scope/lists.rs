@@ -54,10 +54,10 @@ pub(super) struct Lists {
 #[derive(Default)]
 struct Shelf {
     /// By every path by which they were asked for.
-    by_path: HashMap<MerchantPath, Arc<List>>,
-    by_tenant: HashMap<Incarnation, Arc<List>>,
+    paths: HashMap<MerchantPath, Arc<List>>,
+    tenants: HashMap<Incarnation, Arc<List>>,
     /// By the id under which the log knows them. More than one where an id has had several owners.
-    by_id: HashMap<Box<str>, Vec<Arc<List>>>,
+    ids: HashMap<Box<str>, Vec<Arc<List>>>,
 }
 
 /// One list.
@@ -189,7 +189,7 @@ impl Lists {
         profile: Option<&ProfileId>,
         clock: Timestamp,
     ) -> Result<Option<Ready>, Error> {
-        let kept = self.shelf().by_path.get(path).cloned();
+        let kept = self.shelf().paths.get(path).cloned();
         let own = match kept {
             Some(own) => own,
             None => match self.shelve(session, path).await? {
@@ -235,18 +235,18 @@ impl Lists {
             id: row.state.organization_id.to_string(),
         };
         let list = self.put(&row.entity(), &organization);
-        self.shelf_mut().by_path.insert(path.clone(), Arc::clone(&list));
+        self.shelf_mut().paths.insert(path.clone(), Arc::clone(&list));
         Ok(Some(list))
     }
 
     fn put(&self, of: &EntityRef, organization: &EntityRef) -> Arc<List> {
-        let mut shelf = self.shelf_mut();
-        if let Some(list) = shelf.by_tenant.get(&of.tenant) {
+        let mut places = self.shelf_mut();
+        if let Some(list) = places.tenants.get(&of.tenant) {
             return Arc::clone(list);
         }
         let list = Arc::new(List::new(of.clone(), organization.clone()));
-        shelf.by_tenant.insert(of.tenant, Arc::clone(&list));
-        shelf.by_id.entry(of.id.as_str().into()).or_default().push(Arc::clone(&list));
+        places.tenants.insert(of.tenant, Arc::clone(&list));
+        places.ids.entry(of.id.as_str().into()).or_default().push(Arc::clone(&list));
         list
     }
 
@@ -264,14 +264,14 @@ impl Lists {
             None => list.load(session, &self.keys, taken.told).await?,
         };
         let Some(compiled) = read else {
-            taken.is_read();
+            taken.done();
             self.drop_all(std::slice::from_ref(list));
             return Ok(false);
         };
         let weight = compiled.index.bytes() + WEIGHT;
         // The one before is let go here, behind its readers, and not by one of them.
         list.compiled.store(Some(Arc::new(compiled)));
-        taken.is_read();
+        taken.done();
         drop(before);
         let was = list.weight.swap(weight, Ordering::AcqRel);
         let weight = self.weight.fetch_add(weight, Ordering::AcqRel).saturating_add(weight);
@@ -287,7 +287,7 @@ impl Lists {
 
     /// Lets go of lists that were not asked for longest, until an eighth of the budget is free or only this one is left.
     fn make_room(&self, but: &Arc<List>) {
-        let mut kept: Vec<Arc<List>> = self.shelf().by_tenant.values().cloned().collect();
+        let mut kept: Vec<Arc<List>> = self.shelf().tenants.values().cloned().collect();
         kept.retain(|list| list.of.tenant != but.of.tenant);
         kept.sort_by_key(|list| list.asked.load(Ordering::Relaxed));
         let enough = self.budget - self.budget / 8;
@@ -302,18 +302,18 @@ impl Lists {
 
     /// Takes lists off the shelf. Whoever is asking one of them gets its answer; the next one loads it anew.
     fn drop_all(&self, lists: &[Arc<List>]) {
-        let tenants: HashSet<Incarnation> = lists.iter().map(|list| list.of.tenant).collect();
-        let mut shelf = self.shelf_mut();
-        shelf.by_path.retain(|_, list| !tenants.contains(&list.of.tenant));
+        let going: HashSet<Incarnation> = lists.iter().map(|list| list.of.tenant).collect();
+        let mut places = self.shelf_mut();
+        places.paths.retain(|_, list| !going.contains(&list.of.tenant));
         for list in lists {
-            if shelf.by_tenant.remove(&list.of.tenant).is_none() {
+            if places.tenants.remove(&list.of.tenant).is_none() {
                 continue;
             }
             list.shelved.store(false, Ordering::Release);
-            if let Some(same) = shelf.by_id.get_mut(list.of.id.as_str()) {
+            if let Some(same) = places.ids.get_mut(list.of.id.as_str()) {
                 same.retain(|kept| kept.of.tenant != list.of.tenant);
                 if same.is_empty() {
-                    shelf.by_id.remove(list.of.id.as_str());
+                    places.ids.remove(list.of.id.as_str());
                 }
             }
             self.weight.fetch_sub(list.weight.swap(0, Ordering::AcqRel), Ordering::AcqRel);
@@ -508,7 +508,7 @@ impl List {
     }
 }
 
-/// What was noted and is being read. Dropped before [`Taken::is_read`], it is noted again.
+/// What was noted and is being read. Dropped before [`Taken::done`], it is noted again.
 struct Taken<'a> {
     list: &'a List,
     noted: Noted,
@@ -517,7 +517,7 @@ struct Taken<'a> {
 }
 
 impl Taken<'_> {
-    fn is_read(mut self) {
+    fn done(mut self) {
         self.open = false;
     }
 }
@@ -584,12 +584,12 @@ impl Follows for Lists {
         if !concerns {
             return;
         }
-        let shelf = self.shelf();
+        let places = self.shelf();
         match &entry.merchant_id {
-            Some(id) => shelf.by_id.get(id.as_str()).into_iter().flatten().for_each(|list| list.told_of(entry)),
+            Some(id) => places.ids.get(id.as_str()).into_iter().flatten().for_each(|list| list.told_of(entry)),
             // An organization's, or a batch over several of its accounts.
-            None => shelf
-                .by_tenant
+            None => places
+                .tenants
                 .values()
                 .filter(|list| entry.organization_id.as_ref().is_none_or(|id| *id == list.organization.id))
                 .for_each(|list| list.told_of(entry)),
@@ -597,7 +597,7 @@ impl Follows for Lists {
     }
 
     fn reset(&self) {
-        for list in self.shelf().by_tenant.values() {
+        for list in self.shelf().tenants.values() {
             list.tell(|noted| noted.all = true);
             list.forget_profiles();
         }
@@ -638,7 +638,7 @@ impl List {
 
 impl fmt::Debug for Lists {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kept = self.shelf().by_tenant.len();
+        let kept = self.shelf().tenants.len();
         let weight = self.weight.load(Ordering::Relaxed);
         f.debug_struct("Lists").field("kept", &kept).field("weight", &weight).finish_non_exhaustive()
     }

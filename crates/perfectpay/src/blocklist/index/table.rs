@@ -153,11 +153,14 @@ struct Tally {
 impl<S: Slot> Table<S> {
     /// A table of these slots; of equal ones the last.
     pub(super) fn build(mut slots: Vec<S>) -> Self {
-        slots.sort_by(S::order);
-        // `dedup_by` drops the later of two; what was given last is to stay.
-        slots.reverse();
+        if S::IS_ITS_NAME {
+            slots.sort_unstable_by(S::order);
+        } else {
+            // `dedup_by` drops the later of two; what was given last is to stay.
+            slots.reverse();
+            slots.sort_by(S::order);
+        }
         slots.dedup_by(|a, b| a.order(b).is_eq());
-        slots.reverse();
         if slots.is_empty() {
             return Self::default();
         }
