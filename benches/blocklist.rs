@@ -7,7 +7,13 @@
 //! the number of fingerprints, ten million without it. Arguments choose sections: `peers growth many memory edits readers
 //! screen`; the last one keeps a file of some 200 bytes an entry in the folder for temporary files.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::indexing_slicing, reason = "a bench stops at a surprise")]
-#![allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "figures to two digits")]
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "figures to two digits, and counts"
+)]
+#![allow(clippy::type_complexity, clippy::needless_for_each, reason = "a bench is read from top to bottom")]
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -263,7 +269,9 @@ fn sqlite(list: &List) -> rusqlite::Connection {
         let transaction = conn.transaction().unwrap();
         {
             let mut insert = transaction.prepare("INSERT OR REPLACE INTO rule VALUES (?1, ?2)").unwrap();
-            rows.iter().for_each(|row| drop(insert.execute(rusqlite::params![row.0, row.1]).unwrap()));
+            for row in &rows {
+                insert.execute(rusqlite::params![row.0, row.1]).unwrap();
+            }
         }
         transaction.commit().unwrap();
     }
@@ -517,7 +525,9 @@ fn stored(entries: u64) -> std::path::PathBuf {
                  SELECT incarnation, ?1, 1, 0, 0, 5, 0, 'host' FROM pp_merchant",
             )
             .unwrap();
-        names.iter().for_each(|name| drop(insert.execute([name]).unwrap()));
+        for name in &names {
+            insert.execute([name]).unwrap();
+        }
     }
     transaction.commit().unwrap();
     drop(conn);
