@@ -163,7 +163,7 @@ impl Walk<'_> {
         let mut organizations = conn.prepare("SELECT incarnation FROM pp_organization ORDER BY incarnation")?;
         let mut rows = organizations.query([])?;
         while let Some(row) = rows.next()? {
-            self.tenant(EntityKind::Organization, Incarnation::from_bytes(row.get(0)?))?;
+            self.itself(Incarnation::from_bytes(row.get(0)?))?;
         }
         let mut merchants = conn.prepare("SELECT incarnation FROM pp_merchant ORDER BY incarnation")?;
         let mut rows = merchants.query([])?;
@@ -176,11 +176,11 @@ impl Walk<'_> {
     fn organization(&mut self, organization: Incarnation) -> Result<(), Stop> {
         let of = organization.as_bytes();
         self.log(concat!(logged_columns!(), "WHERE organization = ? ORDER BY position"), [of])?;
-        let lives = self.conn.prepare_cached(Table::of(EntityKind::Organization).exact)?.exists(params![of, ""])?;
+        let lives = self.conn.prepare_cached(Table::of(EntityKind::Organization, "").exact)?.exists(params![of, ""])?;
         if !lives {
             return Ok(());
         }
-        self.tenant(EntityKind::Organization, organization)?;
+        self.itself(organization)?;
         let mut statement = self.conn.prepare("SELECT incarnation FROM pp_merchant WHERE organization = ?")?;
         let found = statement.query_map([of], |row| row.get(0).map(Incarnation::from_bytes))?;
         // Sorted here: sixteen bytes each, where SQLite would sort whole rows.
@@ -190,24 +190,25 @@ impl Walk<'_> {
     }
 
     fn merchant(&mut self, merchant: Incarnation) -> Result<(), Stop> {
-        self.records(EntityKind::Merchant, merchant)?;
+        self.records(EntityKind::Merchant, Table::of(EntityKind::Merchant, ""), merchant)?;
         for kind in BELOW_MERCHANT {
             if kind == EntityKind::ApiKey {
                 self.claims_of(merchant)?;
             }
-            self.records(kind, merchant)?;
+            self.records(kind, Table::of(kind, ""), merchant)?;
         }
         Ok(())
     }
 
-    /// A tenant itself and what is kept of its commands.
-    fn tenant(&mut self, kind: EntityKind, tenant: Incarnation) -> Result<(), Stop> {
-        self.records(kind, tenant)?;
-        self.claims_of(tenant)
+    /// An organization itself, what is kept of its commands, and its blocklist.
+    fn itself(&mut self, organization: Incarnation) -> Result<(), Stop> {
+        self.records(EntityKind::Organization, Table::of(EntityKind::Organization, ""), organization)?;
+        self.claims_of(organization)?;
+        self.records(EntityKind::BlockRule, Table::of_rules(true), organization)
     }
 
-    fn records(&mut self, kind: EntityKind, tenant: Incarnation) -> Result<(), Stop> {
-        let mut statement = self.conn.prepare_cached(Table::of(kind).of_tenant)?;
+    fn records(&mut self, kind: EntityKind, table: &Table, tenant: Incarnation) -> Result<(), Stop> {
+        let mut statement = self.conn.prepare_cached(table.of_tenant)?;
         let mut rows = statement.query([tenant.as_bytes()])?;
         while let Some(row) = rows.next()? {
             self.give(Item::Record(Packed::new(decode(kind, row)?)?))?;

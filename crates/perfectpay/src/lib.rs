@@ -107,7 +107,10 @@ pub use api_key::{
     Access, ApiKey, ApiKeyUpdate, Environment, Expiration, IssuedApiKey, KeyPolicy, NewApiKey, RevokedApiKey, Token,
 };
 pub use blocklist::{
-    BlockEntries, BlockEntry, BlockKind, BlockRequest, BlockRuleId, BlocklistGuard, CardNumber, Screening,
+    BlockAction, BlockEntries, BlockEntry, BlockKind, BlockRequest, BlockRule, BlockRuleId, BlockScope, BlocklistGuard,
+    CardFacts, CardNumber, CardVerdict, ExplainedRule, Explanation, ExportError, Fingerprint, FingerprintVersion,
+    ImportCause, ImportError, ImportEvent, ImportMode, ImportOptions, ImportReport, Matched, Outranked, RowOutcome,
+    Screening,
 };
 pub use connector::{
     Accepted, AcceptedCountries, AcceptedCurrencies, AuthType, CardNetwork, Catalogue, Connector, ConnectorAuth,
@@ -143,9 +146,9 @@ pub use profile::{
 };
 pub use scope::{
     ApiKeyScope, Batch, BatchReceipt, BlocklistScope, Caller, Command, ConnectorScope, Create, CreateOptions,
-    Freshness, Impact, LogRetention, LogTail, MerchantScope, Need, Operation, OrganizationScope, PaymentClient,
-    PaymentLinkScope, PaymentScope, PerfectPay, ProfileScope, Remove, RemoveOptions, SealFault, SealReport, Settings,
-    Update, UpdateOptions, Verdict, Verified,
+    Freshness, Impact, LogRetention, LogTail, MerchantScope, Need, Operation, OrganizationBlocklistScope,
+    OrganizationScope, PaymentClient, PaymentLinkScope, PaymentScope, PerfectPay, ProfileScope, Remove, RemoveOptions,
+    SealFault, SealReport, Settings, Update, UpdateOptions, Verdict, Verified,
 };
 pub use seal::{KeyId, MasterKey, Sealed};
 pub use secret::{Disclosed, SecretObject, SecretText};

@@ -156,6 +156,8 @@ pub(crate) trait Request: Serialize {
 
 /// A switch: to one side, or to the other one.
 impl Request for Option<bool> {}
+impl Request for u32 {}
+impl Request for () {}
 
 /// A JSON object whose values are secrets. `Debug` shows none of them, and dropping it wipes its strings.
 ///
