@@ -23,7 +23,7 @@ use perfectpay::{BlockAction, BlockKind, BlockRequest, EntityKind, Fingerprint, 
 use perfectpay_benches::{World, bare, world};
 use rusqlite::{Connection, params};
 
-/// Fingerprints that look as random ones do: SplitMix64 in four words.
+/// Fingerprints that look as random ones do: four words of a `SplitMix64`.
 fn fingerprints(count: usize, mut seed: u64) -> Vec<String> {
     let mut next = || {
         seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);

@@ -105,10 +105,10 @@ mod words;
 
 pub use api_key::{ApiKey, ApiKeyUpdate, Environment, Expiration, IssuedApiKey, NewApiKey, RevokedApiKey, Token};
 pub use blocklist::{
-    BlockAction, BlockEntries, BlockEntry, BlockKind, BlockRequest, BlockRule, BlockRuleId, BlockScope, BlocklistGuard,
-    CardFacts, CardNumber, ExplainedRule, Explanation, ExportError, Fingerprint, FingerprintVersion, ImportCause,
-    ImportError, ImportEvent, ImportMode, ImportOptions, ImportReport, Matched, Outranked, RowOutcome, Screening,
-    Verdict,
+    BlockAction, BlockEntries, BlockEntry, BlockKind, BlockReason, BlockRequest, BlockRule, BlockRuleId, BlockScope,
+    BlocklistGuard, CardFacts, CardInfo, CardInfoSource, CardNumber, ExplainedRule, Explanation, ExportError,
+    Fingerprint, FingerprintVersion, ImportCause, ImportError, ImportEvent, ImportMode, ImportOptions, ImportReport,
+    Matched, Outranked, RowOutcome, ScreenedCard, Screening, Verdict,
 };
 pub use connector::{
     Accepted, AcceptedCountries, AcceptedCurrencies, AuthType, CardNetwork, Catalogue, Connector, ConnectorAuth,
