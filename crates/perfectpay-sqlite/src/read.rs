@@ -419,18 +419,21 @@ pub(crate) fn block_rules(conn: &Connection, scan: &BlockScan) -> Result<Option<
 fn push(rows: &mut BlockRows, row: &rusqlite::Row<'_>, details: bool) -> Result<(), Failure> {
     let corrupt = || Error::corrupt("the name of an entry of a blocklist");
     let id = row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?;
-    let (front, value) = id.split_once(':').ok_or_else(corrupt)?;
-    let (kind, profile) = match front.split_once('@') {
-        None => (front, None),
-        Some((kind, profile)) => (kind, Some(profile)),
-    };
-    let kind: BlockKind = kind.parse().map_err(|_| corrupt())?;
-    let profile: Option<ProfileId> =
-        profile.filter(|text| *text != "*").map(str::parse).transpose().map_err(|_| corrupt())?;
-    let scope = match (&profile, front.len() > <&str>::from(kind).len()) {
-        (Some(profile), _) => RowScope::Profile(profile),
-        (None, true) => RowScope::Organization,
-        (None, false) => RowScope::Merchant,
+    let profile: ProfileId;
+    let (kind, scope, value) = if let Some(value) = id.strip_prefix("fingerprint:") {
+        // What a list of millions is made of.
+        (BlockKind::Fingerprint, RowScope::Merchant, value)
+    } else {
+        let (front, value) = id.split_once(':').ok_or_else(corrupt)?;
+        let (kind, scope) = match front.split_once('@') {
+            None => (front, RowScope::Merchant),
+            Some((kind, "*")) => (kind, RowScope::Organization),
+            Some((kind, of)) => {
+                profile = of.parse().map_err(|_| corrupt())?;
+                (kind, RowScope::Profile(&profile))
+            }
+        };
+        (kind.parse().map_err(|_| corrupt())?, scope, value)
     };
     let expires_at: Option<i64> = row.get(2)?;
     let text = |column| row.get_ref(column)?.as_str_or_null().map_err(rusqlite::Error::from);

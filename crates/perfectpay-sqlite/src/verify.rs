@@ -690,7 +690,8 @@ impl History {
             (Verb::Removed, Some(Some(version))) => change.version == version,
             (Verb::Updated | Verb::Revoked | Verb::Removed, None) => untold,
         };
-        if !follows && !(tenant.rules.together && change.kind == EntityKind::BlockRule) {
+        let unnamed = tenant.rules.together && change.kind == EntityKind::BlockRule;
+        if !follows && !unnamed {
             let what = format!("{} does not follow from the entries before", name(change.kind, of, id));
             report.add(FaultKind::Log, position.to_string(), what);
         }

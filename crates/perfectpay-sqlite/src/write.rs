@@ -139,7 +139,7 @@ fn add_rules(conn: &Connection, new: &NewRules, counts: &mut Counts) -> Result<(
     statement.raw_bind_parameter(3, 1)?;
     statement.raw_bind_parameter(4, created_at)?;
     statement.raw_bind_parameter(5, created_at)?;
-    statement.raw_bind_parameter(12, new.source().map(|source| source.as_str()))?;
+    statement.raw_bind_parameter(12, new.source().map(perfectpay::Text::as_str))?;
     statement.raw_bind_parameter(13, new.author().to_string())?;
     let mut name = String::new();
     for row in new.rows().iter() {

@@ -160,7 +160,7 @@ broken! {
         async fn block_rules(&self, next: &dyn Store, scan: &BlockScan) -> Result<Option<BlockPage>, Error> {
             let path = match &scan.path {
                 BlocklistPath::Merchant(path) => without_organization(path).into(),
-                other => other.clone(),
+                path @ BlocklistPath::Organization(_) => path.clone(),
             };
             next.block_rules(&BlockScan { path, ..scan.clone() }).await
         }

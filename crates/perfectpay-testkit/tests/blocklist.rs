@@ -1,16 +1,27 @@
 //! Blocklists through their handles: scopes, precedence, secrets that rotate, purges, imports and exports.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::too_many_lines,
+    reason = "a test that panics is a test that failed, and a story is as long as it is"
+)]
+
 mod support;
 
 use std::io::{self, Read};
 
+use futures_lite::future::block_on;
+use perfectpay::blocklist::{Candidate, Rank, decide};
 use perfectpay::store::{LogPosition, Verb};
 use perfectpay::{
-    BlockAction, BlockKind, BlockRequest, BlockScope, BlocklistScope, CardFacts, CardVerdict, EntityKind, Error,
-    ErrorKind, ImportCause, ImportError, ImportEvent, ImportMode, ImportOptions, ImportReport, MerchantScope,
-    Outranked, PageRequest, RowOutcome, Timestamp,
+    BlockAction, BlockKind, BlockReason, BlockRequest, BlockRuleId, BlockScope, BlocklistScope, CardFacts, CardInfo,
+    CardType, CardVerdict, EntityKind, Error, ErrorKind, ImportCause, ImportError, ImportEvent, ImportMode,
+    ImportOptions, ImportReport, MerchantScope, Outranked, PageRequest, RowOutcome, Timestamp,
 };
 use perfectpay_testkit::host::{self, Tenant};
+use proptest::prelude::*;
 use support::{World, on_every_backend, read, snapshot, told};
 
 const CARD: &str = "4242 4242 4242 4242";
@@ -403,7 +414,8 @@ fn all_or_nothing_adds_all_in_one_commit_or_nothing() {
         let blocklist = scope.blocklist();
         let together = || ImportOptions::default().mode(ImportMode::AllOrNothing);
         blocklist.add(bin("card_bin", "400002")).await.unwrap();
-        let good: String = (0..3_000).map(|n| format!("card_bin,{:06}\n", 400_000 + n)).collect();
+        let good: String =
+            (0..3_000).map(|n| format!("card_bin,{:06}", 400_000 + n)).collect::<Vec<_>>().join("\n") + "\n";
         let before = snapshot(&world.pay).await;
         let bad = format!("type,data\n{good}card_bin,4\n");
         let (done, rows) = import(&blocklist, bad.as_bytes(), together()).await;
@@ -426,7 +438,8 @@ fn a_best_effort_import_commits_batch_by_batch_and_tells_every_row_once() {
     on_every_backend(async |world| {
         let (_, scope) = tenant(world).await;
         let blocklist = scope.blocklist();
-        let good: String = (0..1_000).map(|n| format!("fingerprint,tok_{}\n", n * 7 % 990)).collect();
+        let good: String =
+            (0..1_000).map(|n| format!("fingerprint,tok_{}", n * 7 % 990)).collect::<Vec<_>>().join("\n") + "\n";
         let mut progress = Vec::new();
         let options = ImportOptions::default().batch(100);
         let file = format!("type,data\n{good}");
@@ -532,7 +545,7 @@ fn a_bad_file_is_told_and_adds_nothing_that_is_not_told() {
 #[test]
 fn a_million_repetitions_of_a_row_are_one_entry() {
     let world = World::on(support::backends().pop().unwrap());
-    futures_lite::future::block_on(async {
+    block_on(async {
         let (_, scope) = tenant(&world).await;
         let row = "fingerprint,tok_5fa1\n";
         let file = "type,data\n".as_bytes().chain(Repeated { row: row.as_bytes(), left: 1_000_000, at: 0 });
@@ -568,10 +581,10 @@ fn what_is_exported_imports_again_to_the_same_list() {
         let (tenant, scope) = tenant(world).await;
         let profile = tenant.profile_scope(&world.pay);
         let awkward = ["a,b", "a\"b", "\"", "=1+1", "ä日\u{10fffd}", "#", "'x'", "a:b@c"];
-        for (at, value) in awkward.iter().enumerate() {
+        for (at, value) in (0_i64..).zip(awkward) {
             let mut request = BlockRequest::new(BlockKind::Fingerprint, value.parse().unwrap());
             request.reason = Some(format!("why, \"{value}\"").parse().unwrap());
-            request.expires_at = Timestamp::from_unix_millis(4_000_000_000_000 + at as i64).filter(|_| at % 2 == 0);
+            request.expires_at = Timestamp::from_unix_millis(4_000_000_000_000 + at).filter(|_| at % 2 == 0);
             request.metadata = Some(read(r#"{"a": "b,\"c\"\n", "n": 1.5}"#).unwrap()).filter(|_| at % 3 == 0);
             request.action = Some(BlockAction::Allow).filter(|_| at % 4 == 0);
             scope.blocklist().add(request.clone()).await.unwrap();
@@ -606,7 +619,7 @@ fn what_is_exported_imports_again_to_the_same_list() {
         assert_eq!(report.await.map(|r| (r.inserted, r.invalid)).unwrap(), (1, 1));
         let mut file = Vec::new();
         assert_eq!(organization.export_csv(&mut file, |_| {}).await.unwrap(), 1);
-        let (again, _) = (organization.import_csv(&file[..], ImportOptions::default(), |_| {}).await.unwrap(), ());
+        let again = organization.import_csv(&file[..], ImportOptions::default(), |_| {}).await.unwrap();
         assert_eq!((again.inserted, again.duplicates), (0, 1));
     });
 }
@@ -633,4 +646,126 @@ fn whole_lists_are_refused_in_a_batch() {
         let screening = staged.screen(&"4111111111111111".parse().unwrap()).await.unwrap();
         assert!(screening.would_be_blocked(), "{}", world.name);
     });
+}
+
+#[test]
+fn a_profile_declines_by_what_the_host_knows_of_a_card_after_the_lists() {
+    on_every_backend(async |world| {
+        let (tenant, scope) = tenant(world).await;
+        let profile = tenant.profile_scope(&world.pay);
+        let rules = r#"{"payment_method_blocking": {"card": {"card_types": ["debit"]}}}"#;
+        profile.update(read(rules).unwrap()).await.unwrap();
+        let source = |bin: &str| {
+            assert_eq!(bin, "424242");
+            Some(CardInfo { card_type: Some(CardType::Debit), ..CardInfo::default() })
+        };
+        let card = CARD.parse().unwrap();
+        let reason = async |blocklist: BlocklistScope| blocklist.screen_with(&card, &source).await.unwrap().reason;
+        assert_eq!(reason(profile.blocklist()).await, None, "the guard is off");
+        scope.blocklist().toggle(Some(true)).await.unwrap();
+        assert_eq!(reason(profile.blocklist()).await, Some(BlockReason::BlockedCardType), "{}", world.name);
+        assert_eq!(reason(scope.blocklist()).await, None, "the rules are the profile's");
+        profile.blocklist().add(bin("card_bin", "424242")).await.unwrap();
+        assert_eq!(reason(profile.blocklist()).await, Some(BlockReason::BlockedBin), "{}", world.name);
+    });
+}
+
+/// An entry as far as a decision needs it.
+type Rule = (BlockRuleId, BlockAction, Option<Timestamp>);
+
+/// Entries over few names, so that they meet.
+fn rules() -> impl Strategy<Value = Rule> {
+    let scope = prop::sample::select(vec!["", "@pro_a", "@pro_b", "@*"]);
+    let value = prop_oneof![
+        (411_109..411_113_u32).prop_map(|bin| ("card_bin", bin.to_string())),
+        (41_111_098..41_111_103_u32).prop_map(|bin| ("extended_card_bin", bin.to_string())),
+        (6..=11_usize).prop_map(|length| ("card_prefix", "41111100000"[..length].to_owned())),
+        (411_108..411_112_u32, 0..4_u32).prop_map(|(low, more)| ("card_range", format!("{low}-{}", low + more))),
+        (1..3_u32).prop_map(|number| ("fingerprint", format!("tok_{number}"))),
+    ];
+    let action = prop::sample::select(vec![BlockAction::Block, BlockAction::Allow]);
+    (value, scope, action, prop::option::of(-1..2_i64)).prop_map(|((kind, value), scope, action, end)| {
+        let id = format!("{kind}{scope}:{value}").parse().unwrap();
+        (id, action, end.and_then(Timestamp::from_unix_millis))
+    })
+}
+
+fn decided(rules: &[Rule], card: &CardFacts) -> Option<(BlockRuleId, BlockAction)> {
+    let candidate = |(id, action, expires_at): &'_ Rule| (id.clone(), *action, *expires_at);
+    let owned: Vec<Rule> = rules.iter().map(candidate).collect();
+    let candidates =
+        owned.iter().map(|(id, action, expires_at)| Candidate { id, action: *action, expires_at: *expires_at });
+    decide(candidates, card, Timestamp::UNIX_EPOCH).map(|winner| (winner.id.clone(), winner.action))
+}
+
+fn rank((id, action): &(BlockRuleId, BlockAction)) -> Rank {
+    Rank::of(id.kind, &id.value, id.scope.level(), *action).unwrap()
+}
+
+proptest! {
+    #[test]
+    fn the_order_of_entries_decides_nothing_and_a_wider_one_changes_no_narrower_winner(
+        rules in prop::collection::vec(rules(), 0..12),
+        rotation in 0..12_usize,
+    ) {
+        let card = CardFacts::new("41111100000", ["tok_1"]).unwrap();
+        let winner = decided(&rules, &card);
+        let mut turned = rules.clone();
+        turned.reverse();
+        prop_assert_eq!(&decided(&turned, &card), &winner);
+        turned.rotate_left(rotation.min(rules.len()));
+        prop_assert_eq!(&decided(&turned, &card), &winner);
+        let Some(winner) = winner else {
+            let now = Timestamp::UNIX_EPOCH;
+            let matches = |(id, action, end): &Rule| Candidate { id, action: *action, expires_at: *end }.matches(&card, now);
+            prop_assert!(!rules.iter().any(matches));
+            return Ok(());
+        };
+        // Without the winner somebody else decides, who ranks behind it.
+        let others: Vec<Rule> = rules.iter().filter(|rule| rule.0 != winner.0).cloned().collect();
+        if let Some(next) = decided(&others, &card) {
+            prop_assert!(rank(&winner) <= rank(&next));
+        }
+        // Whatever covers more changes nothing, wherever it holds and whatever it says.
+        let mut more = rules;
+        for action in [BlockAction::Allow, BlockAction::Block] {
+            for wide in ["card_range:411000-411999", "card_range@*:400000-499999", "card_range@pro_a:411100-411199"] {
+                more.push((wide.parse().unwrap(), action, None));
+            }
+        }
+        prop_assert_eq!(decided(&more, &card), Some(winner));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_list_is_exported_and_imported_to_itself(
+        entries in prop::collection::btree_map(
+            "[ -~äß日]{1,20}",
+            (any::<bool>(), prop::option::of("[ -~ä]{1,20}"), prop::option::of(0..4_000_000_000_000_i64)),
+            0..12,
+        ),
+    ) {
+        let world = World::on(support::backends().swap_remove(0));
+        block_on(async {
+            let (_, scope) = tenant(&world).await;
+            let request = |(value, (allow, reason, end)): (String, (bool, Option<String>, Option<i64>))| {
+                let mut request = BlockRequest::new(BlockKind::Fingerprint, value.parse().ok()?);
+                request.action = allow.then_some(BlockAction::Allow);
+                request.reason = reason.and_then(|reason| reason.parse().ok());
+                request.expires_at = end.and_then(Timestamp::from_unix_millis);
+                Some(request)
+            };
+            let requests: Vec<BlockRequest> = entries.into_iter().filter_map(request).collect();
+            scope.blocklist().import(requests, ImportOptions::default(), |_| {}).await.unwrap();
+            let file = exported(&scope.blocklist()).await;
+            let other = host::stand_up(&world.pay, "other").await.unwrap().scope(&world.pay);
+            let (done, _) = import(&other.blocklist(), file.as_bytes(), ImportOptions::default()).await;
+            let report = done.unwrap();
+            assert_eq!((report.duplicates, report.invalid), (0, 0));
+            assert_eq!(exported(&other.blocklist()).await, file);
+        });
+    }
 }

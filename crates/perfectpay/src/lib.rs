@@ -107,10 +107,10 @@ pub use api_key::{
     Access, ApiKey, ApiKeyUpdate, Environment, Expiration, IssuedApiKey, KeyPolicy, NewApiKey, RevokedApiKey, Token,
 };
 pub use blocklist::{
-    BlockAction, BlockEntries, BlockEntry, BlockKind, BlockRequest, BlockRule, BlockRuleId, BlockScope, BlocklistGuard,
-    CardFacts, CardNumber, CardVerdict, ExplainedRule, Explanation, ExportError, Fingerprint, FingerprintVersion,
-    ImportCause, ImportError, ImportEvent, ImportMode, ImportOptions, ImportReport, Matched, Outranked, RowOutcome,
-    Screening,
+    BlockAction, BlockEntries, BlockEntry, BlockKind, BlockReason, BlockRequest, BlockRule, BlockRuleId, BlockScope,
+    BlocklistGuard, CardFacts, CardInfo, CardInfoSource, CardNumber, CardVerdict, ExplainedRule, Explanation,
+    ExportError, Fingerprint, FingerprintVersion, ImportCause, ImportError, ImportEvent, ImportMode, ImportOptions,
+    ImportReport, Matched, Outranked, RowOutcome, ScreenedCard, Screening,
 };
 pub use connector::{
     Accepted, AcceptedCountries, AcceptedCurrencies, AuthType, CardNetwork, Catalogue, Connector, ConnectorAuth,

@@ -8,6 +8,7 @@
 //! Whether entries decline is the guard's switch, one for each merchant account and off at first. [`Screening`] says
 //! which entry decides also while it is off.
 
+mod attributes;
 mod card;
 mod decide;
 mod facts;
@@ -20,6 +21,7 @@ mod secret;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::attributes::{BlockReason, CardInfo, CardInfoSource, ScreenedCard};
 pub use self::card::CardNumber;
 pub use self::decide::{
     BlockLevel, Candidate, CardVerdict, Coverage, ExplainedRule, Explanation, Matched, MatchedValue, Outranked, Rank,

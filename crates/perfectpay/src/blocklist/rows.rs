@@ -399,7 +399,7 @@ mod tests {
             let reason = Some("why").filter(|_| at != 1);
             let metadata = Some("{}").filter(|_| at > 1);
             let expires_at = Timestamp::from_unix_millis(7).filter(|_| at == 3);
-            let row = BlockRow { reason, metadata, expires_at, ..row(BlockKind::Fingerprint, value, scope) };
+            let row = BlockRow { expires_at, reason, metadata, ..row(BlockKind::Fingerprint, value, scope) };
             rows.push(row);
             expected.push(row);
         }

@@ -11,8 +11,8 @@ use super::rules::{Rules, Whose};
 use super::screen::Screen;
 use super::session::{at_expected, settle};
 use crate::blocklist::{
-    BlockKind, BlockRule, BlockRuleId, BlockRuleState, BlockScope, BlocklistGuard, Candidate, CardFacts, CardNumber,
-    Explanation, Fingerprint, FingerprintVersion, Screening, decide,
+    BlockKind, BlockRule, BlockRuleId, BlockRuleState, BlockScope, BlocklistGuard, Candidate, CardFacts,
+    CardInfoSource, CardNumber, Explanation, Fingerprint, FingerprintVersion, ScreenedCard, Screening, decide,
 };
 use crate::error::{EntityKind, Error, Fault};
 use crate::id::ProfileId;
@@ -158,6 +158,29 @@ impl BlocklistScope {
         let ready = ready.ok_or_else(|| self.merchant.absent())?;
         let now = follower.moment_at(clock);
         answer(&Screen { lists, ready: &ready, profile, now, staleness: follower.age(clock) })
+    }
+
+    /// Screens a card by the lists, and then by the rules of the handle's profile (`payment_method_blocking`) about what the
+    /// host knows of the card's BIN. The handle of a merchant account has no such rules. See [`ScreenedCard`].
+    ///
+    /// # Errors
+    ///
+    /// As [`screen`](Self::screen), and [`Error::NotFound`] for the profile.
+    pub async fn screen_with(
+        &self,
+        card: &CardNumber,
+        source: &(dyn CardInfoSource + Sync),
+    ) -> Result<ScreenedCard, Error> {
+        let screening = self.screen(card).await?;
+        let rules = match &self.rules.scope {
+            BlockScope::Profile(profile) if screening.guard => {
+                let key = Key::Profile(self.merchant.path.clone(), profile.clone());
+                let row: Stored<crate::profile::ProfileState> = self.merchant.session.require(&key, profile).await?;
+                row.state.settings.payment_method_blocking
+            }
+            _ => None,
+        };
+        Ok(ScreenedCard::new(screening, rules.as_ref(), card.bin(), source))
     }
 
     /// Explains what [`screen`](Self::screen) says of a card: every entry that matches, and why the first one decides. It
