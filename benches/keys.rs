@@ -23,8 +23,8 @@ use async_trait::async_trait;
 use futures_lite::future::block_on;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use perfectpay::store::{
-    ChangeSet, Committed, Export, Extent, Head, IdempotencyClaim, IdempotencyKey, Key, Listing, Load, LogEntry,
-    LogPosition, LogQuery, MerchantPath, Prune, Pruned, Query, Record, Store,
+    BlockPage, BlockScan, ChangeSet, Committed, Export, Extent, Head, IdempotencyClaim, IdempotencyKey, Key, Listing,
+    Load, LogEntry, LogPosition, LogQuery, MerchantPath, Prune, Pruned, Query, Record, Store,
 };
 use perfectpay::{Error, Incarnation, MasterKey, PerfectPay, Settings, Token, Verdict, json};
 use rusqlite::Connection;
@@ -58,6 +58,10 @@ impl Store for Endless {
 
     async fn list(&self, query: &Query) -> Result<Option<Listing>, Error> {
         self.store.list(query).await
+    }
+
+    async fn block_rules(&self, scan: &BlockScan) -> Result<Option<BlockPage>, Error> {
+        self.store.block_rules(scan).await
     }
 
     async fn claim(&self, tenant: Incarnation, key: &IdempotencyKey) -> Result<Option<IdempotencyClaim>, Error> {

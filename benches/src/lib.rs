@@ -86,10 +86,15 @@ impl World {
     pub fn set(&self, number: u64) -> ChangeSet {
         let mut row = self.payment.clone();
         row.id = id(number);
-        let now = Timestamp::from_unix_millis(1_800_000_000_000).unwrap();
-        let mut set = ChangeSet::new(self.owner.clone(), Actor::Host, now, CommitClass::Operational);
+        let mut set = ChangeSet { class: CommitClass::Operational, ..self.empty_set() };
         set.create(row);
         set
+    }
+
+    /// A set of the account's without changes.
+    pub fn empty_set(&self) -> ChangeSet {
+        let now = Timestamp::from_unix_millis(1_800_000_000_000).unwrap();
+        ChangeSet::new(self.owner.clone(), Actor::Host, now, CommitClass::Configuration)
     }
 }
 

@@ -16,12 +16,13 @@ use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use perfectpay::blocklist::BlockRuleState;
 use perfectpay::store::{
-    Actor, BELOW_MERCHANT, Change, ChangeSet, Collection, CommitClass, Committed, EntityRef, Export, Extent, Head,
-    IdempotencyClaim, IdempotencyKey, Item, Key, Listing, Load, LoadPremises, LogBeginning, LogBound, LogEntry,
-    LogPosition, LogPruning, LogQuery, LogScope, Logged, MAX_LOG_LIMIT, MAX_PRUNE_LIMIT, MerchantPath, Order,
-    OrganizationPath, Owner, Packed, Packer, Premises, Prune, Pruned, Query, Receipt, Record, Store, UniqueKey,
-    Verdict, judge, judge_load,
+    Actor, BELOW_MERCHANT, BlockCount, BlockPage, BlockScan, BlockSelect, BlocklistPath, Change, ChangeSet, Collection,
+    CommitClass, Committed, EntityRef, Export, Extent, Head, IdempotencyClaim, IdempotencyKey, Item, Key, Listing,
+    Load, LoadPremises, LogBeginning, LogBound, LogEntry, LogPosition, LogPruning, LogQuery, LogScope, Logged,
+    MAX_LOG_LIMIT, MAX_PRUNE_LIMIT, MAX_SCAN_LIMIT, MerchantPath, Order, OrganizationPath, Owner, Packed, Packer,
+    Premises, Prune, Pruned, Query, Receipt, Record, Store, Stored, UniqueKey, Verdict, judge, judge_load,
 };
 use perfectpay::{ChildCount, Cursor, EntityKind, Error, Incarnation, Timestamp};
 
@@ -124,7 +125,12 @@ impl State {
         }
     }
 
-    fn apply(&mut self, set: ChangeSet) -> Receipt {
+    /// Infallible, but for entries of a blocklist that are read before anything is done.
+    fn apply(&mut self, set: ChangeSet) -> Result<Receipt, Error> {
+        let mut added: Vec<Record> = Vec::new();
+        if let [Change::AddBlockRules(new)] = set.changes.as_slice() {
+            added = new.rows().iter().map(|row| Ok(new.record(&row)?.into())).collect::<Result<_, Error>>()?;
+        }
         let newest = Self::head(self);
         let entry = LogEntry {
             position: LogPosition::from_u64(newest.position.as_u64().saturating_add(1)),
@@ -141,15 +147,24 @@ impl State {
         }
         let mut entities = Vec::with_capacity(set.changes.len());
         for change in set.changes {
+            entities.push(change.entity());
             match change {
                 Change::Create(record) | Change::Update(record) => {
-                    entities.push(record.entity());
                     self.put(&record, record.parent(&set.owner));
+                }
+                Change::AddBlockRules(_) => {
+                    for record in std::mem::take(&mut added) {
+                        self.put(&record, record.parent(&set.owner));
+                    }
+                }
+                Change::PurgeBlockRules(old) => {
+                    for row in old.rows.rows().iter() {
+                        self.close(&rule(&old.of, row.name()));
+                    }
                 }
                 Change::Remove { entity, .. } => {
                     // Judged: without a cascade there is nothing below but what goes along in any case.
                     self.close(&entity);
-                    entities.push(entity);
                 }
                 Change::Reveal { entity, .. } => entities.push(entity),
             }
@@ -164,7 +179,7 @@ impl State {
             organization: incarnation(set.owner.organization),
             merchant: incarnation(set.owner.merchant),
         });
-        receipt
+        Ok(receipt)
     }
 
     fn keep(&mut self, claim: IdempotencyClaim) {
@@ -252,6 +267,9 @@ impl State {
                     give(pack(record)?);
                 }
                 claims_of(&of).for_each(&mut give);
+                for (record, _) in self.all(EntityKind::BlockRule, Some(of)) {
+                    give(pack(record)?);
+                }
             }
         }
         for (record, organization) in self.all(EntityKind::Merchant, None) {
@@ -328,7 +346,11 @@ impl State {
             Key::ApiKey(path, id) => child(path, EntityKind::ApiKey, id),
             Key::MerchantByPublishableKey(key) => held(UniqueKey::PublishableKey(key.to_string())),
             Key::ApiKeyByDigest(digest) => held(UniqueKey::ApiKeyDigest(*digest)),
-            Key::BlockRule(path, id) => child(path, EntityKind::BlockRule, id),
+            Key::BlockRule(BlocklistPath::Merchant(path), id) => child(path, EntityKind::BlockRule, id),
+            Key::BlockRule(BlocklistPath::Organization(path), id) => {
+                let tenant = self.organization(path)?;
+                self.record(&EntityRef { kind: EntityKind::BlockRule, tenant, id: id.to_string() })
+            }
             Key::Payment(path, id) => child(path, EntityKind::Payment, id),
             Key::PaymentLink(path, id) => child(path, EntityKind::PaymentLink, id),
         }
@@ -337,7 +359,7 @@ impl State {
     fn list(&self, query: &Query) -> Option<Listing> {
         let tenant = match query {
             Query::Organizations(_) | Query::DataKeys(..) => Incarnation::PLATFORM,
-            Query::Merchants(path, _) => self.organization(path)?,
+            Query::Merchants(path, _) | Query::OrganizationBlockRules(path, ..) => self.organization(path)?,
             Query::Within(path, ..) => self.merchant(path)?,
         };
         let collection = query.collection();
@@ -362,6 +384,51 @@ impl State {
         };
         let total = collection.is_counted().then(|| self.places.range(first..end).count() as u64);
         Some(Listing { records: found.into_iter().filter_map(|e| self.record(e)).cloned().collect(), total })
+    }
+
+    fn block_rules(&self, scan: &BlockScan) -> Option<BlockPage> {
+        let tenant = match &scan.path {
+            BlocklistPath::Organization(path) => self.organization(path)?,
+            BlocklistPath::Merchant(path) => self.merchant(path)?,
+        };
+        let limit = scan.limit.min(MAX_SCAN_LIMIT) as usize;
+        let whole = || self.rules_behind(Bound::Included(rule_of(tenant, String::new())));
+        let mut page = BlockPage::default();
+        match &scan.select {
+            BlockSelect::After(Some(after)) => {
+                let behind = self.rules_behind(Bound::Excluded(rule_of(tenant, after.to_string())));
+                behind.take(limit).for_each(|row| page.rows.push_record(row, scan.details));
+            }
+            BlockSelect::After(None) => {
+                whole().take(limit).for_each(|row| page.rows.push_record(row, scan.details));
+                let mut counts = BTreeMap::new();
+                for row in whole() {
+                    *counts.entry((row.id.kind, row.id.fingerprint_version())).or_default() += 1;
+                }
+                let count = |((kind, fingerprint_version), count)| BlockCount { kind, fingerprint_version, count };
+                page.counts = counts.into_iter().map(count).collect();
+            }
+            BlockSelect::Expired(by) => {
+                let mut expired: Vec<_> = whole().filter(|row| row.state.has_expired(*by)).collect();
+                expired.sort_by_key(|row| row.state.expires_at);
+                expired.into_iter().take(limit).for_each(|row| page.rows.push_record(row, scan.details));
+            }
+        }
+        Some(page)
+    }
+
+    /// The entries of one blocklist behind a place in it, by name.
+    fn rules_behind(&self, from: Bound<EntityRef>) -> impl Iterator<Item = &Stored<BlockRuleState>> {
+        let tenant = match &from {
+            Bound::Included(first) | Bound::Excluded(first) => Some(first.tenant),
+            Bound::Unbounded => None,
+        };
+        let of = move |entity: &EntityRef| entity.kind == EntityKind::BlockRule && Some(entity.tenant) == tenant;
+        let records = self.records.range((from, Bound::Unbounded)).take_while(move |(entity, _)| of(entity));
+        records.filter_map(|(_, (record, _))| match record {
+            Record::BlockRule(row) => Some(row),
+            _ => None,
+        })
     }
 
     fn head(&self) -> Head {
@@ -430,6 +497,14 @@ impl State {
     }
 }
 
+fn rule(of: &EntityRef, id: String) -> EntityRef {
+    rule_of(of.tenant, id)
+}
+
+fn rule_of(tenant: Incarnation, id: String) -> EntityRef {
+    EntityRef { kind: EntityKind::BlockRule, tenant, id }
+}
+
 /// Where a record stands in the collections of its tenant, or of its organization.
 fn places(record: &Record) -> Vec<Place> {
     let meta = record.meta();
@@ -459,6 +534,18 @@ impl Premises for State {
     fn parent(&mut self, entity: &EntityRef) -> Result<Option<EntityRef>, Error> {
         let found = self.records.get(entity).filter(|(record, _)| record.counts_as_child());
         Ok(found.and_then(|(_, parent)| parent.clone()))
+    }
+
+    fn expiry(&mut self, rule: &EntityRef) -> Result<Option<Timestamp>, Error> {
+        Ok(match self.record(rule) {
+            Some(Record::BlockRule(row)) => row.state.expires_at,
+            _ => None,
+        })
+    }
+
+    fn fingerprints(&mut self, merchant: &EntityRef, version: u32) -> Result<u64, Error> {
+        let rules = self.rules_behind(Bound::Included(rule_of(merchant.tenant, String::new())));
+        Ok(rules.filter(|row| row.id.fingerprint_version() == Some(version)).count() as u64)
     }
 
     fn idempotency(&mut self, tenant: Incarnation, key: &IdempotencyKey) -> Result<Option<IdempotencyClaim>, Error> {
@@ -502,7 +589,7 @@ impl Store for MemoryStore {
     async fn commit(&self, set: ChangeSet) -> Result<Committed, Error> {
         let mut state = self.state();
         match judge(&set, &mut *state)? {
-            Verdict::Apply => Ok(Committed::Applied(state.apply(set))),
+            Verdict::Apply => Ok(Committed::Applied(state.apply(set)?)),
             Verdict::Replay(answer) => Ok(Committed::Replayed(answer)),
         }
     }
@@ -513,6 +600,10 @@ impl Store for MemoryStore {
 
     async fn list(&self, query: &Query) -> Result<Option<Listing>, Error> {
         Ok(self.state().list(query))
+    }
+
+    async fn block_rules(&self, scan: &BlockScan) -> Result<Option<BlockPage>, Error> {
+        Ok(self.state().block_rules(scan))
     }
 
     async fn claim(&self, tenant: Incarnation, key: &IdempotencyKey) -> Result<Option<IdempotencyClaim>, Error> {

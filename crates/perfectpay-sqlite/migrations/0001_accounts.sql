@@ -96,28 +96,60 @@ CREATE TABLE pp_api_key (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX pp_api_key_listed ON pp_api_key (merchant, created_at, id);
 
--- `id` is the whole name of the entry, `{kind}:{value}` and `@{profile}` where it holds for one profile only.
+-- `id` is the whole name of the entry, `{kind}:{value}`, and `{kind}@{profile}:{value}` where it holds for one profile
+-- only. There may be ten millions of them, so that nothing is in a row twice or in JSON that need not be: `kind` is 1 for
+-- card_bin, 2 for card_prefix, 3 for card_range, 4 for extended_card_bin, 5 for fingerprint, as the names sort; `action`
+-- is 0 for block, 1 for allow. The view says both in words.
 CREATE TABLE pp_block_rule (
     merchant    BLOB    NOT NULL REFERENCES pp_merchant (incarnation),
     id          TEXT    NOT NULL CHECK (octet_length(id) BETWEEN 1 AND 512),
     version     INTEGER NOT NULL CHECK (version >= 1),
     created_at  INTEGER NOT NULL,
     modified_at INTEGER NOT NULL,
-    kind        TEXT    NOT NULL CHECK (octet_length(kind) BETWEEN 1 AND 64),
-    action      TEXT    NOT NULL CHECK (action IN ('block', 'allow')),
+    kind        INTEGER NOT NULL CHECK (kind BETWEEN 1 AND 5),
+    profile     TEXT,
     expires_at  INTEGER,
-    body        TEXT    NOT NULL CHECK (octet_length(body) <= 524288 AND json_valid(body)),
-    PRIMARY KEY (merchant, id)
+    action      INTEGER NOT NULL CHECK (action IN (0, 1)),
+    reason      TEXT             CHECK (octet_length(reason) BETWEEN 1 AND 1020),
+    source      TEXT             CHECK (octet_length(source) BETWEEN 1 AND 1020),
+    author      TEXT    NOT NULL CHECK (octet_length(author) BETWEEN 1 AND 1024),
+    metadata    TEXT             CHECK (octet_length(metadata) <= 65536 AND json_valid(metadata)),
+    PRIMARY KEY (merchant, id),
+    FOREIGN KEY (merchant, profile) REFERENCES pp_profile (merchant, id)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX pp_block_rule_listed ON pp_block_rule (merchant, created_at, id);
 CREATE INDEX pp_block_rule_of_kind ON pp_block_rule (merchant, kind, created_at, id);
+CREATE INDEX pp_block_rule_of_profile ON pp_block_rule (merchant, profile, created_at, id) WHERE profile IS NOT NULL;
+CREATE INDEX pp_block_rule_expiring ON pp_block_rule (merchant, expires_at, id) WHERE expires_at IS NOT NULL;
 
--- How many entries there are, kept with every commit, so that no listing has to count.
+-- An organization's entries: `{kind}@*:{value}`, and never a fingerprint.
+CREATE TABLE pp_organization_rule (
+    organization BLOB    NOT NULL REFERENCES pp_organization (incarnation),
+    id           TEXT    NOT NULL CHECK (octet_length(id) BETWEEN 1 AND 512),
+    version      INTEGER NOT NULL CHECK (version >= 1),
+    created_at   INTEGER NOT NULL,
+    modified_at  INTEGER NOT NULL,
+    kind         INTEGER NOT NULL CHECK (kind BETWEEN 1 AND 4),
+    profile      TEXT             CHECK (profile IS NULL),
+    expires_at   INTEGER,
+    action       INTEGER NOT NULL CHECK (action IN (0, 1)),
+    reason       TEXT             CHECK (octet_length(reason) BETWEEN 1 AND 1020),
+    source       TEXT             CHECK (octet_length(source) BETWEEN 1 AND 1020),
+    author       TEXT    NOT NULL CHECK (octet_length(author) BETWEEN 1 AND 1024),
+    metadata     TEXT             CHECK (octet_length(metadata) <= 65536 AND json_valid(metadata)),
+    PRIMARY KEY (organization, id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX pp_organization_rule_of_kind ON pp_organization_rule (organization, kind, created_at, id);
+CREATE INDEX pp_organization_rule_expiring ON pp_organization_rule (organization, expires_at, id)
+    WHERE expires_at IS NOT NULL;
+
+-- How many entries a merchant account has, kept with every commit, so that no listing has to count. `version` is that of
+-- the secret under which a fingerprint was made; 0 for foreign fingerprints and for other kinds.
 CREATE TABLE pp_block_count (
     merchant BLOB    NOT NULL REFERENCES pp_merchant (incarnation),
-    kind     TEXT    NOT NULL,
+    kind     INTEGER NOT NULL CHECK (kind BETWEEN 1 AND 5),
+    version  INTEGER NOT NULL CHECK (version >= 0),
     count    INTEGER NOT NULL CHECK (count >= 0),
-    PRIMARY KEY (merchant, kind)
+    PRIMARY KEY (merchant, kind, version)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE pp_payment (
@@ -276,21 +308,44 @@ FROM pp_api_key AS row JOIN pp_merchant ON pp_merchant.incarnation = row.merchan
 CREATE VIEW pp_block_rule_view AS SELECT
     pp_merchant.id                                                                AS merchant_id,
     row.id                                                                        AS rule,
-    row.kind,
-    row.action,
+    CASE row.kind WHEN 1 THEN 'card_bin' WHEN 2 THEN 'card_prefix' WHEN 3 THEN 'card_range'
+                  WHEN 4 THEN 'extended_card_bin' WHEN 5 THEN 'fingerprint' END                AS kind,
+    substr(row.id, instr(row.id, ':') + 1)                                        AS value,
+    row.profile                                                                   AS profile_id,
+    CASE row.action WHEN 0 THEN 'block' WHEN 1 THEN 'allow' END                   AS action,
     strftime('%Y-%m-%dT%H:%M:%fZ', row.expires_at / 1000.0, 'unixepoch')          AS expires_at,
-    row.body ->> '$.reason'                                                       AS reason,
-    row.body ->> '$.source'                                                       AS source,
-    row.body ->> '$.author'                                                       AS author,
-    row.body -> '$.metadata'                                                      AS metadata,
+    row.reason,
+    row.source,
+    row.author,
+    row.metadata,
     row.version,
     strftime('%Y-%m-%dT%H:%M:%fZ', row.created_at / 1000.0, 'unixepoch')          AS created_at,
     strftime('%Y-%m-%dT%H:%M:%fZ', row.modified_at / 1000.0, 'unixepoch')         AS modified_at
 FROM pp_block_rule AS row JOIN pp_merchant ON pp_merchant.incarnation = row.merchant;
 
+CREATE VIEW pp_organization_rule_view AS SELECT
+    pp_organization.id                                                            AS organization_id,
+    row.id                                                                        AS rule,
+    CASE row.kind WHEN 1 THEN 'card_bin' WHEN 2 THEN 'card_prefix' WHEN 3 THEN 'card_range'
+                  WHEN 4 THEN 'extended_card_bin' WHEN 5 THEN 'fingerprint' END                AS kind,
+    substr(row.id, instr(row.id, ':') + 1)                                        AS value,
+    row.profile                                                                   AS profile_id,
+    CASE row.action WHEN 0 THEN 'block' WHEN 1 THEN 'allow' END                   AS action,
+    strftime('%Y-%m-%dT%H:%M:%fZ', row.expires_at / 1000.0, 'unixepoch')          AS expires_at,
+    row.reason,
+    row.source,
+    row.author,
+    row.metadata,
+    row.version,
+    strftime('%Y-%m-%dT%H:%M:%fZ', row.created_at / 1000.0, 'unixepoch')          AS created_at,
+    strftime('%Y-%m-%dT%H:%M:%fZ', row.modified_at / 1000.0, 'unixepoch')         AS modified_at
+FROM pp_organization_rule AS row JOIN pp_organization ON pp_organization.incarnation = row.organization;
+
 CREATE VIEW pp_block_count_view AS SELECT
     pp_merchant.id                                                                AS merchant_id,
-    row.kind,
+    CASE row.kind WHEN 1 THEN 'card_bin' WHEN 2 THEN 'card_prefix' WHEN 3 THEN 'card_range'
+                  WHEN 4 THEN 'extended_card_bin' WHEN 5 THEN 'fingerprint' END                AS kind,
+    nullif(row.version, 0)                                                        AS fingerprint_version,
     row.count
 FROM pp_block_count AS row JOIN pp_merchant ON pp_merchant.incarnation = row.merchant;
 

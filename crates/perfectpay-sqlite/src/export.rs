@@ -176,7 +176,7 @@ impl Walk<'_> {
     fn organization(&mut self, organization: Incarnation) -> Result<(), Stop> {
         let of = organization.as_bytes();
         self.log(concat!(logged_columns!(), "WHERE organization = ? ORDER BY position"), [of])?;
-        let lives = self.conn.prepare_cached(Table::of(EntityKind::Organization).exact)?.exists(params![of, ""])?;
+        let lives = self.conn.prepare_cached(Table::of(EntityKind::Organization, "").exact)?.exists(params![of, ""])?;
         if !lives {
             return Ok(());
         }
@@ -190,25 +190,27 @@ impl Walk<'_> {
     }
 
     fn merchant(&mut self, merchant: Incarnation) -> Result<(), Stop> {
-        self.records(EntityKind::Merchant, merchant)?;
+        self.records(EntityKind::Merchant, Table::of(EntityKind::Merchant, ""), merchant)?;
         for kind in BELOW_MERCHANT {
             if kind == EntityKind::ApiKey {
                 self.claims_of(merchant)?;
             }
-            self.records(kind, merchant)?;
+            self.records(kind, Table::of(kind, ""), merchant)?;
         }
         Ok(())
     }
 
-    /// An organization without its merchant accounts: itself, its data keys, and what is kept of its commands.
+    /// An organization without its merchant accounts: itself, its data keys, what is kept of its commands, and its
+    /// blocklist.
     fn itself(&mut self, organization: Incarnation) -> Result<(), Stop> {
-        self.records(EntityKind::Organization, organization)?;
-        self.records(EntityKind::DataKey, organization)?;
-        self.claims_of(organization)
+        self.records(EntityKind::Organization, Table::of(EntityKind::Organization, ""), organization)?;
+        self.records(EntityKind::DataKey, Table::of(EntityKind::DataKey, ""), organization)?;
+        self.claims_of(organization)?;
+        self.records(EntityKind::BlockRule, Table::of_rules(true), organization)
     }
 
-    fn records(&mut self, kind: EntityKind, tenant: Incarnation) -> Result<(), Stop> {
-        let mut statement = self.conn.prepare_cached(Table::of(kind).of_tenant)?;
+    fn records(&mut self, kind: EntityKind, table: &Table, tenant: Incarnation) -> Result<(), Stop> {
+        let mut statement = self.conn.prepare_cached(table.of_tenant)?;
         let mut rows = statement.query([tenant.as_bytes()])?;
         while let Some(row) = rows.next()? {
             self.give(Item::Record(Packed::new(decode(kind, row)?)?))?;

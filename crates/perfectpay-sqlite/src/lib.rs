@@ -86,8 +86,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use perfectpay::store::{
-    ChangeSet, Committed, Export, Extent, Head, IdempotencyClaim, IdempotencyKey, Key, Listing, Load, LogEntry,
-    LogPosition, LogQuery, Prune, Pruned, Query, Record, Store,
+    BlockPage, BlockScan, ChangeSet, Committed, Export, Extent, Head, IdempotencyClaim, IdempotencyKey, Key, Listing,
+    Load, LogEntry, LogPosition, LogQuery, Prune, Pruned, Query, Record, Store,
 };
 use perfectpay::{Error, Incarnation, Unavailability};
 use rusqlite::Connection;
@@ -487,6 +487,11 @@ impl Store for SqliteStore {
     async fn list(&self, query: &Query) -> Result<Option<Listing>, Error> {
         let query = query.clone();
         self.elsewhere(move |conn| read::list(conn, &query)).await
+    }
+
+    async fn block_rules(&self, scan: &BlockScan) -> Result<Option<BlockPage>, Error> {
+        let scan = scan.clone();
+        self.elsewhere(move |conn| read::block_rules(conn, &scan)).await
     }
 
     async fn claim(&self, tenant: Incarnation, key: &IdempotencyKey) -> Result<Option<IdempotencyClaim>, Error> {

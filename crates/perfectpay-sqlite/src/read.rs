@@ -1,15 +1,17 @@
 //! Reads.
 
+use perfectpay::blocklist::BlockKind;
 use perfectpay::store::{
-    Collection, EntityRef, Head, IdempotencyClaim, IdempotencyKey, Key, Listing, LogChange, LogEntry, LogPosition,
-    LogPruning, LogQuery, LogScope, Logged, MAX_LOG_LIMIT, MerchantPath, Order, OrganizationPath, Query, Record,
+    BlockCount, BlockPage, BlockRow, BlockRows, BlockScan, BlockSelect, BlocklistPath, Collection, EntityRef, Head,
+    IdempotencyClaim, IdempotencyKey, Key, Listing, LogChange, LogEntry, LogPosition, LogPruning, LogQuery, LogScope,
+    Logged, MAX_LOG_LIMIT, MAX_SCAN_LIMIT, MerchantPath, Order, OrganizationPath, Query, Record, RowScope,
 };
-use perfectpay::{EntityKind, Error, Incarnation};
-use rusqlite::types::{ToSqlOutput, ValueRef};
+use perfectpay::{EntityKind, Error, Incarnation, ProfileId};
+use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
 
 use crate::error::Failure;
-use crate::rows::{Table, changes, decode, indexed_id, timestamp, unsigned};
+use crate::rows::{Table, action_of, changes, decode, indexed_id, kind_number, kind_of, timestamp, unsigned};
 
 /// What is bound to a statement: borrowed from the path that was asked for.
 type Bound<'a> = ToSqlOutput<'a>;
@@ -53,28 +55,57 @@ impl ByPath {
 /// planned anew for every new value that is bound to it (measured: 8 microseconds against 1).
 macro_rules! by_path {
     ($table:literal, $after:literal) => {
+        by_path!(body_columns, $table, $after)
+    };
+    ($columns:ident, $table:literal, $after:literal) => {
         ByPath {
             id: concat!(
-                child_columns!(),
+                "SELECT merchant, ",
+                $columns!(),
                 $table,
                 " WHERE merchant = (SELECT incarnation FROM pp_merchant WHERE id = ?)",
                 $after
             ),
             within: concat!(
-                child_columns!(),
+                "SELECT merchant, ",
+                $columns!(),
                 $table,
                 " WHERE merchant = (SELECT incarnation FROM pp_merchant WHERE id = ? AND organization =",
                 " (SELECT incarnation FROM pp_organization WHERE id = ?))",
                 $after
             ),
-            pinned: concat!(child_columns!(), $table, " WHERE merchant = ?", $after),
+            pinned: concat!("SELECT merchant, ", $columns!(), $table, " WHERE merchant = ?", $after),
         }
+    };
+}
+
+macro_rules! body_columns {
+    () => {
+        "id, version, created_at, modified_at, body FROM "
+    };
+}
+
+macro_rules! rule_columns {
+    () => {
+        "id, version, created_at, modified_at, action, expires_at, reason, source, author, metadata FROM "
+    };
+}
+
+macro_rules! rule_of_merchant {
+    () => {
+        concat!("SELECT merchant, ", rule_columns!())
+    };
+}
+
+macro_rules! rule_of_organization {
+    () => {
+        concat!("SELECT organization, ", rule_columns!())
     };
 }
 
 macro_rules! child_columns {
     () => {
-        "SELECT merchant, id, version, created_at, modified_at, body FROM "
+        concat!("SELECT merchant, ", body_columns!())
     };
 }
 
@@ -103,7 +134,7 @@ static PROFILE_BY_NAME: ByPath = by_path!("pp_profile", " AND name = ?");
 static DEFAULT_PROFILE: ByPath = by_path!("pp_profile", " AND is_default = 1");
 static CONNECTOR: ByPath = by_path!("pp_connector", " AND id = ?");
 static API_KEY: ByPath = by_path!("pp_api_key", " AND id = ?");
-static BLOCK_RULE: ByPath = by_path!("pp_block_rule", " AND id = ?");
+static BLOCK_RULE: ByPath = by_path!(rule_columns, "pp_block_rule", " AND id = ?");
 static PAYMENT: ByPath = by_path!("pp_payment", " AND id = ?");
 static PAYMENT_LINK: ByPath = by_path!("pp_payment_link", " AND id = ?");
 
@@ -130,9 +161,13 @@ pub(crate) fn get(conn: &Connection, key: &Key) -> Result<Option<Record>, Failur
             let sql = concat!(child_columns!(), "pp_api_key WHERE digest = ?");
             (EntityKind::ApiKey, (sql, vec![blob(digest)]))
         }
-        Key::BlockRule(path, id) => {
+        Key::BlockRule(BlocklistPath::Merchant(path), id) => {
             rule = id.to_string();
             (EntityKind::BlockRule, BLOCK_RULE.resolve(path, [text(&rule)]))
+        }
+        Key::BlockRule(BlocklistPath::Organization(path), id) => {
+            rule = id.to_string();
+            (EntityKind::BlockRule, organization_rule(path, &rule))
         }
         Key::Payment(path, id) => (EntityKind::Payment, PAYMENT.resolve(path, [text(id.as_str())])),
         Key::PaymentLink(path, id) => (EntityKind::PaymentLink, PAYMENT_LINK.resolve(path, [text(id.as_str())])),
@@ -140,6 +175,26 @@ pub(crate) fn get(conn: &Connection, key: &Key) -> Result<Option<Record>, Failur
     let mut statement = conn.prepare_cached(sql)?;
     let mut rows = statement.query(params_from_iter(bound))?;
     rows.next()?.map(|row| decode(kind, row)).transpose()
+}
+
+fn organization_rule<'a>(path: &'a OrganizationPath, rule: &'a str) -> (&'static str, Vec<Bound<'a>>) {
+    macro_rules! found {
+        ($organization:literal) => {
+            concat!(
+                "SELECT organization, ",
+                rule_columns!(),
+                "pp_organization_rule WHERE organization = ",
+                $organization,
+                " AND id = ?"
+            )
+        };
+    }
+    match path {
+        OrganizationPath::Id(id) => {
+            (found!("(SELECT incarnation FROM pp_organization WHERE id = ?)"), vec![text(id.as_str()), text(rule)])
+        }
+        OrganizationPath::Pinned(incarnation) => (found!("?"), vec![blob(incarnation.as_bytes()), text(rule)]),
+    }
 }
 
 fn organization_by(path: &OrganizationPath) -> (&'static str, Vec<Bound<'_>>) {
@@ -158,7 +213,9 @@ pub(crate) fn list(conn: &Connection, query: &Query) -> Result<Option<Listing>, 
     let moment = conn.unchecked_transaction()?;
     let tenant = match query {
         Query::Organizations(_) | Query::DataKeys(..) => Some(Incarnation::PLATFORM),
-        Query::Merchants(path, _) => incarnation(&moment, organization_by(path))?,
+        Query::Merchants(path, _) | Query::OrganizationBlockRules(path, ..) => {
+            incarnation(&moment, organization_by(path))?
+        }
         Query::Within(path, ..) => incarnation(&moment, MERCHANT.resolve(path, []))?,
     };
     let Some(tenant) = tenant else { return Ok(None) };
@@ -186,6 +243,35 @@ macro_rules! ascending {
 macro_rules! descending {
     ($columns:ident, $of:literal) => {
         concat!($columns!(), $of, " (created_at, id) < (?, ?) ORDER BY created_at DESC, id DESC LIMIT ?")
+    };
+}
+
+/// A page of blocklist entries of all kinds, newest first: of each kind as many as the page has at most, by the index of
+/// that kind, so that no index of all kinds is kept.
+macro_rules! newest_of_all_kinds {
+    ($columns:ident, $of:literal) => {
+        concat!(
+            newest_of_all_kinds!(@kind $columns, $of, 1),
+            " UNION ALL ",
+            newest_of_all_kinds!(@kind $columns, $of, 2),
+            " UNION ALL ",
+            newest_of_all_kinds!(@kind $columns, $of, 3),
+            " UNION ALL ",
+            newest_of_all_kinds!(@kind $columns, $of, 4),
+            " UNION ALL ",
+            newest_of_all_kinds!(@kind $columns, $of, 5),
+            " ORDER BY created_at DESC, id DESC LIMIT ?4"
+        )
+    };
+    (@kind $columns:ident, $of:literal, $kind:literal) => {
+        concat!(
+            "SELECT * FROM (",
+            $columns!(),
+            $of,
+            " AND kind = ",
+            $kind,
+            " AND (created_at, id) < (?2, ?3) ORDER BY created_at DESC, id DESC LIMIT ?4)"
+        )
     };
 }
 
@@ -223,13 +309,30 @@ fn page(conn: &Connection, tenant: Incarnation, query: &Query) -> Result<Vec<Rec
         (Query::Within(..), Collection::ApiKeys) => {
             (EntityKind::ApiKey, ascending!(child_columns, "pp_api_key WHERE merchant = ? AND"), vec![of])
         }
-        (Query::Within(..), Collection::BlockRules { kind: None }) => {
-            (EntityKind::BlockRule, descending!(child_columns, "pp_block_rule WHERE merchant = ? AND"), vec![of])
-        }
+        (Query::Within(..), Collection::BlockRules { kind: None }) => (
+            EntityKind::BlockRule,
+            newest_of_all_kinds!(rule_of_merchant, "pp_block_rule WHERE merchant = ?1"),
+            vec![of],
+        ),
         (Query::Within(..), Collection::BlockRules { kind: Some(kind) }) => (
             EntityKind::BlockRule,
-            descending!(child_columns, "pp_block_rule WHERE merchant = ? AND kind = ? AND"),
-            vec![of, text((*kind).into())],
+            descending!(rule_of_merchant, "pp_block_rule WHERE merchant = ? AND kind = ? AND"),
+            vec![of, kind_number(*kind).into()],
+        ),
+        (Query::Within(..), Collection::ProfileBlockRules { profile }) => (
+            EntityKind::BlockRule,
+            descending!(rule_of_merchant, "pp_block_rule WHERE merchant = ? AND profile = ? AND"),
+            vec![of, text(profile.as_str())],
+        ),
+        (Query::OrganizationBlockRules(_, None, _), _) => (
+            EntityKind::BlockRule,
+            newest_of_all_kinds!(rule_of_organization, "pp_organization_rule WHERE organization = ?1"),
+            vec![of],
+        ),
+        (Query::OrganizationBlockRules(_, Some(kind), _), _) => (
+            EntityKind::BlockRule,
+            descending!(rule_of_organization, "pp_organization_rule WHERE organization = ? AND kind = ? AND"),
+            vec![of, kind_number(*kind).into()],
         ),
         (Query::Within(..), Collection::Payments) => {
             (EntityKind::Payment, descending!(child_columns, "pp_payment WHERE merchant = ? AND"), vec![of])
@@ -250,18 +353,134 @@ fn page(conn: &Connection, tenant: Incarnation, query: &Query) -> Result<Vec<Rec
     Ok(records)
 }
 
-/// How many there are in all, from the count that the commits keep.
+/// How many there are in all, from the count that the commits keep. An organization lists few enough to be counted.
 fn total(conn: &Connection, tenant: Incarnation, query: &Query) -> Result<Option<u64>, Failure> {
     let Collection::BlockRules { kind } = query.collection() else { return Ok(None) };
+    let is_organizations = matches!(query, Query::OrganizationBlockRules(..));
+    let (all, of_kind) = if is_organizations {
+        (
+            "SELECT count(*) FROM pp_organization_rule WHERE organization = ?",
+            "SELECT count(*) FROM pp_organization_rule WHERE organization = ? AND kind = ?",
+        )
+    } else {
+        (
+            "SELECT coalesce(sum(count), 0) FROM pp_block_count WHERE merchant = ?",
+            "SELECT coalesce(sum(count), 0) FROM pp_block_count WHERE merchant = ? AND kind = ?",
+        )
+    };
     let total: i64 = match kind {
-        None => conn
-            .prepare_cached("SELECT coalesce(sum(count), 0) FROM pp_block_count WHERE merchant = ?")?
-            .query_row([tenant.as_bytes()], |row| row.get(0))?,
-        Some(kind) => conn
-            .prepare_cached("SELECT coalesce(sum(count), 0) FROM pp_block_count WHERE merchant = ? AND kind = ?")?
-            .query_row(params![tenant.as_bytes(), <&str>::from(kind)], |row| row.get(0))?,
+        None => conn.prepare_cached(all)?.query_row([tenant.as_bytes()], |row| row.get(0))?,
+        Some(kind) => {
+            conn.prepare_cached(of_kind)?.query_row(params![tenant.as_bytes(), kind_number(kind)], |row| row.get(0))?
+        }
     };
     Ok(Some(unsigned(total)?))
+}
+
+macro_rules! scan {
+    ($table:literal, $tenant:literal, $details:literal, $rest:literal) => {
+        concat!("SELECT id, action, expires_at", $details, " FROM ", $table, " WHERE ", $tenant, " = ?1", $rest)
+    };
+    ($table:literal, $tenant:literal, $rest:literal) => {
+        [scan!($table, $tenant, "", $rest), scan!($table, $tenant, ", reason, metadata", $rest)]
+    };
+}
+
+/// A part of a blocklist, all of it from one moment.
+pub(crate) fn block_rules(conn: &Connection, scan: &BlockScan) -> Result<Option<BlockPage>, Failure> {
+    let moment = conn.unchecked_transaction()?;
+    let is_organizations = matches!(scan.path, BlocklistPath::Organization(_));
+    let tenant = match &scan.path {
+        BlocklistPath::Organization(path) => incarnation(&moment, organization_by(path))?,
+        BlocklistPath::Merchant(path) => incarnation(&moment, MERCHANT.resolve(path, []))?,
+    };
+    let Some(tenant) = tenant else { return Ok(None) };
+    let mut page = BlockPage::default();
+    let (after, sql) = match &scan.select {
+        BlockSelect::After(after) => {
+            let after = after.as_ref().map(ToString::to_string).unwrap_or_default();
+            let sql = if is_organizations {
+                scan!("pp_organization_rule", "organization", " AND id > ?2 ORDER BY id LIMIT ?3")
+            } else {
+                scan!("pp_block_rule", "merchant", " AND id > ?2 ORDER BY id LIMIT ?3")
+            };
+            (Value::Text(after), sql)
+        }
+        BlockSelect::Expired(by) => {
+            let sql = if is_organizations {
+                scan!("pp_organization_rule", "organization", " AND expires_at <= ?2 ORDER BY expires_at, id LIMIT ?3")
+            } else {
+                scan!("pp_block_rule", "merchant", " AND expires_at <= ?2 ORDER BY expires_at, id LIMIT ?3")
+            };
+            (Value::Integer(by.unix_millis()), sql)
+        }
+    };
+    let [brief, detailed] = sql;
+    let mut statement = moment.prepare_cached(if scan.details { detailed } else { brief })?;
+    let limit = scan.limit.min(MAX_SCAN_LIMIT);
+    let mut rows = statement.query(params![tenant.as_bytes(), after, limit])?;
+    while let Some(row) = rows.next()? {
+        push(&mut page.rows, row, scan.details)?;
+    }
+    drop(rows);
+    if scan.select == BlockSelect::After(None) {
+        page.counts = block_counts(&moment, tenant, is_organizations)?;
+    }
+    drop(statement);
+    moment.commit()?;
+    Ok(Some(page))
+}
+
+fn push(rows: &mut BlockRows, row: &rusqlite::Row<'_>, details: bool) -> Result<(), Failure> {
+    let corrupt = || Error::corrupt("the name of an entry of a blocklist");
+    let id = row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?;
+    let profile: ProfileId;
+    let (kind, scope, value) = if let Some(value) = id.strip_prefix("fingerprint:") {
+        // What a list of millions is made of.
+        (BlockKind::Fingerprint, RowScope::Merchant, value)
+    } else {
+        let (front, value) = id.split_once(':').ok_or_else(corrupt)?;
+        let (kind, scope) = match front.split_once('@') {
+            None => (front, RowScope::Merchant),
+            Some((kind, "*")) => (kind, RowScope::Organization),
+            Some((kind, of)) => {
+                profile = of.parse().map_err(|_| corrupt())?;
+                (kind, RowScope::Profile(&profile))
+            }
+        };
+        (kind.parse().map_err(|_| corrupt())?, scope, value)
+    };
+    let expires_at: Option<i64> = row.get(2)?;
+    let text = |column| row.get_ref(column)?.as_str_or_null().map_err(rusqlite::Error::from);
+    rows.push(BlockRow {
+        kind,
+        value,
+        scope,
+        action: action_of(row.get(1)?)?,
+        expires_at: expires_at.map(timestamp).transpose()?,
+        reason: if details { text(3)? } else { None },
+        metadata: if details { text(4)? } else { None },
+    });
+    Ok(())
+}
+
+/// How many entries there are of each sort.
+fn block_counts(conn: &Connection, tenant: Incarnation, is_organizations: bool) -> Result<Vec<BlockCount>, Failure> {
+    let sql = if is_organizations {
+        "SELECT kind, 0, count(*) FROM pp_organization_rule WHERE organization = ? GROUP BY kind"
+    } else {
+        "SELECT kind, version, count FROM pp_block_count WHERE merchant = ? AND count > 0"
+    };
+    let mut statement = conn.prepare_cached(sql)?;
+    let mut rows = statement.query([tenant.as_bytes()])?;
+    let mut counts = Vec::new();
+    while let Some(row) = rows.next()? {
+        let version: u32 = row.get(1)?;
+        let fingerprint_version = Some(version).filter(|version| *version > 0);
+        counts.push(BlockCount { kind: kind_of(row.get(0)?)?, fingerprint_version, count: unsigned(row.get(2)?)? });
+    }
+    counts.sort();
+    Ok(counts)
 }
 
 /// What is kept under an idempotency key.
@@ -302,7 +521,7 @@ pub(crate) use logged_columns;
 
 /// The object itself, whoever asks.
 pub(crate) fn object(conn: &Connection, entity: &EntityRef) -> Result<Option<Record>, Failure> {
-    let mut statement = conn.prepare_cached(Table::of(entity.kind).exact)?;
+    let mut statement = conn.prepare_cached(Table::of(entity.kind, &entity.id).exact)?;
     let mut rows = statement.query(params![entity.tenant.as_bytes(), entity.id])?;
     rows.next()?.map(|row| decode(entity.kind, row)).transpose()
 }

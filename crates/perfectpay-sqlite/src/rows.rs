@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
+use perfectpay::blocklist::{BlockAction, BlockKind, BlockRuleState, BlockScope};
 use perfectpay::store::{
-    Change, ChangeSet, EntityRef, Item, Load, LogChange, Logged, Packed, Record, RowMeta, TenantRef, Verb,
+    Change, ChangeSet, EntityRef, Item, Load, LogChange, Logged, Packed, Record, RowMeta, Stored, TenantRef, Verb,
 };
 use perfectpay::{EntityKind, Error, Incarnation, Timestamp};
 use rusqlite::ToSql;
@@ -76,6 +77,62 @@ macro_rules! table {
     };
 }
 
+/// A table of blocklist entries: `?6` is none, and everything that is kept of an entry is a column.
+macro_rules! rules {
+    ($table:literal, $tenant:literal) => {
+        Table {
+            insert: concat!(
+                "INSERT INTO ",
+                $table,
+                " (",
+                $tenant,
+                ", id, version, created_at, modified_at, kind, profile, expires_at,",
+                " action, reason, source, author, metadata)",
+                " VALUES (?1, ?2, ?3, ?4, ?5, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)"
+            ),
+            touch: concat!(
+                "UPDATE ",
+                $table,
+                " SET version = ?3, modified_at = ?5,",
+                " action = ?10, reason = ?11, source = ?12, author = ?13, metadata = ?14",
+                " WHERE ",
+                $tenant,
+                " = ?1 AND id = ?2 AND version = ?3 - 1 AND created_at = ?4",
+                " AND kind IS ?7 AND profile IS ?8 AND expires_at IS ?9"
+            ),
+            update: concat!(
+                "UPDATE ",
+                $table,
+                " SET version = ?3, created_at = ?4, modified_at = ?5, kind = ?7, profile = ?8,",
+                " expires_at = ?9, action = ?10, reason = ?11, source = ?12, author = ?13, metadata = ?14",
+                " WHERE ",
+                $tenant,
+                " = ?1 AND id = ?2 AND version = ?3 - 1"
+            ),
+            remove: concat!("DELETE FROM ", $table, " WHERE ", $tenant, " = ?1 AND id = ?2 AND version = ?3"),
+            version: concat!("SELECT version FROM ", $table, " WHERE ", $tenant, " = ?1 AND id = ?2"),
+            exact: concat!(
+                "SELECT ",
+                $tenant,
+                ", id, version, created_at, modified_at, action, expires_at, reason, source, author, metadata FROM ",
+                $table,
+                " WHERE ",
+                $tenant,
+                " = ?1 AND id = ?2"
+            ),
+            of_tenant: concat!(
+                "SELECT ",
+                $tenant,
+                ", id, version, created_at, modified_at, action, expires_at, reason, source, author, metadata FROM ",
+                $table,
+                " WHERE ",
+                $tenant,
+                " = ?1 ORDER BY id"
+            ),
+        }
+    };
+}
+
 static ORGANIZATION: Table = table!(tenant "pp_organization", [], []);
 static MERCHANT: Table = table!(tenant "pp_merchant", ["organization" = "?7", "publishable_key" = "?8"], []);
 static DATA_KEY: Table = table!(
@@ -84,13 +141,14 @@ static DATA_KEY: Table = table!(
 static PROFILE: Table = table!("pp_profile", ["name" = "?7", "is_default" = "?8"], []);
 static CONNECTOR: Table = table!("pp_connector", ["profile" = "?7", "label" = "?8"], []);
 static API_KEY: Table = table!("pp_api_key", ["digest" = "?7"], ["expires_at" = "?8", "revoked_at" = "?9"]);
-static BLOCK_RULE: Table = table!("pp_block_rule", ["kind" = "?7"], ["action" = "?8", "expires_at" = "?9"]);
+static BLOCK_RULE: Table = rules!("pp_block_rule", "merchant");
+static ORGANIZATION_RULE: Table = rules!("pp_organization_rule", "organization");
 static PAYMENT: Table = table!("pp_payment", ["profile" = "?7"], []);
 static PAYMENT_LINK: Table = table!("pp_payment_link", ["payment" = "?7"], []);
 
 impl Table {
-    /// Where records of the kind are kept.
-    pub(crate) fn of(kind: EntityKind) -> &'static Self {
+    /// Where the record of this kind with this id is kept.
+    pub(crate) fn of(kind: EntityKind, id: &str) -> &'static Self {
         match kind {
             EntityKind::Organization => &ORGANIZATION,
             EntityKind::Merchant => &MERCHANT,
@@ -98,6 +156,7 @@ impl Table {
             EntityKind::Profile => &PROFILE,
             EntityKind::Connector => &CONNECTOR,
             EntityKind::ApiKey => &API_KEY,
+            EntityKind::BlockRule if is_organizations(id) => &ORGANIZATION_RULE,
             EntityKind::BlockRule => &BLOCK_RULE,
             EntityKind::Payment => &PAYMENT,
             EntityKind::PaymentLink => &PAYMENT_LINK,
@@ -105,11 +164,63 @@ impl Table {
     }
 }
 
+/// Whether the entry of a blocklist with this name is an organization's.
+pub(crate) fn is_organizations(id: &str) -> bool {
+    id.split_once(':').is_some_and(|(front, _)| front.ends_with("@*"))
+}
+
+/// The number of a kind of blocklist entries in the tables: as the kinds' words sort.
+pub(crate) fn kind_number(kind: BlockKind) -> i64 {
+    match kind {
+        BlockKind::CardBin => 1,
+        BlockKind::CardPrefix => 2,
+        BlockKind::CardRange => 3,
+        BlockKind::ExtendedCardBin => 4,
+        BlockKind::Fingerprint => 5,
+    }
+}
+
+/// The kind with this number.
+pub(crate) fn kind_of(number: i64) -> Result<BlockKind, Error> {
+    Ok(match number {
+        1 => BlockKind::CardBin,
+        2 => BlockKind::CardPrefix,
+        3 => BlockKind::CardRange,
+        4 => BlockKind::ExtendedCardBin,
+        5 => BlockKind::Fingerprint,
+        _ => return Err(Error::corrupt("the kind of an entry of a blocklist")),
+    })
+}
+
+/// The number of an action in the tables.
+pub(crate) fn action_number(action: BlockAction) -> i64 {
+    match action {
+        BlockAction::Block => 0,
+        BlockAction::Allow => 1,
+    }
+}
+
+/// The action with this number.
+pub(crate) fn action_of(number: i64) -> Result<BlockAction, Error> {
+    match number {
+        0 => Ok(BlockAction::Block),
+        1 => Ok(BlockAction::Allow),
+        _ => Err(Error::corrupt("the action of an entry of a blocklist")),
+    }
+}
+
+impl Table {
+    /// Where entries of blocklists are kept.
+    pub(crate) fn of_rules(organizations: bool) -> &'static Self {
+        if organizations { &ORGANIZATION_RULE } else { &BLOCK_RULE }
+    }
+}
+
 /// The columns of a kind beyond those that all have, in the order of its [`Table`].
-pub(crate) fn columns(record: &Record) -> Vec<Value> {
+pub(crate) fn columns(record: &Record) -> Result<Vec<Value>, Error> {
     let text = |text: &dyn std::fmt::Display| Value::Text(text.to_string());
     let time = |time: Option<Timestamp>| time.map_or(Value::Null, |t| Value::Integer(t.unix_millis()));
-    match record {
+    Ok(match record {
         Record::Organization(_) => Vec::new(),
         Record::DataKey(row) => {
             let wrapped_by = row.state.wrapped_by().map_or(Value::Null, |id| text(&id));
@@ -124,10 +235,35 @@ pub(crate) fn columns(record: &Record) -> Vec<Value> {
             let digest = row.state.digest.as_ref().map_or(Value::Null, |d| Value::Blob(d.digest.to_vec()));
             vec![digest, time(row.state.expires_at), time(row.state.revoked_at)]
         }
-        Record::BlockRule(row) => vec![text(&row.state.kind), text(&row.state.action), time(row.state.expires_at)],
+        Record::BlockRule(row) => {
+            let some = |text: Option<&str>| text.map_or(Value::Null, |text| Value::Text(text.to_owned()));
+            let profile = match &row.id.scope {
+                BlockScope::Profile(profile) => Some(profile.as_str()),
+                BlockScope::Organization | BlockScope::Merchant => None,
+            };
+            let metadata = row.state.metadata.as_ref().map_or(Ok(Value::Null), |object| {
+                let text = serde_json::to_string(object).map(Value::Text);
+                text.map_err(|e| Error::Corrupt { what: "a record is not JSON".into(), source: Some(e.into()) })
+            });
+            vec![
+                Value::Integer(kind_number(row.id.kind)),
+                some(profile),
+                time(row.state.expires_at),
+                Value::Integer(action_number(row.state.action)),
+                some(row.state.reason.as_deref()),
+                some(row.state.source.as_deref()),
+                text(&row.state.author),
+                metadata?,
+            ]
+        }
         Record::Payment(row) => vec![text(&row.state.profile_id)],
         Record::PaymentLink(row) => vec![text(&row.state.payment_id)],
-    }
+    })
+}
+
+/// Whether the record has its body in a column; of an entry of a blocklist everything is a column.
+fn has_body(record: &Record) -> bool {
+    !matches!(record, Record::BlockRule(_))
 }
 
 /// A record as it is bound to a statement.
@@ -137,27 +273,35 @@ pub(crate) struct Row {
     version: i64,
     created_at: i64,
     modified_at: i64,
-    body: String,
+    /// `None` where everything is a column.
+    body: Option<String>,
     columns: Vec<Value>,
 }
 
 impl Row {
     fn of(record: &Record) -> Result<Self, Error> {
-        Self::with(record, record.body()?)
+        let body = if has_body(record) { Some(record.body()?) } else { None };
+        Self::with(record, body)
     }
 
-    fn with(record: &Record, body: String) -> Result<Self, Error> {
+    fn with(record: &Record, body: Option<String>) -> Result<Self, Error> {
         let RowMeta { tenant, id, version, created_at, modified_at } = record.meta();
-        if body.len() > MAX_BODY {
+        if body.as_ref().is_some_and(|body| body.len() > MAX_BODY) {
             return Err(too_large());
         }
         let version = integer(version)?;
         let (created_at, modified_at) = (created_at.unix_millis(), modified_at.unix_millis());
-        Ok(Self { tenant, id, version, created_at, modified_at, body, columns: columns(record) })
+        Ok(Self { tenant, id, version, created_at, modified_at, body, columns: columns(record)? })
+    }
+
+    /// Where the record, of this kind, is kept.
+    pub(crate) fn table(&self, kind: EntityKind) -> &'static Table {
+        Table::of(kind, &self.id)
     }
 
     fn packed(packed: &Packed) -> Result<Self, Error> {
-        Self::with(packed.record(), packed.body().to_owned())
+        let record = packed.record();
+        Self::with(record, has_body(record).then(|| packed.body().to_owned()))
     }
 
     /// What `?1` and so on stand for.
@@ -193,23 +337,18 @@ impl Prepared {
     pub(crate) fn new(set: ChangeSet) -> Result<Self, Error> {
         let row = |change: &Change| match change {
             Change::Create(record) | Change::Update(record) => Row::of(record).map(Some),
-            Change::Remove { .. } | Change::Reveal { .. } => Ok(None),
+            Change::Remove { .. } | Change::Reveal { .. } | Change::AddBlockRules(_) | Change::PurgeBlockRules(_) => {
+                Ok(None)
+            }
         };
         let rows = set.changes.iter().map(row).collect::<Result<_, _>>()?;
-        let (changes, entities) = (set.logged(), set.changes.iter().map(entity));
+        let (changes, entities) = (set.logged(), set.changes.iter().map(Change::entity));
         let tenant = |tenant: &Option<TenantRef>| tenant.as_ref().map(|t| t.incarnation);
         let (organization, merchant) = (tenant(&set.owner.organization), tenant(&set.owner.merchant));
         let tenants = entities.map(|entity| entity.tenant);
         let logged = noted(&changes, tenants, organization, merchant)?;
         let answer = set.idempotency.as_ref().map(|claim| serde_json::to_string(&claim.answer).map_err(json));
         Ok(Self { rows, logged, answer: answer.transpose()?, set })
-    }
-}
-
-fn entity(change: &Change) -> EntityRef {
-    match change {
-        Change::Create(record) | Change::Update(record) => record.entity(),
-        Change::Remove { entity, .. } | Change::Reveal { entity, .. } => entity.clone(),
     }
 }
 
@@ -225,9 +364,21 @@ struct Noted<'a> {
     id: Cow<'a, str>,
     verb: Verb,
     version: u64,
+    /// How many objects it stands for.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    count: u64,
     /// The tenant of the object, where the entry's owner does not say it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     tenant: Option<Incarnation>,
+}
+
+fn one() -> u64 {
+    1
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands it so")]
+fn is_one(count: &u64) -> bool {
+    *count == 1
 }
 
 /// The tenant of an object of the kind in an entry that belongs to these.
@@ -247,6 +398,7 @@ fn noted(
         id: Cow::Owned(change.id.clone()),
         verb: change.verb,
         version: change.version,
+        count: change.count,
         tenant: Some(tenant).filter(|_| owned(change.kind, organization, merchant) != Some(tenant)),
     };
     let notes: Vec<Noted<'_>> = changes.iter().zip(tenants).map(note).collect();
@@ -262,10 +414,10 @@ pub(crate) fn changes(
     let corrupt = || Error::corrupt("an entry of the log");
     let notes: Vec<Noted<'_>> = serde_json::from_str(column).map_err(|_| corrupt())?;
     let (mut changes, mut entities) = (Vec::with_capacity(notes.len()), Vec::with_capacity(notes.len()));
-    for Noted { kind, id, verb, version, tenant } in notes {
+    for Noted { kind, id, verb, version, count, tenant } in notes {
         let tenant = tenant.or_else(|| owned(kind, organization, merchant)).ok_or_else(corrupt)?;
         entities.push(EntityRef { kind, tenant, id: id.clone().into_owned() });
-        changes.push(LogChange { kind, id: id.into_owned(), verb, version });
+        changes.push(LogChange { kind, id: id.into_owned(), verb, version, count });
     }
     Ok((changes, entities))
 }
@@ -325,7 +477,8 @@ pub(crate) fn indexed_id(entity: &EntityRef) -> &str {
     }
 }
 
-/// The record in the columns tenant, id, version, created at, modified at and body.
+/// The record in the columns tenant, id, version, created at, modified at and body; of an entry of a blocklist, in place
+/// of the body, action, expiry, reason, source, author and metadata.
 pub(crate) fn decode(kind: EntityKind, row: &rusqlite::Row<'_>) -> Result<Record, crate::error::Failure> {
     let meta = RowMeta {
         tenant: Incarnation::from_bytes(row.get(0)?),
@@ -334,8 +487,28 @@ pub(crate) fn decode(kind: EntityKind, row: &rusqlite::Row<'_>) -> Result<Record
         created_at: timestamp(row.get(3)?)?,
         modified_at: timestamp(row.get(4)?)?,
     };
+    if kind == EntityKind::BlockRule {
+        return rule(meta, row).map(Record::BlockRule);
+    }
     let body = row.get_ref(5)?.as_str().map_err(rusqlite::Error::from)?;
     Ok(Record::decode(kind, &meta, body)?)
+}
+
+fn rule(meta: RowMeta, row: &rusqlite::Row<'_>) -> Result<Stored<BlockRuleState>, crate::error::Failure> {
+    let RowMeta { tenant, id, version, created_at, modified_at } = meta;
+    let corrupt = |_| Error::corrupt(format!("the record of {} `{id}`", EntityKind::BlockRule));
+    let text = |column| row.get_ref(column)?.as_str_or_null().map_err(rusqlite::Error::from);
+    let expires_at: Option<i64> = row.get(6)?;
+    let metadata = text(10)?.map(serde_json::from_str).transpose();
+    let state = BlockRuleState {
+        action: action_of(row.get(5)?)?,
+        expires_at: expires_at.map(timestamp).transpose()?,
+        reason: text(7)?.map(str::parse).transpose().map_err(corrupt)?,
+        source: text(8)?.map(str::parse).transpose().map_err(corrupt)?,
+        author: text(9)?.unwrap_or_default().parse().map_err(corrupt)?,
+        metadata: metadata.map_err(|_| Error::corrupt(format!("the record of {} `{id}`", EntityKind::BlockRule)))?,
+    };
+    Ok(Stored { tenant, id: id.parse().map_err(corrupt)?, version, created_at, modified_at, state })
 }
 
 /// A column that holds no negative number.

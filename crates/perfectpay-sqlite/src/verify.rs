@@ -10,7 +10,7 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Row, Transaction, 
 
 use crate::backup::Tell;
 use crate::error::Failure;
-use crate::rows::{columns, decode, indexed_id, timestamp, unsigned};
+use crate::rows::{columns, decode, indexed_id, kind_of, timestamp, unsigned};
 use crate::{Progress, SqliteOptions, Step, open, schema};
 
 /// How many faults a report lists at most.
@@ -122,6 +122,8 @@ struct Kept {
     columns: &'static [&'static str],
     /// Whether the parent of row `r` is there.
     parent: &'static str,
+    /// What [`decode`] reads behind the columns that all kinds have.
+    body: &'static [&'static str],
 }
 
 const OF_MERCHANT: &str = "EXISTS (SELECT 1 FROM pp_merchant AS p WHERE p.incarnation = r.merchant)";
@@ -129,14 +131,26 @@ const OF_HOLDER: &str = "coalesce((SELECT 1 FROM pp_organization AS p WHERE p.in
     (SELECT 1 FROM pp_merchant AS p WHERE p.incarnation = r.merchant), 0)";
 const OF_PROFILE: &str = "EXISTS (SELECT 1 FROM pp_profile AS p WHERE p.merchant = r.merchant AND p.id = r.profile)";
 
-static KEPT: [Kept; 9] = [
-    Kept { kind: EntityKind::Organization, table: "pp_organization", tenant: "incarnation", columns: &[], parent: "1" },
+const BODY: &[&str] = &["body"];
+const RULE_BODY: &[&str] = &["action", "expires_at", "reason", "source", "author", "metadata"];
+const RULE_COLUMNS: &[&str] = &["kind", "profile"];
+
+static KEPT: [Kept; 10] = [
+    Kept {
+        kind: EntityKind::Organization,
+        table: "pp_organization",
+        tenant: "incarnation",
+        columns: &[],
+        parent: "1",
+        body: BODY,
+    },
     Kept {
         kind: EntityKind::Merchant,
         table: "pp_merchant",
         tenant: "incarnation",
         columns: &["organization", "publishable_key"],
         parent: "EXISTS (SELECT 1 FROM pp_organization AS p WHERE p.incarnation = r.organization)",
+        body: BODY,
     },
     Kept {
         kind: EntityKind::DataKey,
@@ -144,6 +158,7 @@ static KEPT: [Kept; 9] = [
         tenant: "tenant",
         columns: &["holder", "wrapped_by"],
         parent: OF_HOLDER,
+        body: BODY,
     },
     Kept {
         kind: EntityKind::Profile,
@@ -151,6 +166,7 @@ static KEPT: [Kept; 9] = [
         tenant: "merchant",
         columns: &["name", "is_default"],
         parent: OF_MERCHANT,
+        body: BODY,
     },
     Kept {
         kind: EntityKind::Connector,
@@ -158,6 +174,7 @@ static KEPT: [Kept; 9] = [
         tenant: "merchant",
         columns: &["profile", "label"],
         parent: OF_PROFILE,
+        body: BODY,
     },
     Kept {
         kind: EntityKind::ApiKey,
@@ -165,13 +182,24 @@ static KEPT: [Kept; 9] = [
         tenant: "merchant",
         columns: &["digest", "expires_at", "revoked_at"],
         parent: OF_MERCHANT,
+        body: BODY,
     },
     Kept {
         kind: EntityKind::BlockRule,
         table: "pp_block_rule",
         tenant: "merchant",
-        columns: &["kind", "action", "expires_at"],
-        parent: OF_MERCHANT,
+        columns: RULE_COLUMNS,
+        parent: "EXISTS (SELECT 1 FROM pp_merchant AS p WHERE p.incarnation = r.merchant) AND (r.profile IS NULL
+                 OR EXISTS (SELECT 1 FROM pp_profile AS p WHERE p.merchant = r.merchant AND p.id = r.profile))",
+        body: RULE_BODY,
+    },
+    Kept {
+        kind: EntityKind::BlockRule,
+        table: "pp_organization_rule",
+        tenant: "organization",
+        columns: RULE_COLUMNS,
+        parent: "EXISTS (SELECT 1 FROM pp_organization AS p WHERE p.incarnation = r.organization)",
+        body: RULE_BODY,
     },
     Kept {
         kind: EntityKind::Payment,
@@ -179,6 +207,7 @@ static KEPT: [Kept; 9] = [
         tenant: "merchant",
         columns: &["profile"],
         parent: OF_PROFILE,
+        body: BODY,
     },
     Kept {
         kind: EntityKind::PaymentLink,
@@ -186,6 +215,7 @@ static KEPT: [Kept; 9] = [
         tenant: "merchant",
         columns: &["payment"],
         parent: "EXISTS (SELECT 1 FROM pp_payment AS p WHERE p.merchant = r.merchant AND p.id = r.payment)",
+        body: BODY,
     },
 ];
 
@@ -290,15 +320,19 @@ fn name(kind: EntityKind, tenant: Incarnation, id: &str) -> String {
 
 /// Every row of a kind: read, compared with its columns, its parent and the log.
 fn records(conn: &Connection, kept: &Kept, history: &mut History, report: &mut VerifyReport) -> Result<(), Failure> {
-    let Kept { kind, table, tenant, columns: own, parent } = kept;
-    let mut sql = format!("SELECT {tenant}, id, version, created_at, modified_at, body, {parent}");
-    for column in *own {
+    let Kept { kind, table, tenant, columns: own, parent, body } = kept;
+    let mut sql = format!("SELECT {tenant}, id, version, created_at, modified_at");
+    for column in body.iter().chain(*own) {
         sql.push_str(", ");
         sql.push_str(column);
     }
+    sql.push_str(", ");
+    sql.push_str(parent);
     sql.push_str(" FROM ");
     sql.push_str(table);
     sql.push_str(" AS r");
+    let first = body.len().saturating_add(5);
+    let last = first.saturating_add(own.len());
     let mut statement = conn.prepare(&sql)?;
     let mut rows = statement.query([])?;
     let mut orphans: u64 = 0;
@@ -310,12 +344,12 @@ fn records(conn: &Connection, kept: &Kept, history: &mut History, report: &mut V
             continue;
         };
         let named = name(*kind, of, &id);
-        if !row.get::<_, bool>(6)? {
+        if !row.get::<_, bool>(last)? {
             orphans = orphans.saturating_add(1);
             report.add(FaultKind::Parent, &*named, "its parent is not there");
         }
         match decode(*kind, row) {
-            Ok(record) => agree(&record, row, own, &named, report)?,
+            Ok(record) => agree(&record, row, (own, first), &named, report)?,
             Err(failure) => report.add(FaultKind::Record, &*named, format!("cannot be read: {}", Error::from(failure))),
         }
         history.lives(*kind, of, &id, row.get(2).ok(), report);
@@ -333,16 +367,17 @@ fn records(conn: &Connection, kept: &Kept, history: &mut History, report: &mut V
 }
 
 /// Whether the columns of the kind say what the record says.
-fn agree(record: &Record, row: &Row<'_>, own: &[&str], named: &str, report: &mut VerifyReport) -> Result<(), Failure> {
-    for (index, (column, said)) in own.iter().zip(columns(record)).enumerate() {
-        if row.get::<_, Value>(index.saturating_add(7))? != said {
+fn agree(
+    record: &Record,
+    row: &Row<'_>,
+    (own, first): (&[&str], usize),
+    named: &str,
+    report: &mut VerifyReport,
+) -> Result<(), Failure> {
+    for (index, (column, said)) in own.iter().zip(columns(record)?).enumerate() {
+        if row.get::<_, Value>(index.saturating_add(first))? != said {
             report.add(FaultKind::Record, named, format!("column {column} does not say what the body says"));
         }
-    }
-    if let Record::BlockRule(rule) = record
-        && rule.id.kind != rule.state.kind
-    {
-        report.add(FaultKind::Record, named, "the body is of another kind than the id");
     }
     Ok(())
 }
@@ -367,7 +402,8 @@ fn counts(conn: &Connection, report: &mut VerifyReport) -> Result<(), Failure> {
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let of = row.get(0).ok().map_or_else(|| "?".into(), |of| Incarnation::from_bytes(of).to_string());
-        let id = format!("{of}/{}", lossy(row.get_ref(1)?));
+        let kind = row.get(1).ok().and_then(|number| kind_of(number).ok());
+        let id = kind.map_or_else(|| format!("{of}/?"), |kind| format!("{of}/{kind}"));
         let (kept, found): (i64, i64) = (row.get(2)?, row.get(3)?);
         if kept != found {
             report.add(FaultKind::Count, &*id, format!("{kept} are counted, {found} are there"));
@@ -426,6 +462,8 @@ struct Tenant {
     payment_went: i64,
     /// When an entry that spoke of the tenant itself could not be read.
     unclear: i64,
+    /// The entries of its blocklist.
+    rules: Rules,
 }
 
 /// The state that the log leads to.
@@ -638,6 +676,12 @@ impl History {
         let untold = self.may_be_untold(of, change.kind, id);
         let begins_late = self.begins_late(of);
         let tenant = self.tenants.entry(of).or_default();
+        if change.kind == EntityKind::BlockRule {
+            tenant.rules.log(change);
+            if tenant.rules.together && id == "*" {
+                return;
+            }
+        }
         let key = (change.kind, Box::from(id));
         let before = tenant.said.get(&key).copied();
         let follows = match (change.verb, before.map(|said| said.version)) {
@@ -648,7 +692,8 @@ impl History {
             (Verb::Removed | Verb::Revealed, Some(Some(version))) => change.version == version,
             (Verb::Updated | Verb::Revoked | Verb::Removed | Verb::Revealed, None) => untold,
         };
-        if !follows {
+        let unnamed = tenant.rules.together && change.kind == EntityKind::BlockRule;
+        if !follows && !unnamed {
             let what = format!("{} does not follow from the entries before", name(change.kind, of, id));
             report.add(FaultKind::Log, position.to_string(), what);
         }
@@ -717,6 +762,14 @@ impl History {
         let entity = perfectpay::store::EntityRef { kind, tenant: of, id: id.into() };
         let key = (kind, Box::from(indexed_id(&entity)));
         let untold = self.may_be_untold(of, kind, &key.1);
+        if kind == EntityKind::BlockRule
+            && let Some(tenant) = self.tenants.get_mut(&of)
+        {
+            tenant.rules.found = tenant.rules.found.saturating_add(1);
+            if tenant.rules.together && !tenant.said.contains_key(&key) {
+                return;
+            }
+        }
         let Some(said) = self.tenants.get_mut(&of).and_then(|tenant| tenant.said.get_mut(&key)) else {
             if untold {
                 return;
@@ -738,8 +791,16 @@ impl History {
     /// After the last row: what the log says that lives, and that was not found.
     fn close(&self, report: &mut VerifyReport) {
         for (of, tenant) in &self.tenants {
+            let Rules { together, said, found } = tenant.rules;
+            let told = tenant.profile_went == 0 && tenant.unclear == 0 && !self.begins_late(*of);
+            if together && told && said != found {
+                let what = format!("{found} entries are there, and the log says {said}");
+                report.add(FaultKind::History, name(EntityKind::BlockRule, *of, "*"), what);
+            }
             for ((kind, id), said) in &tenant.said {
                 let excused = said.found
+                    // What was purged is counted, and not named.
+                    || (*kind == EntityKind::BlockRule && together)
                     || said.version.is_none()
                     || tenant.gone_since(*kind, said.position)
                     // The account is gone, too, and the log does not say of which organization it was.
@@ -755,12 +816,32 @@ impl History {
     }
 }
 
+/// The entries of a tenant's blocklist, by number: lines that count many do not name them.
+#[derive(Debug, Clone, Copy, Default)]
+struct Rules {
+    /// Whether there was such a line.
+    together: bool,
+    said: i128,
+    found: i128,
+}
+
+impl Rules {
+    fn log(&mut self, change: &LogChange) {
+        self.together |= change.id == "*";
+        match change.verb {
+            Verb::Created => self.said = self.said.saturating_add(change.count.into()),
+            Verb::Removed => self.said = self.said.saturating_sub(change.count.into()),
+            Verb::Updated | Verb::Revoked | Verb::Revealed => {}
+        }
+    }
+}
+
 impl Tenant {
     /// Whether an object of this kind, of which an entry spoke last, may have gone along with another one since.
     fn gone_since(&self, kind: EntityKind, position: i64) -> bool {
         self.unclear >= position && self.unclear > 0
             || match kind {
-                EntityKind::Connector | EntityKind::Payment => self.profile_went >= position,
+                EntityKind::Connector | EntityKind::Payment | EntityKind::BlockRule => self.profile_went >= position,
                 EntityKind::PaymentLink => self.profile_went.max(self.payment_went) >= position,
                 _ => false,
             }

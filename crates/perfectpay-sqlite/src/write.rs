@@ -5,16 +5,20 @@
 
 use std::collections::BTreeMap;
 
+use perfectpay::blocklist::{BlockKind, BlockRuleId, BlockScope};
 use perfectpay::store::{
-    Change, EntityRef, Expectation, Head, IdempotencyClaim, IdempotencyKey, Item, Load, LoadPremises, LogBeginning,
-    LogPosition, Logged, Premises, Receipt, Record, UniqueKey, Verb, judge_load,
+    Change, EntityRef, Expectation, ExpiredRules, Head, IdempotencyClaim, IdempotencyKey, Item, Load, LoadPremises,
+    LogBeginning, LogPosition, Logged, NewRules, Premises, Receipt, Record, RowScope, UniqueKey, Verb, judge_load,
 };
-use perfectpay::{ChildCount, EntityKind, Error, Incarnation};
+use perfectpay::{ChildCount, EntityKind, Error, Incarnation, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, ToSql, params};
 
 use crate::error::{Failure, contradiction};
 use crate::read;
-use crate::rows::{Columns, Prepared, PreparedLoad, Row, Table, indexed_id, integer, timestamp, unsigned};
+use crate::rows::{
+    Columns, Prepared, PreparedLoad, Row, Table, action_number, indexed_id, integer, is_organizations, kind_number,
+    timestamp, unsigned,
+};
 
 /// What a transaction finds when it begins.
 pub(crate) struct Start {
@@ -52,6 +56,7 @@ pub(crate) fn apply(conn: &Connection, prepared: &Prepared, newest: i64) -> Resu
         ensure(kept.is_none_or(|kept| kept.expires_at <= set.at))?;
     }
     ensure(!set.changes.is_empty())?;
+    ensure(set.changes.len() == 1 || !set.changes.iter().any(Change::is_bulk))?;
     for expectation in &set.expectations {
         expect(conn, expectation)?;
     }
@@ -61,12 +66,14 @@ pub(crate) fn apply(conn: &Connection, prepared: &Prepared, newest: i64) -> Resu
         ensure(!closed)?;
         match (change, row) {
             (Change::Create(record), Some(row)) => create(conn, record, row, &mut counts)?,
-            (Change::Update(record), Some(row)) => update(conn, record, row, &mut counts)?,
+            (Change::Update(record), Some(row)) => update(conn, record, row)?,
             (Change::Remove { entity, version, cascade }, _) => {
                 remove(conn, entity, *version, *cascade, &mut counts)?;
                 closed = *cascade;
             }
             (Change::Reveal { entity, version: at }, _) => ensure(version(conn, entity)? == Some(*at))?,
+            (Change::AddBlockRules(new), _) => add_rules(conn, new, &mut counts)?,
+            (Change::PurgeBlockRules(old), _) => purge_rules(conn, old, &mut counts)?,
             (Change::Create(_) | Change::Update(_), None) => return Err(Failure::Objection),
         }
     }
@@ -90,36 +97,109 @@ fn expect(conn: &Connection, expectation: &Expectation) -> Result<(), Failure> {
             let children = children(conn, of)?;
             ensure(children.iter().find(|c| c.kind == *kind).map_or(0, |c| c.count) == *count)
         }
+        Expectation::Fingerprints { of, version, count } => ensure(fingerprints(conn, of.tenant, *version)? == *count),
     }
 }
 
-/// By how much a set changes the number of blocklist entries of a merchant account and kind.
-type Counts = BTreeMap<(Incarnation, String), i64>;
+/// By how much a set changes the number of blocklist entries of a merchant account, kind and version of the secret.
+type Counts = BTreeMap<(Incarnation, i64, u32), i64>;
+
+/// Where an entry is counted; an organization's is not.
+fn counted(tenant: Incarnation, id: &BlockRuleId) -> Option<(Incarnation, i64, u32)> {
+    let version = id.fingerprint_version().unwrap_or_default();
+    Some((tenant, kind_number(id.kind), version)).filter(|_| id.scope != BlockScope::Organization)
+}
 
 fn create(conn: &Connection, record: &Record, row: &Row, counts: &mut Counts) -> Result<(), Failure> {
-    execute(conn, Table::of(record.kind()).insert, row.bound().as_slice())?;
-    if let Record::BlockRule(rule) = record {
-        *counts.entry((rule.tenant, rule.state.kind.to_string())).or_default() += 1;
+    execute(conn, row.table(record.kind()).insert, row.bound().as_slice())?;
+    if let Record::BlockRule(rule) = record
+        && let Some(key) = counted(rule.tenant, &rule.id)
+    {
+        *counts.entry(key).or_default() += 1;
     }
     Ok(())
 }
 
-fn update(conn: &Connection, record: &Record, row: &Row, counts: &mut Counts) -> Result<(), Failure> {
-    let table = Table::of(record.kind());
+fn update(conn: &Connection, record: &Record, row: &Row) -> Result<(), Failure> {
+    let table = row.table(record.kind());
     if execute(conn, table.touch, row.bound().as_slice())? == 1 {
         return Ok(());
-    }
-    if let Record::BlockRule(rule) = record {
-        let was = rule_kind(conn, &record.entity())?.ok_or(Failure::Objection)?;
-        *counts.entry((rule.tenant, was)).or_default() -= 1;
-        *counts.entry((rule.tenant, rule.state.kind.to_string())).or_default() += 1;
     }
     ensure(execute(conn, table.update, row.bound().as_slice())? == 1)
 }
 
-fn rule_kind(conn: &Connection, rule: &EntityRef) -> Result<Option<String>, Failure> {
-    let mut statement = conn.prepare_cached("SELECT kind FROM pp_block_rule WHERE merchant = ? AND id = ?")?;
-    Ok(statement.query_row(params![rule.tenant.as_bytes(), rule.id], |row| row.get(0)).optional()?)
+/// Many new entries by one statement, whose bindings stay but for what differs from entry to entry.
+fn add_rules(conn: &Connection, new: &NewRules, counts: &mut Counts) -> Result<(), Failure> {
+    let is_organizations = new.of().kind == EntityKind::Organization;
+    // An engine that was told to check no foreign keys would not notice.
+    ensure(version(conn, new.of())?.is_some())?;
+    let of = new.of().tenant;
+    let mut statement = conn.prepare_cached(Table::of_rules(is_organizations).insert)?;
+    let created_at = new.created_at().unix_millis();
+    statement.raw_bind_parameter(1, of.as_bytes())?;
+    statement.raw_bind_parameter(3, 1)?;
+    statement.raw_bind_parameter(4, created_at)?;
+    statement.raw_bind_parameter(5, created_at)?;
+    statement.raw_bind_parameter(12, new.source().map(perfectpay::Text::as_str))?;
+    statement.raw_bind_parameter(13, new.author().to_string())?;
+    let mut name = String::new();
+    for row in new.rows().iter() {
+        name.clear();
+        row.write_name(&mut name);
+        let profile = match row.scope {
+            RowScope::Profile(profile) => Some(profile.as_str()),
+            RowScope::Organization | RowScope::Merchant => None,
+        };
+        let kind = kind_number(row.kind);
+        statement.raw_bind_parameter(2, name.as_str())?;
+        statement.raw_bind_parameter(7, kind)?;
+        statement.raw_bind_parameter(8, profile)?;
+        statement.raw_bind_parameter(9, row.expires_at.map(Timestamp::unix_millis))?;
+        statement.raw_bind_parameter(10, action_number(row.action))?;
+        statement.raw_bind_parameter(11, row.reason)?;
+        statement.raw_bind_parameter(14, row.metadata)?;
+        statement.raw_execute()?;
+        if !is_organizations {
+            *counts.entry((of, kind, row.fingerprint_version().unwrap_or_default())).or_default() += 1;
+        }
+    }
+    Ok(())
+}
+
+/// Expired entries go, each only if it has expired indeed.
+fn purge_rules(conn: &Connection, old: &ExpiredRules, counts: &mut Counts) -> Result<(), Failure> {
+    let is_organizations = old.of.kind == EntityKind::Organization;
+    let mut statement = conn.prepare_cached(if is_organizations {
+        "DELETE FROM pp_organization_rule WHERE organization = ? AND id = ? AND expires_at <= ?"
+    } else {
+        "DELETE FROM pp_block_rule WHERE merchant = ? AND id = ? AND expires_at <= ?"
+    })?;
+    for row in old.rows.rows().iter() {
+        let gone = params![old.of.tenant.as_bytes(), row.name(), old.expired_by.unix_millis()];
+        ensure(statement.execute(gone)? == 1)?;
+        if !is_organizations {
+            let version = row.fingerprint_version().unwrap_or_default();
+            *counts.entry((old.of.tenant, kind_number(row.kind), version)).or_default() -= 1;
+        }
+    }
+    Ok(())
+}
+
+fn expiry(conn: &Connection, rule: &EntityRef) -> Result<Option<i64>, Failure> {
+    let mut statement = conn.prepare_cached(if is_organizations(&rule.id) {
+        "SELECT expires_at FROM pp_organization_rule WHERE organization = ? AND id = ?"
+    } else {
+        "SELECT expires_at FROM pp_block_rule WHERE merchant = ? AND id = ?"
+    })?;
+    Ok(statement.query_row(params![rule.tenant.as_bytes(), rule.id], |row| row.get(0)).optional()?.flatten())
+}
+
+fn fingerprints(conn: &Connection, merchant: Incarnation, version: u32) -> Result<u64, Failure> {
+    let mut statement = conn.prepare_cached(
+        "SELECT coalesce(sum(count), 0) FROM pp_block_count WHERE merchant = ? AND kind = ? AND version = ?",
+    )?;
+    let of = params![merchant.as_bytes(), kind_number(BlockKind::Fingerprint), version];
+    Ok(unsigned(statement.query_row(of, |row| row.get(0))?)?)
 }
 
 fn remove(
@@ -133,6 +213,8 @@ fn remove(
     match entity.kind {
         EntityKind::Organization => {
             if cascade {
+                let rules = "DELETE FROM pp_organization_rule WHERE organization = ?";
+                execute(conn, rules, [entity.tenant.as_bytes()])?;
                 for merchant in merchants(conn, entity.tenant)? {
                     close_merchant(conn, merchant)?;
                     execute(conn, "DELETE FROM pp_merchant WHERE incarnation = ?", [merchant.as_bytes()])?;
@@ -143,14 +225,16 @@ fn remove(
         }
         EntityKind::Merchant if cascade => close_merchant(conn, entity.tenant)?,
         EntityKind::Merchant => leave_merchant(conn, entity.tenant)?,
-        EntityKind::Profile if cascade => close_profile(conn, entity)?,
+        EntityKind::Profile if cascade => close_profile(conn, entity, counts)?,
         EntityKind::Payment if cascade => {
             let of = params![entity.tenant.as_bytes(), entity.id];
             execute(conn, "DELETE FROM pp_payment_link WHERE merchant = ? AND payment = ?", of)?;
         }
         EntityKind::BlockRule => {
-            let kind = rule_kind(conn, entity)?.ok_or(Failure::Objection)?;
-            *counts.entry((entity.tenant, kind)).or_default() -= 1;
+            let id: BlockRuleId = entity.id.parse().map_err(Error::from)?;
+            if let Some(key) = counted(entity.tenant, &id) {
+                *counts.entry(key).or_default() -= 1;
+            }
         }
         EntityKind::DataKey
         | EntityKind::Profile
@@ -160,7 +244,7 @@ fn remove(
         | EntityKind::PaymentLink => {}
     }
     let removed = params![entity.tenant.as_bytes(), entity.id, integer(at_version)?];
-    ensure(execute(conn, Table::of(entity.kind).remove, removed)? == 1)
+    ensure(execute(conn, Table::of(entity.kind, &entity.id).remove, removed)? == 1)
 }
 
 fn merchants(conn: &Connection, organization: Incarnation) -> Result<Vec<Incarnation>, Failure> {
@@ -175,9 +259,9 @@ fn close_merchant(conn: &Connection, merchant: Incarnation) -> Result<(), Failur
         "DELETE FROM pp_payment_link WHERE merchant = ?",
         "DELETE FROM pp_payment WHERE merchant = ?",
         "DELETE FROM pp_connector WHERE merchant = ?",
+        "DELETE FROM pp_block_rule WHERE merchant = ?",
         "DELETE FROM pp_profile WHERE merchant = ?",
         "DELETE FROM pp_api_key WHERE merchant = ?",
-        "DELETE FROM pp_block_rule WHERE merchant = ?",
         "DELETE FROM pp_block_count WHERE merchant = ?",
         "DELETE FROM pp_data_key WHERE tenant = ?",
         "DELETE FROM pp_idempotency WHERE tenant = ?",
@@ -200,7 +284,16 @@ fn leave_merchant(conn: &Connection, merchant: Incarnation) -> Result<(), Failur
     Ok(())
 }
 
-fn close_profile(conn: &Connection, profile: &EntityRef) -> Result<(), Failure> {
+fn close_profile(conn: &Connection, profile: &EntityRef, counts: &mut Counts) -> Result<(), Failure> {
+    let rules = "DELETE FROM pp_block_rule WHERE merchant = ? AND profile = ? RETURNING id";
+    let mut rules = conn.prepare_cached(rules)?;
+    let mut gone = rules.query(params![profile.tenant.as_bytes(), profile.id])?;
+    while let Some(row) = gone.next()? {
+        let id: BlockRuleId = row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?.parse().map_err(Error::from)?;
+        if let Some(key) = counted(profile.tenant, &id) {
+            *counts.entry(key).or_default() -= 1;
+        }
+    }
     for sql in [
         "DELETE FROM pp_payment_link WHERE merchant = ?1
          AND payment IN (SELECT id FROM pp_payment WHERE merchant = ?1 AND profile = ?2)",
@@ -214,14 +307,14 @@ fn close_profile(conn: &Connection, profile: &EntityRef) -> Result<(), Failure> 
 
 /// Changes the kept counts, but for merchant accounts that the same set removed.
 fn keep_counts(conn: &Connection, counts: Counts) -> Result<(), Failure> {
-    for ((merchant, kind), by) in counts {
+    for ((merchant, kind, version), by) in counts {
         if by != 0 {
             execute(
                 conn,
-                "INSERT INTO pp_block_count (merchant, kind, count)
-                 SELECT incarnation, ?2, max(?3, 0) FROM pp_merchant WHERE incarnation = ?1
-                 ON CONFLICT DO UPDATE SET count = count + ?3",
-                params![merchant.as_bytes(), kind, by],
+                "INSERT INTO pp_block_count (merchant, kind, version, count)
+                 SELECT incarnation, ?2, ?3, max(?4, 0) FROM pp_merchant WHERE incarnation = ?1
+                 ON CONFLICT DO UPDATE SET count = count + ?4",
+                params![merchant.as_bytes(), kind, version, by],
             )?;
         }
     }
@@ -262,11 +355,8 @@ fn append(conn: &Connection, prepared: &Prepared, at: i64) -> Result<Receipt, Fa
     let mut index =
         conn.prepare_cached("INSERT OR IGNORE INTO pp_log_entity (tenant, kind, id, position) VALUES (?, ?, ?, ?)")?;
     for change in &set.changes {
-        let entity = match change {
-            Change::Create(record) | Change::Update(record) => &record.entity(),
-            Change::Remove { entity, .. } | Change::Reveal { entity, .. } => entity,
-        };
-        index.execute(params![entity.tenant.as_bytes(), <&str>::from(entity.kind), indexed_id(entity), position])?;
+        let entity = change.entity();
+        index.execute(params![entity.tenant.as_bytes(), <&str>::from(entity.kind), indexed_id(&entity), position])?;
     }
     Ok(Receipt { position: LogPosition::from_u64(unsigned(position)?), at: timestamp(at)? })
 }
@@ -417,14 +507,16 @@ impl LogEnd {
 }
 
 fn version(conn: &Connection, entity: &EntityRef) -> Result<Option<u64>, Failure> {
-    let mut statement = conn.prepare_cached(Table::of(entity.kind).version)?;
+    let mut statement = conn.prepare_cached(Table::of(entity.kind, &entity.id).version)?;
     let found = statement.query_row(params![entity.tenant.as_bytes(), entity.id], |row| row.get(0)).optional()?;
     Ok(found.map(unsigned).transpose()?)
 }
 
 fn children(conn: &Connection, entity: &EntityRef) -> Result<Vec<ChildCount>, Failure> {
-    const OF_ORGANIZATION: [(EntityKind, &str); 1] =
-        [(EntityKind::Merchant, "SELECT count(*) FROM pp_merchant WHERE organization = ?1 AND ?2 IS NOT NULL")];
+    const OF_ORGANIZATION: [(EntityKind, &str); 2] = [
+        (EntityKind::Merchant, "SELECT count(*) FROM pp_merchant WHERE organization = ?1 AND ?2 IS NOT NULL"),
+        (EntityKind::BlockRule, "SELECT count(*) FROM pp_organization_rule WHERE organization = ?1 AND ?2 IS NOT NULL"),
+    ];
     const OF_MERCHANT: [(EntityKind, &str); 3] = [
         (EntityKind::Profile, "SELECT count(*) FROM pp_profile WHERE merchant = ?1 AND ?2 IS NOT NULL"),
         (
@@ -433,11 +525,15 @@ fn children(conn: &Connection, entity: &EntityRef) -> Result<Vec<ChildCount>, Fa
         ),
         (
             EntityKind::BlockRule,
-            "SELECT coalesce(sum(count), 0) FROM pp_block_count WHERE merchant = ?1 AND ?2 IS NOT NULL",
+            // Those that hold in a profile are the profile's.
+            "SELECT coalesce(sum(count), 0)
+                    - (SELECT count(*) FROM pp_block_rule WHERE merchant = ?1 AND profile IS NOT NULL)
+             FROM pp_block_count WHERE merchant = ?1 AND ?2 IS NOT NULL",
         ),
     ];
-    const OF_PROFILE: [(EntityKind, &str); 2] = [
+    const OF_PROFILE: [(EntityKind, &str); 3] = [
         (EntityKind::Connector, "SELECT count(*) FROM pp_connector WHERE merchant = ?1 AND profile = ?2"),
+        (EntityKind::BlockRule, "SELECT count(*) FROM pp_block_rule WHERE merchant = ?1 AND profile = ?2"),
         (EntityKind::Payment, "SELECT count(*) FROM pp_payment WHERE merchant = ?1 AND profile = ?2"),
     ];
     const OF_PAYMENT: [(EntityKind, &str); 1] =
@@ -535,7 +631,18 @@ impl Seen<'_> {
             EntityKind::ApiKey => {
                 merchant_of("SELECT merchant FROM pp_api_key WHERE merchant = ? AND id = ? AND revoked_at IS NULL")
             }
-            EntityKind::BlockRule => merchant_of("SELECT merchant FROM pp_block_rule WHERE merchant = ? AND id = ?"),
+            EntityKind::BlockRule if is_organizations(&entity.id) => {
+                let sql = "SELECT organization FROM pp_organization_rule WHERE organization = ? AND id = ?";
+                self.tenant(Organization, sql, bound)
+            }
+            EntityKind::BlockRule => {
+                let sql = "SELECT profile FROM pp_block_rule WHERE merchant = ? AND id = ?";
+                Ok(match self.one::<Option<String>>(sql, bound)? {
+                    None => None,
+                    Some(Some(id)) => Some(EntityRef { kind: Profile, tenant, id }),
+                    Some(None) => Some(EntityRef { kind: Merchant, tenant, id: tenant.to_string() }),
+                })
+            }
             EntityKind::Connector => {
                 self.within(tenant, Profile, "SELECT profile FROM pp_connector WHERE merchant = ? AND id = ?", bound)
             }
@@ -564,6 +671,14 @@ impl Premises for Seen<'_> {
 
     fn parent(&mut self, entity: &EntityRef) -> Result<Option<EntityRef>, Error> {
         Ok(self.parent_of(entity)?)
+    }
+
+    fn expiry(&mut self, rule: &EntityRef) -> Result<Option<Timestamp>, Error> {
+        expiry(self.0, rule)?.map(timestamp).transpose()
+    }
+
+    fn fingerprints(&mut self, merchant: &EntityRef, version: u32) -> Result<u64, Error> {
+        Ok(fingerprints(self.0, merchant.tenant, version)?)
     }
 
     fn idempotency(&mut self, tenant: Incarnation, key: &IdempotencyKey) -> Result<Option<IdempotencyClaim>, Error> {
@@ -612,7 +727,7 @@ mod tests {
                 let full = ffi::Error::new(ffi::SQLITE_FULL);
                 return Err(rusqlite::Error::SqliteFailure(full, None).into());
             }
-            "contradicted" => conn.execute_batch("INSERT INTO pp_block_count VALUES (zeroblob(16), 'none', 1)")?,
+            "contradicted" => conn.execute_batch("INSERT INTO pp_block_count VALUES (zeroblob(16), 1, 0, 1)")?,
             _ => {}
         }
         Ok(())

@@ -16,7 +16,7 @@ use common::{
     touched, verdict,
 };
 use futures_lite::future::block_on;
-use perfectpay::blocklist::BlockKind;
+use perfectpay::blocklist::{BlockAction, BlockKind};
 use perfectpay::store::{
     ChangeSet, Collection, CommitClass, EntityRef, Expectation, IdempotencyKey, Key, LogQuery, LogScope, MerchantPath,
     OrganizationPath, Owner, Query, Store, Stored,
@@ -120,8 +120,8 @@ fn keys() -> Vec<Key> {
             Key::Connector(path.clone(), "mca_1".parse().unwrap()),
             Key::ApiKey(path.clone(), "snd_1".parse().unwrap()),
             Key::ApiKey(path.clone(), "snd_2".parse().unwrap()),
-            Key::BlockRule(path.clone(), "card_bin:411111".parse().unwrap()),
-            Key::BlockRule(path.clone(), "fingerprint@pro_a:abc".parse().unwrap()),
+            Key::BlockRule(path.clone().into(), "card_bin:411111".parse().unwrap()),
+            Key::BlockRule(path.clone().into(), "fingerprint@pro_a:abc".parse().unwrap()),
             Key::Payment(path.clone(), "pay_1".parse().unwrap()),
             Key::PaymentLink(path, "plink_1".parse().unwrap()),
         ]);
@@ -302,9 +302,9 @@ fn sets_with_a_wrong_field() -> Vec<(&'static str, ChangeSet)> {
     renamed.id = "org_renamed".parse().unwrap();
     renamed.created_at = at(77);
     cases.push(("an update to another id and time", updating(renamed)));
-    let mut moved = touched(&block_rule(2, "card_bin:411111"));
-    moved.state.kind = BlockKind::Fingerprint;
-    cases.push(("a rule of another kind", updating(moved)));
+    let mut turned = touched(&block_rule(2, "card_bin:411111"));
+    turned.state.action = BlockAction::Allow;
+    cases.push(("a rule that allows from then on", updating(turned)));
     cases
 }
 
@@ -406,6 +406,7 @@ fn pages_follow_each_other_as_in_the_memory_store() {
                 Query::Organizations(_) => Query::Organizations(next),
                 Query::Merchants(path, _) => Query::Merchants(path, next),
                 Query::DataKeys(wrapped_by, _) => Query::DataKeys(wrapped_by, next),
+                Query::OrganizationBlockRules(path, kind, _) => Query::OrganizationBlockRules(path, kind, next),
                 Query::Within(path, collection, _) => Query::Within(path, collection, next),
             };
         }

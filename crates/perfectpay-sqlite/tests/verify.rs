@@ -109,11 +109,8 @@ fn each_fault_is_named_and_no_other() {
             "UPDATE pp_connector SET profile = 'pro_none', body = json_set(body, '$.profile_id', 'pro_none')",
             "parent `connector {2}/mca_1`: its parent is not there",
         ),
-        (
-            "UPDATE pp_block_count SET count = 5 WHERE kind = 'card_bin'",
-            "count `{2}/card_bin`: 5 are counted, 1 are there",
-        ),
-        ("DELETE FROM pp_block_count WHERE kind = 'card_bin'", "count `{2}/card_bin`: 0 are counted, 1 are there"),
+        ("UPDATE pp_block_count SET count = 5 WHERE kind = 1", "count `{2}/card_bin`: 5 are counted, 1 are there"),
+        ("DELETE FROM pp_block_count WHERE kind = 1", "count `{2}/card_bin`: 0 are counted, 1 are there"),
         ("DELETE FROM pp_log WHERE position = 2", "log `2`: the index names an entry that is not there"),
         ("DELETE FROM pp_log WHERE position = 4", "log `4`: the index names an entry that is not there"),
         ("UPDATE pp_log SET at = at - 1 WHERE position = 3", "log `3`: its time is before that of the entry in front"),

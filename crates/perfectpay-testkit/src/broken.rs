@@ -11,9 +11,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_lite::future::yield_now;
 use perfectpay::store::{
-    Change, ChangeSet, Committed, Export, Extent, Head, IdempotencyClaim, IdempotencyKey, Item, Key, Listing, Load,
-    LogBound, LogEntry, LogPosition, LogQuery, LogScope, MAX_LOG_LIMIT, MerchantPath, Order, Packed, Prune, Pruned,
-    Query, Receipt, Record, Store, Verb,
+    BlockPage, BlockRows, BlockScan, BlocklistPath, Change, ChangeSet, Committed, Expectation, Export, Extent, Head,
+    IdempotencyClaim, IdempotencyKey, Item, Key, Listing, Load, LogBound, LogEntry, LogPosition, LogQuery, LogScope,
+    MAX_LOG_LIMIT, MerchantPath, Order, Packed, Prune, Pruned, Query, Receipt, Record, Store, Verb,
 };
 use perfectpay::{Cursor, EntityKind, Error, Incarnation, PageRequest, Timestamp};
 
@@ -54,6 +54,7 @@ fn behind(query: &Query, cursor: Option<Cursor>) -> Query {
         Query::Organizations(_) => Query::Organizations(page),
         Query::Merchants(path, _) => Query::Merchants(path.clone(), page),
         Query::DataKeys(wrapped_by, _) => Query::DataKeys(wrapped_by.clone(), page),
+        Query::OrganizationBlockRules(path, kind, _) => Query::OrganizationBlockRules(path.clone(), *kind, page),
         Query::Within(path, collection, _) => Query::Within(path.clone(), collection.clone(), page),
     }
 }
@@ -71,7 +72,8 @@ fn through(key: &Key, turn: impl Fn(&MerchantPath) -> MerchantPath) -> Key {
         Key::ApiKey(path, id) => Key::ApiKey(turn(&path), id),
         Key::MerchantByPublishableKey(key) => Key::MerchantByPublishableKey(key),
         Key::ApiKeyByDigest(digest) => Key::ApiKeyByDigest(digest),
-        Key::BlockRule(path, id) => Key::BlockRule(turn(&path), id),
+        Key::BlockRule(BlocklistPath::Merchant(path), id) => Key::BlockRule(turn(&path).into(), id),
+        Key::BlockRule(path, id) => Key::BlockRule(path, id),
         Key::Payment(path, id) => Key::Payment(turn(&path), id),
         Key::PaymentLink(path, id) => Key::PaymentLink(turn(&path), id),
     }
@@ -127,6 +129,111 @@ macro_rules! broken {
 }
 
 broken! {
+    /// A scan leaves out the last entry of each part.
+    ScanStopsEarly {} ["a_blocklist_is_scanned_by_name_whole_and_in_parts"] {
+        async fn block_rules(&self, next: &dyn Store, scan: &BlockScan) -> Result<Option<BlockPage>, Error> {
+            let found = next.block_rules(scan).await?;
+            Ok(found.map(|page| {
+                let mut rows = BlockRows::new();
+                page.rows.iter().take(page.rows.len().saturating_sub(1)).for_each(|row| rows.push(row));
+                BlockPage { rows, ..page }
+            }))
+        }
+    }
+
+    /// A scan goes the other way.
+    ScanBackwards {} [
+        "a_blocklist_is_scanned_by_name_whole_and_in_parts",
+        "a_scan_finds_what_has_expired_in_the_order_in_which_it_did",
+    ] {
+        async fn block_rules(&self, next: &dyn Store, scan: &BlockScan) -> Result<Option<BlockPage>, Error> {
+            let found = next.block_rules(scan).await?;
+            Ok(found.map(|page| {
+                let mut rows = BlockRows::new();
+                page.rows.iter().rev().for_each(|row| rows.push(row));
+                BlockPage { rows, ..page }
+            }))
+        }
+    }
+
+    /// A scan does not look at the organization in its path.
+    ScanLeaks {} ["a_scan_keeps_to_its_tenant"] {
+        async fn block_rules(&self, next: &dyn Store, scan: &BlockScan) -> Result<Option<BlockPage>, Error> {
+            let path = match &scan.path {
+                BlocklistPath::Merchant(path) => without_organization(path).into(),
+                path @ BlocklistPath::Organization(_) => path.clone(),
+            };
+            next.block_rules(&BlockScan { path, ..scan.clone() }).await
+        }
+    }
+
+    /// A scan always tells everything.
+    ScanTellsAll {} ["a_scan_tells_reasons_and_metadata_where_they_are_asked_for"] {
+        async fn block_rules(&self, next: &dyn Store, scan: &BlockScan) -> Result<Option<BlockPage>, Error> {
+            next.block_rules(&BlockScan { details: true, ..scan.clone() }).await
+        }
+    }
+
+    /// Fingerprints are counted whatever version made them.
+    VersionsTogether {} ["a_scan_counts_the_list_by_kind_and_version"] {
+        async fn block_rules(&self, next: &dyn Store, scan: &BlockScan) -> Result<Option<BlockPage>, Error> {
+            let mut found = next.block_rules(scan).await?;
+            if let Some(page) = &mut found {
+                page.counts.iter_mut().for_each(|count| count.fingerprint_version = None);
+            }
+            Ok(found)
+        }
+    }
+
+    /// How many fingerprints were expected is not checked.
+    FingerprintsUnchecked {} ["an_expected_number_of_fingerprints_guards"] {
+        async fn commit(&self, next: &dyn Store, mut set: ChangeSet) -> Result<Committed, Error> {
+            set.expectations.retain(|expectation| !matches!(expectation, Expectation::Fingerprints { .. }));
+            next.commit(set).await
+        }
+    }
+
+    /// A purge takes what it is told, expired by then or later.
+    PurgeAhead {} ["a_purge_takes_what_has_expired_and_nothing_else"] {
+        async fn commit(&self, next: &dyn Store, mut set: ChangeSet) -> Result<Committed, Error> {
+            for change in &mut set.changes {
+                if let Change::PurgeBlockRules(old) = change {
+                    old.expired_by = Timestamp::MAX;
+                }
+            }
+            next.commit(set).await
+        }
+    }
+
+    /// Of many entries those are added that are new, and the others passed over in silence.
+    BulkPartly {} ["many_entries_are_added_whole_or_not_at_all"] {
+        async fn commit(&self, next: &dyn Store, set: ChangeSet) -> Result<Committed, Error> {
+            let [Change::AddBlockRules(new)] = set.changes.as_slice() else { return next.commit(set).await };
+            for row in new.rows().iter() {
+                let record = new.record(&row)?.into();
+                let one = ChangeSet { changes: vec![Change::Create(record)], ..set.clone() };
+                match next.commit(one).await {
+                    Ok(_) | Err(Error::AlreadyExists(_)) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            let head = next.head().await?;
+            Ok(Committed::Applied(Receipt { position: head.position, at: head.at }))
+        }
+    }
+
+    /// The log names every one of many entries.
+    BulkUncounted {} ["many_entries_are_added_as_one_change_and_one_counted_line"] {
+        async fn commit(&self, next: &dyn Store, set: ChangeSet) -> Result<Committed, Error> {
+            let [Change::AddBlockRules(new)] = set.changes.as_slice() else { return next.commit(set).await };
+            let mut many = ChangeSet { changes: Vec::new(), ..set.clone() };
+            for row in new.rows().iter() {
+                many.create(new.record(&row)?);
+            }
+            next.commit(many).await
+        }
+    }
+
     /// The last writer wins: versions are not compared.
     LostUpdate {} [
         "racing_updates_are_applied_or_stale_and_none_is_lost",
@@ -140,13 +247,19 @@ broken! {
                     let entity = match change {
                         Change::Update(record) => record.entity(),
                         Change::Remove { entity, .. } => entity.clone(),
-                        Change::Create(_) | Change::Reveal { .. } => continue,
+                        Change::Create(_)
+                        | Change::Reveal { .. }
+                        | Change::AddBlockRules(_)
+                        | Change::PurgeBlockRules(_) => continue,
                     };
                     let Some(found) = next.get(&key_of(&entity)).await? else { continue };
                     match change {
                         Change::Update(record) => *record = with_version(record, found.meta().version + 1),
                         Change::Remove { version, .. } => *version = found.meta().version,
-                        Change::Create(_) | Change::Reveal { .. } => {}
+                        Change::Create(_)
+                        | Change::Reveal { .. }
+                        | Change::AddBlockRules(_)
+                        | Change::PurgeBlockRules(_) => {}
                     }
                 }
                 match next.commit(set.clone()).await {
@@ -240,6 +353,7 @@ broken! {
                 }
                 Change::Update(record) => (1, std::cmp::Reverse(None), Some(record.kind())),
                 Change::Create(record) => (2, std::cmp::Reverse(None), Some(record.kind())),
+                Change::AddBlockRules(_) | Change::PurgeBlockRules(_) => (3, std::cmp::Reverse(None), None),
             });
             next.commit(set).await
         }

@@ -28,8 +28,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_lite::future::yield_now;
 use perfectpay::store::{
-    ChangeSet, Committed, Export, Extent, Head, IdempotencyClaim, IdempotencyKey, Key, Listing, Load, LogEntry,
-    LogPosition, LogQuery, Prune, Pruned, Query, Record, Store,
+    BlockPage, BlockScan, ChangeSet, Committed, Export, Extent, Head, IdempotencyClaim, IdempotencyKey, Key, Listing,
+    Load, LogEntry, LogPosition, LogQuery, Prune, Pruned, Query, Record, Store,
 };
 use perfectpay::{Error, Incarnation};
 
@@ -128,6 +128,7 @@ pub struct Counting {
     commits: AtomicU64,
     gets: AtomicU64,
     lists: AtomicU64,
+    scans: AtomicU64,
     claims: AtomicU64,
     logs: AtomicU64,
     heads: AtomicU64,
@@ -143,6 +144,7 @@ pub struct Counts {
     pub commits: u64,
     pub gets: u64,
     pub lists: u64,
+    pub scans: u64,
     pub claims: u64,
     pub logs: u64,
     pub heads: u64,
@@ -154,7 +156,7 @@ pub struct Counts {
 impl Counts {
     /// All but commits, prunings and imports.
     pub fn reads(&self) -> u64 {
-        self.gets + self.lists + self.claims + self.logs + self.heads + self.exports
+        self.gets + self.lists + self.scans + self.claims + self.logs + self.heads + self.exports
     }
 }
 
@@ -166,6 +168,7 @@ impl Counting {
             commits: take(&self.commits),
             gets: take(&self.gets),
             lists: take(&self.lists),
+            scans: take(&self.scans),
             claims: take(&self.claims),
             logs: take(&self.logs),
             heads: take(&self.heads),
@@ -185,7 +188,7 @@ impl Counting {
 macro_rules! passing {
     (
         $layer:ident: $this:ident
-        $(, $commit:expr, $get:expr, $list:expr, $claim:expr, $log:expr, $head:expr, $prune:expr,
+        $(, $commit:expr, $get:expr, $list:expr, $scan:expr, $claim:expr, $log:expr, $head:expr, $prune:expr,
             $export:expr, $import:expr)?
     ) => {
         #[async_trait]
@@ -203,6 +206,11 @@ macro_rules! passing {
             async fn list(&self, next: &dyn Store, query: &Query) -> Result<Option<Listing>, Error> {
                 let $this = self;
                 $this.pass($($list, )? next.list(query)).await
+            }
+
+            async fn block_rules(&self, next: &dyn Store, scan: &BlockScan) -> Result<Option<BlockPage>, Error> {
+                let $this = self;
+                $this.pass($($scan, )? next.block_rules(scan)).await
             }
 
             async fn claim(&self, next: &dyn Store, tenant: Incarnation, key: &IdempotencyKey) -> Result<Option<IdempotencyClaim>, Error> {
@@ -238,9 +246,12 @@ macro_rules! passing {
     };
 }
 
-passing!(FailNth: this, On::Commit, On::Read, On::Read, On::Read, On::Read, On::Read, On::Prune, On::Read, On::Import);
+passing!(
+    FailNth: this, On::Commit, On::Read, On::Read, On::Read, On::Read, On::Read, On::Read, On::Prune, On::Read,
+    On::Import
+);
 passing!(Slow: this);
 passing!(
-    Counting: this, &this.commits, &this.gets, &this.lists, &this.claims, &this.logs, &this.heads, &this.prunes,
-    &this.exports, &this.imports
+    Counting: this, &this.commits, &this.gets, &this.lists, &this.scans, &this.claims, &this.logs, &this.heads,
+    &this.prunes, &this.exports, &this.imports
 );

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use perfectpay::store::{
-    ChangeSet, Committed, Export, Extent, Head, IdempotencyClaim, IdempotencyKey, Key, Listing, Load, LogEntry,
-    LogPosition, LogQuery, Prune, Pruned, Query, Record, Store,
+    BlockPage, BlockScan, ChangeSet, Committed, Export, Extent, Head, IdempotencyClaim, IdempotencyKey, Key, Listing,
+    Load, LogEntry, LogPosition, LogQuery, Prune, Pruned, Query, Record, Store,
 };
 use perfectpay::{Error, Incarnation};
 
@@ -41,6 +41,11 @@ pub trait Layer: std::fmt::Debug + Send + Sync + 'static {
     /// [`Store::log`].
     async fn log(&self, next: &dyn Store, query: &LogQuery) -> Result<Vec<LogEntry>, Error> {
         next.log(query).await
+    }
+
+    /// [`Store::block_rules`].
+    async fn block_rules(&self, next: &dyn Store, scan: &BlockScan) -> Result<Option<BlockPage>, Error> {
+        next.block_rules(scan).await
     }
 
     /// [`Store::head`].
@@ -91,6 +96,10 @@ impl<L: Layer> Store for Layered<L> {
 
     async fn list(&self, query: &Query) -> Result<Option<Listing>, Error> {
         self.layer.list(&*self.next, query).await
+    }
+
+    async fn block_rules(&self, scan: &BlockScan) -> Result<Option<BlockPage>, Error> {
+        self.layer.block_rules(&*self.next, scan).await
     }
 
     async fn claim(&self, tenant: Incarnation, key: &IdempotencyKey) -> Result<Option<IdempotencyClaim>, Error> {

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use futures_lite::future::block_on;
 use perfectpay::store::{
-    ChangeSet, Collection, Committed, Export, Extent, Head, IdempotencyClaim, Item, Key, Listing, Load, LogEntry,
-    LogPosition, LogQuery, LogScope, MAX_LOG_LIMIT, MerchantPath, OrganizationPath, Prune, Pruned, Query, Receipt,
-    Record, Store,
+    BlockPage, BlockScan, ChangeSet, Collection, Committed, Export, Extent, Head, IdempotencyClaim, Item, Key, Listing,
+    Load, LogEntry, LogPosition, LogQuery, LogScope, MAX_LOG_LIMIT, MerchantPath, OrganizationPath, Prune, Pruned,
+    Query, Receipt, Record, Store,
 };
 use perfectpay::{Cursor, Error, Incarnation, PageRequest, Sealed};
 
@@ -90,6 +90,12 @@ impl Probe {
     #[track_caller]
     pub fn list(&self, query: &Query) -> Option<Listing> {
         block_on(self.store.list(query)).unwrap_or_else(|e| panic!("list({query:?}): {e}"))
+    }
+
+    /// A part of a blocklist.
+    #[track_caller]
+    pub fn block_rules(&self, scan: &BlockScan) -> Option<BlockPage> {
+        block_on(self.store.block_rules(scan)).expect("the store answers")
     }
 
     /// What is kept under an idempotency key.

@@ -8,7 +8,7 @@ use std::ops::Deref;
 use std::str::FromStr;
 
 use perfectpay::api_key::{Access, ApiKeyState, KeyPolicy, TokenDigest};
-use perfectpay::blocklist::{BlockAction, BlockKind, BlockRuleId, BlockRuleState};
+use perfectpay::blocklist::{BlockAction, BlockKind, BlockRuleId, BlockRuleState, BlockScope};
 use perfectpay::connector::{AuthType, ConnectorState, ConnectorStatus, ConnectorType};
 use perfectpay::merchant::{DataKeyState, FingerprintSecret, KeyHolder, MerchantState, PrimaryBusinesses};
 use perfectpay::organization::OrganizationState;
@@ -187,7 +187,6 @@ pub fn block_rule(of: &Stored<MerchantState>, number: u32) -> Stored<BlockRuleSt
 /// An entry of a blocklist of this kind and value, created when [`block_rule`] of this number is.
 pub fn block_rule_of(of: &Stored<MerchantState>, kind: BlockKind, value: &str, number: u32) -> Stored<BlockRuleState> {
     let state = BlockRuleState {
-        kind,
         action: BlockAction::Block,
         expires_at: None,
         reason: None,
@@ -195,7 +194,7 @@ pub fn block_rule_of(of: &Stored<MerchantState>, kind: BlockKind, value: &str, n
         author: Actor::Host,
         metadata: None,
     };
-    Stored::new(of.tenant, BlockRuleId { kind, value: text(value), profile: None }, moment(number), state)
+    Stored::new(of.tenant, BlockRuleId { kind, value: text(value), scope: BlockScope::Merchant }, moment(number), state)
 }
 
 /// A payment, `pay_{number}`.
@@ -362,10 +361,6 @@ pub fn organization_set(organization: &Stored<OrganizationState>) -> ChangeSet {
 /// The entry of the log that a set leaves at a position, as an export has it.
 pub fn logged(set: &ChangeSet, position: u64) -> Logged {
     let Owner { organization, merchant } = &set.owner;
-    let entity = |change: &Change| match change {
-        Change::Create(record) | Change::Update(record) => record.entity(),
-        Change::Remove { entity, .. } | Change::Reveal { entity, .. } => entity.clone(),
-    };
     Logged {
         entry: LogEntry {
             position: LogPosition::from_u64(position),
@@ -378,7 +373,7 @@ pub fn logged(set: &ChangeSet, position: u64) -> Logged {
         },
         organization: organization.as_ref().map(|t| t.incarnation),
         merchant: merchant.as_ref().map(|t| t.incarnation),
-        entities: set.changes.iter().map(entity).collect(),
+        entities: set.changes.iter().map(Change::entity).collect(),
     }
 }
 
@@ -404,7 +399,10 @@ pub fn keys_of(record: &Record, path: &MerchantPath) -> Vec<Key> {
             let by_digest = row.state.digest.iter().map(|d| Key::ApiKeyByDigest(d.digest));
             by_digest.chain([Key::ApiKey(path, row.id.clone())]).collect()
         }
-        Record::BlockRule(row) => vec![Key::BlockRule(path, row.id.clone())],
+        Record::BlockRule(row) if row.id.scope == BlockScope::Organization => {
+            vec![Key::BlockRule(OrganizationPath::Pinned(row.tenant).into(), row.id.clone())]
+        }
+        Record::BlockRule(row) => vec![Key::BlockRule(path.into(), row.id.clone())],
         Record::Payment(row) => vec![Key::Payment(path, row.id.clone())],
         Record::PaymentLink(row) => vec![Key::PaymentLink(path, row.id.clone())],
     }
@@ -421,7 +419,12 @@ pub fn key_of(entity: &EntityRef) -> Key {
         EntityKind::Profile => Key::Profile(path, text(id)),
         EntityKind::Connector => Key::Connector(path, text(id)),
         EntityKind::ApiKey => Key::ApiKey(path, text(id)),
-        EntityKind::BlockRule => Key::BlockRule(path, text(id)),
+        EntityKind::BlockRule => {
+            let id: BlockRuleId = text(id);
+            let organization = OrganizationPath::Pinned(entity.tenant);
+            let is_organizations = id.scope == BlockScope::Organization;
+            Key::BlockRule(if is_organizations { organization.into() } else { path.into() }, id)
+        }
         EntityKind::Payment => Key::Payment(path, text(id)),
         EntityKind::PaymentLink => Key::PaymentLink(path, text(id)),
     }

@@ -1326,6 +1326,10 @@ fn every_key_that_is_refused_looks_the_same_to_the_caller() {
 #[test]
 fn a_bin_is_six_digits_and_an_extended_one_eight() {
     on_fixture(async |fixture| {
+        let too_long = |field: &str| {
+            let text = "x".repeat(256);
+            format!(r#"{{"type": "card_bin", "data": "422222", "{field}": "{text}"}}"#)
+        };
         for (kind, data) in [
             ("card_bin", "41111"),
             ("card_bin", "4111111"),
@@ -1351,6 +1355,38 @@ fn a_bin_is_six_digits_and_an_extended_one_eight() {
                 (Call::Block, r#"{"type": "card_bin", "data": ""}"#, "text.empty", "data"),
                 (Call::Block, r#"{"type": "fingerprint", "data": "a\u0000b"}"#, "text.bad_character", "data"),
                 (Call::Block, r#"{"type": "card_bin"}"#, "json.missing_field", "data"),
+                (Call::Block, r#"{"type": "card_prefix", "data": "41111"}"#, "blocklist.prefix", "data"),
+                (Call::Block, r#"{"type": "card_prefix", "data": "411111111111"}"#, "blocklist.prefix", "data"),
+                (Call::Unblock, r#"{"type": "card_range", "data": "411111"}"#, "blocklist.range", "data"),
+                (Call::Block, r#"{"type": "card_range", "data": "411112-411111"}"#, "blocklist.range", "data"),
+                (Call::Block, r#"{"type": "card_range", "data": "411111-4111112"}"#, "blocklist.range", "data"),
+                (
+                    Call::Block,
+                    r#"{"type": "card_bin", "data": "422222", "action": "deny"}"#,
+                    "json.unknown_variant",
+                    "action",
+                ),
+                (
+                    Call::Block,
+                    r#"{"type": "card_bin", "data": "422222", "expires_at": "tomorrow"}"#,
+                    "timestamp.malformed",
+                    "expires_at",
+                ),
+                (Call::Block, r#"{"type": "card_bin", "data": "422222", "reason": ""}"#, "text.empty", "reason"),
+                (Call::Block, &too_long("reason"), "text.too_long", "reason"),
+                (Call::Block, &too_long("source"), "text.too_long", "source"),
+                (
+                    Call::Block,
+                    r#"{"type": "card_bin", "data": "422222", "metadata": 7}"#,
+                    "json.wrong_type",
+                    "metadata",
+                ),
+                (
+                    Call::Block,
+                    r#"{"type": "card_bin", "data": "422222", "scope": "merchant"}"#,
+                    "json.unknown_field",
+                    "scope",
+                ),
                 (Call::Block, r#"{"data": "411111"}"#, "json.missing_field", "type"),
             ])
             .await;

@@ -24,9 +24,10 @@ use host::{Engine, SetClock, backends, open};
 use perfectpay::api_key::{Resource, Right, Touch};
 use perfectpay::store::LogPosition;
 use perfectpay::{
-    BlockRequest, Caller, ConnectorUpdate, Entity, EntityKind, Error, KeyPolicy, LogRetention, MerchantScope, Need,
-    NewApiKey, NewConnector, NewMerchant, NewOrganization, NewPayment, NewProfile, Operation, OrganizationScope,
-    PageRequest, PerfectPay, ProfileScope, json,
+    BlockKind, BlockRequest, BlockRule, Caller, ConnectorUpdate, Entity, EntityKind, Error, Explanation, ExportError,
+    ImportCause, ImportError, ImportOptions, ImportReport, KeyPolicy, LogRetention, MerchantScope, Need, NewApiKey,
+    NewConnector, NewMerchant, NewOrganization, NewPayment, NewProfile, Operation, OrganizationScope, PageRequest,
+    PerfectPay, ProfileScope, json,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -257,14 +258,111 @@ fn rows(operation: Operation) -> Vec<Row> {
         Operation::RevokeApiKey => {
             vec![Within(What::ApiKey, |scope, id| tried(scope.api_key(&id.parse().unwrap()).revoke()))]
         }
-        Operation::AddBlockRule => vec![Merchant(|scope| tried(scope.blocklist().add(bin("999999"))))],
-        Operation::ListBlockRules => vec![Merchant(|scope| tried(scope.blocklist().entries(None, page())))],
+        Operation::AddBlockRule => vec![
+            Merchant(|scope| tried(scope.blocklist().add(bin("999999")))),
+            Within(What::Profile, |scope, id| {
+                tried(scope.profile(&id.parse().unwrap()).blocklist().add(bin("999999")))
+            }),
+            Organization(|scope| tried(scope.blocklist().add(bin("999999")))),
+        ],
+        Operation::RetrieveBlockRule => {
+            fn rule(rule: Result<BlockRule, Error>) -> Seen {
+                seen(rule.map(|rule| rule.id.to_string()))
+            }
+            vec![
+                Merchant(|scope| rule(wait(scope.blocklist().rule(BlockKind::CardBin, "424242")))),
+                Within(What::Entry, |scope, value| rule(wait(scope.blocklist().rule(BlockKind::CardBin, value)))),
+                Organization(|scope| rule(wait(scope.blocklist().rule(BlockKind::CardBin, "303030")))),
+            ]
+        }
+        Operation::ListBlockRules => vec![
+            Merchant(|scope| tried(scope.blocklist().entries(None, page()))),
+            Within(What::Profile, |scope, id| {
+                tried(scope.profile(&id.parse().unwrap()).blocklist().entries(None, page()))
+            }),
+            Organization(|scope| tried(scope.blocklist().entries(None, page()))),
+        ],
         Operation::RemoveBlockRule => vec![
             Merchant(|scope| tried(scope.blocklist().remove(bin("424242")))),
             Within(What::Entry, |scope, value| tried(scope.blocklist().remove(bin(value)))),
+            Organization(|scope| tried(scope.blocklist().remove(bin("303030")))),
         ],
         Operation::ToggleBlocklist => vec![Merchant(|scope| tried(scope.blocklist().toggle(None)))],
-        Operation::ScreenCard => vec![Merchant(screened)],
+        Operation::ScreenCard => vec![
+            Merchant(screened),
+            Merchant(|scope| {
+                let cards = ["4242424242424242".parse().expect("a card")];
+                let screenings = wait(scope.blocklist().screen_many(&cards));
+                seen(screenings.map(|screenings| screenings[0].matched.as_ref().map(ToString::to_string)))
+            }),
+            Within(What::Profile, |scope, id| {
+                let card = "4242424242424242".parse().expect("a card");
+                let screening = wait(scope.profile(&id.parse().unwrap()).blocklist().screen(&card));
+                seen(screening.map(|screening| screening.matched.map(|rule| rule.to_string())))
+            }),
+        ],
+        Operation::ExplainCard => {
+            fn told(explained: Result<Explanation, Error>) -> Seen {
+                seen(explained.map(|told| told.rules.iter().map(|e| e.rule.id.to_string()).collect::<Vec<_>>()))
+            }
+            vec![
+                Merchant(|scope| told(wait(scope.blocklist().explain(&"4242424242424242".parse().unwrap())))),
+                Within(What::Profile, |scope, id| {
+                    let blocklist = scope.profile(&id.parse().unwrap()).blocklist();
+                    told(wait(blocklist.explain(&"4242424242424242".parse().unwrap())))
+                }),
+            ]
+        }
+        Operation::ImportBlockRules => {
+            fn told(done: Result<ImportReport, ImportError>) -> Seen {
+                seen(done.map(|report| report.inserted).map_err(|error| match error.cause {
+                    ImportCause::Store(error) => error,
+                    other => panic!("{other}"),
+                }))
+            }
+            const FILE: &[u8] = b"type,data\ncard_bin,989898\n";
+            vec![
+                Merchant(|scope| told(wait(scope.blocklist().import_csv(FILE, ImportOptions::default(), |_| {})))),
+                Within(What::Profile, |scope, id| {
+                    let blocklist = scope.profile(&id.parse().unwrap()).blocklist();
+                    told(wait(blocklist.import_csv(FILE, ImportOptions::default(), |_| {})))
+                }),
+                Organization(|scope| {
+                    told(wait(scope.blocklist().import([bin("989898")], ImportOptions::default(), |_| {})))
+                }),
+            ]
+        }
+        Operation::ExportBlockRules => {
+            fn told(done: impl FnOnce(&mut Vec<u8>) -> Result<u64, ExportError>) -> Seen {
+                let mut file = Vec::new();
+                let done = done(&mut file).map(|_| String::from_utf8(file).expect("text"));
+                seen(done.map_err(|error| match error {
+                    ExportError::Store(error) => error,
+                    ExportError::Write(error) => panic!("{error}"),
+                }))
+            }
+            vec![
+                Merchant(|scope| told(|file| wait(scope.blocklist().export_csv(file, |_| {})))),
+                Organization(|scope| told(|file| wait(scope.blocklist().export_csv(file, |_| {})))),
+            ]
+        }
+        Operation::PurgeBlockRules => vec![
+            Merchant(|scope| tried(scope.blocklist().purge_expired(10))),
+            Organization(|scope| tried(scope.blocklist().purge_expired(10))),
+        ],
+        Operation::RotateFingerprintSecret => {
+            vec![Merchant(|scope| tried(scope.blocklist().rotate_fingerprint_secret()))]
+        }
+        Operation::ListFingerprintVersions => vec![Merchant(|scope| {
+            seen(wait(scope.blocklist().fingerprint_versions()).map(|versions| format!("{versions:?}")))
+        })],
+        Operation::DropFingerprintVersion => vec![Merchant(|scope| {
+            let blocklist = scope.blocklist();
+            tried(async move {
+                let newest = blocklist.rotate_fingerprint_secret().await?;
+                blocklist.drop_fingerprint_version(newest - 1).await
+            })
+        })],
         Operation::CreatePayment => vec![
             Merchant(|scope| tried(scope.create_payment(new_payment("new", None)))),
             Within(What::Profile, |scope, id| tried(scope.create_payment(new_payment("new", Some(id))))),
@@ -407,6 +505,9 @@ impl World {
             made.expect("an organization").organization_id
         };
         let (a, b) = (organization("a"), organization("b"));
+        for id in [&a, &b] {
+            wait(pay.organization(id).blocklist().add(bin("303030"))).expect("an entry");
+        }
         let (one, two, token) = Self::fill(&pay.organization(&a), "a1", "411111");
         let (sibling, ..) = Self::fill(&pay.organization(&a), "a2", "555555");
         let (other, ..) = Self::fill(&pay.organization(&b), "b1", "666666");

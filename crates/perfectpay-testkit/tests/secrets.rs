@@ -18,9 +18,9 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use futures_lite::future::block_on;
 use perfectpay::store::{
-    Actor, ChangeSet, Collection, CommitClass, Committed, Export, Extent, Head, IdempotencyClaim, IdempotencyKey, Key,
-    Listing, Load, LogBound, LogEntry, LogPosition, LogQuery, MerchantPath, OrganizationPath, Owner, Prune, Pruned,
-    Query, Record, RowMeta, Store, copy,
+    Actor, BlockPage, BlockScan, ChangeSet, Collection, CommitClass, Committed, Export, Extent, Head, IdempotencyClaim,
+    IdempotencyKey, Key, Listing, Load, LogBound, LogEntry, LogPosition, LogQuery, MerchantPath, OrganizationPath,
+    Owner, Prune, Pruned, Query, Record, RowMeta, Store, copy,
 };
 use perfectpay::{
     CardNumber, ConnectorAuth, EntityKind, Entropy, Error, Incarnation, MasterKey, NewConnector, NewMerchant,
@@ -204,6 +204,10 @@ impl Store for Tapped {
 
     async fn list(&self, query: &Query) -> Result<Option<Listing>, Error> {
         self.inner.list(query).await.map(|found| self.note(found))
+    }
+
+    async fn block_rules(&self, scan: &BlockScan) -> Result<Option<BlockPage>, Error> {
+        self.inner.block_rules(scan).await.map(|found| self.note(found))
     }
 
     async fn claim(&self, tenant: Incarnation, key: &IdempotencyKey) -> Result<Option<IdempotencyClaim>, Error> {
@@ -452,7 +456,7 @@ async fn live(pay: &PerfectPay, watch: &mut Watch, printed: &mut Vec<(String, St
     print!("CardNumber", &card);
     let screening = caller.merchant().blocklist().screen(&card).await.unwrap();
     print!("Screening", &screening);
-    let entry = read(&host::block_body("fingerprint", &screening.fingerprint)).unwrap();
+    let entry = read(&host::block_body("fingerprint", &screening.fingerprint.unwrap().to_string())).unwrap();
     print!("BlockEntry", &scope.blocklist().add(entry).await.unwrap(), json);
     print!("BlockEntries", &scope.blocklist().entries(None, PageRequest::default()).await.unwrap(), json);
     scope.blocklist().toggle(None).await.unwrap();
@@ -860,7 +864,15 @@ fn the_same_card_has_another_fingerprint_at_every_account_and_none_under_another
             let acme = host::stand_up(pay, "acme").await.unwrap();
             let sibling = host::merchant_in(pay, &acme.organization, "sibling").await.unwrap();
             let print = async |tenant: &host::Tenant, card: &str| {
-                tenant.scope(pay).blocklist().screen(&card.parse().unwrap()).await.unwrap().fingerprint
+                tenant
+                    .scope(pay)
+                    .blocklist()
+                    .screen(&card.parse().unwrap())
+                    .await
+                    .unwrap()
+                    .fingerprint
+                    .unwrap()
+                    .to_string()
             };
             let first = print(&acme, CARD).await;
             assert!(first.starts_with("fp1_") && first.len() == 4 + 43, "{first}");
@@ -869,7 +881,7 @@ fn the_same_card_has_another_fingerprint_at_every_account_and_none_under_another
             assert_ne!(print(&acme, "4111111111111111").await, first, "{}", world.name);
             let again = PerfectPay::open(world.backend.store.clone(), host::settings().unwrap()).await.unwrap();
             let card = CARD.parse().unwrap();
-            let same = acme.scope(&again).blocklist().screen(&card).await.unwrap().fingerprint;
+            let same = acme.scope(&again).blocklist().screen(&card).await.unwrap().fingerprint.unwrap().to_string();
             assert_eq!(same, first, "{}", world.name);
             let wrong = MasterKey::from_hex("test-1", &"0123456789abcdef".repeat(4)).unwrap();
             let error = PerfectPay::open(world.backend.store.clone(), Settings::new(wrong)).await.unwrap_err();

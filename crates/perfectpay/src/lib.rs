@@ -108,7 +108,10 @@ pub use api_key::{
     Access, ApiKey, ApiKeyUpdate, Environment, Expiration, IssuedApiKey, KeyPolicy, NewApiKey, RevokedApiKey, Token,
 };
 pub use blocklist::{
-    BlockEntries, BlockEntry, BlockKind, BlockRequest, BlockRuleId, BlocklistGuard, CardNumber, Screening,
+    BlockAction, BlockEntries, BlockEntry, BlockKind, BlockReason, BlockRequest, BlockRule, BlockRuleId, BlockScope,
+    BlocklistGuard, CardFacts, CardInfo, CardInfoSource, CardNumber, CardVerdict, ExplainedRule, Explanation,
+    ExportError, Fingerprint, FingerprintVersion, ImportCause, ImportError, ImportEvent, ImportMode, ImportOptions,
+    ImportReport, Matched, Outranked, RowOutcome, ScreenedCard, Screening,
 };
 pub use connector::{
     Accepted, AcceptedCountries, AcceptedCurrencies, AuthType, CardNetwork, Catalogue, Connector, ConnectorAuth,
@@ -145,9 +148,9 @@ pub use profile::{
 };
 pub use scope::{
     ApiKeyScope, Batch, BatchReceipt, BlocklistScope, Caller, Command, ConnectorScope, Create, CreateOptions,
-    Freshness, Impact, LeftUnder, LogRetention, LogTail, MerchantScope, Need, Operation, OrganizationScope,
-    PaymentClient, PaymentLinkScope, PaymentScope, PerfectPay, ProfileScope, Remove, RemoveOptions, Rotated, SealFault,
-    SealReport, Settings, Update, UpdateOptions, Verdict, Verified,
+    Freshness, Impact, LeftUnder, LogRetention, LogTail, MerchantScope, Need, Operation, OrganizationBlocklistScope,
+    OrganizationScope, PaymentClient, PaymentLinkScope, PaymentScope, PerfectPay, ProfileScope, Remove, RemoveOptions,
+    Rotated, SealFault, SealReport, Settings, Update, UpdateOptions, Verdict, Verified,
 };
 pub use seal::{KeyId, MasterKey, Sealed};
 pub use secret::{Disclosed, SecretObject, SecretText};

@@ -159,6 +159,7 @@ impl Request for () {}
 
 /// A switch: to one side, or to the other one.
 impl Request for Option<bool> {}
+impl Request for u32 {}
 
 /// A JSON object whose values are secrets. `Debug` shows none of them, and dropping it wipes its strings.
 ///

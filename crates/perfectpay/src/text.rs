@@ -60,7 +60,9 @@ impl<const MAX: usize> FromStr for Text<MAX> {
         if text.len() > MAX.saturating_mul(16) {
             return Err(Fault::new("text.too_long", format!("must be at most {MAX} characters")));
         }
-        let text: String = text.trim().nfc().collect();
+        let text = text.trim();
+        // ASCII is in normal form as it is.
+        let text: String = if text.is_ascii() { text.to_owned() } else { text.nfc().collect() };
         if text.is_empty() {
             return Err(Fault::new("text.empty", "must not be empty"));
         }

@@ -112,7 +112,6 @@ pub fn revoked(key: &Stored<ApiKeyState>) -> Stored<ApiKeyState> {
 pub fn block_rule(merchant: u64, id: &str) -> Stored<BlockRuleState> {
     let id: BlockRuleId = id.parse().unwrap();
     let state = BlockRuleState {
-        kind: id.kind,
         action: BlockAction::Block,
         expires_at: None,
         reason: Some("seen before".parse().unwrap()),

@@ -1,6 +1,6 @@
 //! Exact: what is read equals what was written.
 
-use perfectpay::blocklist::{BlockAction, BlockKind, BlockRuleId};
+use perfectpay::blocklist::{BlockAction, BlockKind, BlockRuleId, BlockScope};
 use perfectpay::store::{Actor, Key, Record};
 use perfectpay::{Object, Timestamp};
 use serde_json::{Value, json};
@@ -78,9 +78,8 @@ pub(super) fn the_longest_texts_are_kept(fixture: &mut dyn Fixture) {
     rule.id = BlockRuleId {
         kind: BlockKind::Fingerprint,
         value: text("\u{10fffd}".repeat(64)),
-        profile: Some(row.id.clone()),
+        scope: BlockScope::Profile(row.id.clone()),
     };
-    rule.state.kind = BlockKind::Fingerprint;
     rule.state.reason = Some(text("日".repeat(255)));
     let records: [Record; 3] = [row.into(), account.into(), rule.into()];
     w.apply(w.acme.creating(records.clone()));
@@ -217,9 +216,9 @@ pub(super) fn every_field_of_an_entry_of_a_blocklist_is_kept(fixture: &mut dyn F
         assert_eq!(w.get(&key_of(&row.entity())), Some(row.clone().into()));
         // The same entry for one profile only is another entry.
         let mut limited = row.clone();
-        limited.id.profile = Some(w.acme.profile.id.clone());
+        limited.id.scope = BlockScope::Profile(w.acme.profile.id.clone());
         w.apply(w.acme.creating([limited.clone().into()]));
-        assert_eq!(w.get(&Key::BlockRule(w.acme.path(), limited.id.clone())), Some(limited.into()));
-        assert_eq!(w.get(&Key::BlockRule(w.acme.path(), row.id.clone())), Some(row.into()));
+        assert_eq!(w.get(&Key::BlockRule(w.acme.path().into(), limited.id.clone())), Some(limited.into()));
+        assert_eq!(w.get(&Key::BlockRule(w.acme.path().into(), row.id.clone())), Some(row.into()));
     }
 }

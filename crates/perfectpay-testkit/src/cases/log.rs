@@ -24,7 +24,8 @@ pub(super) fn every_commit_stands_in_the_log_once_with_all_that_it_says(fixture:
     assert_eq!((&entry.actor, entry.class, entry.at), (&set.actor, CommitClass::Configuration, now()));
     assert_eq!(entry.organization_id.as_deref(), Some("org_1"));
     assert_eq!(entry.merchant_id.as_deref(), Some("merchant_1"));
-    let change = |id: &str, verb, version| LogChange { kind: EntityKind::Profile, id: id.into(), verb, version };
+    let change =
+        |id: &str, verb, version| LogChange { kind: EntityKind::Profile, id: id.into(), verb, version, count: 1 };
     let expected = [
         change("pro_1", Verb::Created, 1),
         change("pro_2", Verb::Created, 1),

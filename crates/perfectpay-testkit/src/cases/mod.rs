@@ -15,6 +15,7 @@ mod lists;
 mod log;
 mod removal;
 mod retention;
+mod rules;
 mod sets;
 mod unique;
 
@@ -157,6 +158,20 @@ suite! {
         a_blocklist_counts_all_of_its_entries_on_every_page
         no_other_collection_is_counted
         data_keys_are_listed_by_what_wrapped_them_over_all_tenants
+    }
+    rules {
+        a_blocklist_is_scanned_by_name_whole_and_in_parts
+        a_scan_tells_reasons_and_metadata_where_they_are_asked_for
+        a_scan_counts_the_list_by_kind_and_version
+        a_scan_finds_what_has_expired_in_the_order_in_which_it_did
+        a_scan_keeps_to_its_tenant
+        many_entries_are_added_as_one_change_and_one_counted_line
+        many_entries_are_added_whole_or_not_at_all
+        a_purge_takes_what_has_expired_and_nothing_else
+        an_expected_number_of_fingerprints_guards
+        entries_of_a_profile_go_with_it_and_hold_it_up
+        entries_of_an_organization_go_with_it_and_hold_it_up
+        equal_names_in_an_organization_and_a_merchant_account_are_two_entries
     }
     log {
         every_commit_stands_in_the_log_once_with_all_that_it_says

@@ -433,7 +433,7 @@ pub(super) fn commits_beside_a_pruning_are_all_followed_or_their_loss_is_told(fi
         let tenant = [&w.acme, &w.sister, &w.rival][number as usize % 3];
         for round in 0..ROUNDS {
             let id = block_rule(&tenant.merchant, number * 1_000 + round).id;
-            assert!(w.get(&perfectpay::store::Key::BlockRule(tenant.path(), id)).is_some());
+            assert!(w.get(&perfectpay::store::Key::BlockRule(tenant.path().into(), id)).is_some());
         }
     }
 }

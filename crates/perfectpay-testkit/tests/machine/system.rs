@@ -161,7 +161,7 @@ fn expiration(end: Option<i64>) -> Expiration {
 
 fn block_request(names: &Names, rule: &Rule) -> BlockRequest {
     let kind: BlockKind = rule.kind.parse().expect("a kind");
-    BlockRequest { kind, data: names.id(&rule.value) }
+    BlockRequest::new(kind, names.id(&rule.value))
 }
 
 #[derive(Debug)]

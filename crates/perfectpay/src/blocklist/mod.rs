@@ -1,178 +1,53 @@
 //! Blocklists: cards that a merchant declines.
 //!
-//! An entry blocks every card with a BIN of six digits or an extended BIN of eight, or one card by its fingerprint. It is
-//! named by what it blocks: `{kind}:{value}`, and `{kind}@{profile_id}:{value}` where it holds for one profile only (no
-//! operation makes such an entry yet; the stored form has room for it).
+//! An entry matches every card whose number begins with certain digits (a BIN of six, an extended BIN of eight, a
+//! prefix or a range), or one card by its [`Fingerprint`]. It holds for one profile, for a merchant account or for all
+//! accounts of an organization ([`BlockScope`]), blocks or allows, and may end. Of the entries that match, [`Rank`] says
+//! which one decides; [`decide`] is that as code.
 //!
 //! Whether entries decline is the guard's switch, one for each merchant account and off at first. [`Screening`] says
-//! which entry matches also while it is off.
+//! which entry decides also while it is off.
 
+mod attributes;
 mod card;
-
-use std::fmt;
-use std::str::FromStr;
+mod decide;
+mod facts;
+mod fingerprint;
+pub(crate) mod import;
+pub mod index;
+mod rows;
+mod rule;
+mod secret;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::attributes::{BlockReason, CardInfo, CardInfoSource, ScreenedCard};
 pub use self::card::CardNumber;
-use crate::actor::Actor;
-use crate::error::{EntityKind, Fault};
-use crate::id::ProfileId;
+pub use self::decide::{
+    BlockLevel, Candidate, CardVerdict, Coverage, ExplainedRule, Explanation, Matched, MatchedValue, Outranked, Rank,
+    Screening, decide,
+};
+pub use self::facts::{CardFacts, MAX_FINGERPRINTS};
+pub use self::fingerprint::Fingerprint;
+pub use self::import::{
+    ExportError, ImportCause, ImportError, ImportEvent, ImportMode, ImportOptions, ImportReport, MAX_ROW, MAX_TOGETHER,
+    RowOutcome,
+};
+pub use self::rows::{BlockCount, BlockRow, BlockRows, ExpiredRules, NewRules, RowScope, SortedRows};
+pub use self::rule::{BlockAction, BlockKind, BlockRequest, BlockRule, BlockRuleId, BlockRuleState, BlockScope};
+pub(crate) use self::secret::FingerprintKey;
 use crate::page::Cursor;
 use crate::profile::GuardStatus;
-use crate::seal::Sealed;
-use crate::secret::Request;
-use crate::stored::{State, Stored};
-use crate::text::{Object, Text};
+use crate::stored::Stored;
+use crate::text::Text;
 use crate::time::Timestamp;
-use crate::words::words;
-
-words! { "snake_case"
-    /// What an entry's value is, in the order in which they match: the one that covers the fewest cards first.
-    BlockKind {
-        /// A card's fingerprint, up to 64 characters.
-        Fingerprint,
-        /// The first 8 digits of a card number.
-        ExtendedCardBin,
-        /// The first 6 digits of a card number.
-        CardBin,
-    }
-}
-
-impl BlockKind {
-    /// The word for it in answers: there a fingerprint is a `payment_method`.
-    pub fn data_kind(self) -> &'static str {
-        match self {
-            Self::Fingerprint => "payment_method",
-            Self::ExtendedCardBin => "extended_card_bin",
-            Self::CardBin => "card_bin",
-        }
-    }
-
-    /// Checks that a value can be of this kind.
-    fn check(self, value: &str) -> Result<(), Fault> {
-        let digits = |count: usize| value.len() == count && value.bytes().all(|b| b.is_ascii_digit());
-        match self {
-            Self::CardBin if !digits(6) => Err(Fault::new("blocklist.bin", "must be 6 digits").at("data")),
-            Self::ExtendedCardBin if !digits(8) => Err(Fault::new("blocklist.bin", "must be 8 digits").at("data")),
-            // Whoever means to block one card and sends its number would have it stored in clear.
-            Self::Fingerprint if value.parse::<CardNumber>().is_ok() => {
-                Err(Fault::new("blocklist.card_number", "must be a fingerprint, not a card number").at("data"))
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-/// The body that adds an entry to a blocklist, or removes one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct BlockRequest {
-    /// What the value is.
-    #[serde(rename = "type")]
-    pub kind: BlockKind,
-    /// The value.
-    pub data: Text<64>,
-}
-
-impl BlockRequest {
-    /// Which entry the request names.
-    ///
-    /// # Errors
-    ///
-    /// `blocklist.bin` or `blocklist.card_number` at `data`.
-    pub fn id(&self) -> Result<BlockRuleId, Fault> {
-        self.kind.check(&self.data)?;
-        Ok(BlockRuleId { kind: self.kind, value: self.data.clone(), profile: None })
-    }
-}
-
-impl Request for BlockRequest {}
-
-/// Names an entry of a merchant's blocklist.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct BlockRuleId {
-    /// What the value is.
-    pub kind: BlockKind,
-    /// The value, 1 to 64 characters.
-    pub value: Text<64>,
-    /// The profile that the entry is limited to.
-    pub profile: Option<ProfileId>,
-}
-
-impl fmt::Display for BlockRuleId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.profile {
-            None => write!(f, "{}:{}", self.kind, self.value),
-            Some(profile) => write!(f, "{}@{profile}:{}", self.kind, self.value),
-        }
-    }
-}
-
-impl FromStr for BlockRuleId {
-    type Err = Fault;
-
-    fn from_str(text: &str) -> Result<Self, Fault> {
-        let fault = || Fault::new("block_rule.malformed", "is not the name of a blocklist entry");
-        // Neither a kind nor a profile's id has a colon in it; a value may have anything.
-        let (front, value) = text.split_once(':').ok_or_else(fault)?;
-        let (kind, profile) = match front.split_once('@') {
-            Some((kind, profile)) => (kind, Some(profile.parse()?)),
-            None => (front, None),
-        };
-        Ok(Self { kind: kind.parse().map_err(|_| fault())?, value: value.parse()?, profile })
-    }
-}
-
-/// What happens to a payment that the entry matches.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, strum::Display, strum::EnumString,
-)]
-#[serde(rename_all = "snake_case")]
-#[strum(serialize_all = "snake_case")]
-pub enum BlockAction {
-    /// It is declined.
-    #[default]
-    Block,
-    /// It passes, as an exception.
-    Allow,
-}
-
-/// What is kept of an entry.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct BlockRuleState {
-    /// What the value is.
-    pub kind: BlockKind,
-    /// What the entry does.
-    pub action: BlockAction,
-    /// When it stops matching.
-    pub expires_at: Option<Timestamp>,
-    /// Why it is there.
-    pub reason: Option<Text<255>>,
-    /// Where it came from.
-    pub source: Option<Text<255>>,
-    /// Who added it.
-    pub author: Actor,
-    /// Kept and not read.
-    pub metadata: Option<Object>,
-}
-
-impl State for BlockRuleState {
-    const KIND: EntityKind = EntityKind::BlockRule;
-    type Id = BlockRuleId;
-
-    fn sealed_fields(&mut self) -> Vec<(&'static str, &mut Sealed)> {
-        let Self { kind: _, action: _, expires_at: _, reason: _, source: _, author: _, metadata: _ } = self;
-        Vec::new()
-    }
-}
 
 /// An entry as it is answered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BlockEntry {
     /// The value; of a BIN its digits.
     pub fingerprint_id: Text<64>,
-    /// What the value is: `payment_method`, `card_bin` or `extended_card_bin`.
+    /// What the value is: `payment_method`, `card_bin`, `extended_card_bin`, `card_prefix` or `card_range`.
     pub data_kind: String,
     /// When it was added.
     pub created_at: Timestamp,
@@ -205,6 +80,19 @@ pub struct BlockEntries {
     pub next: Option<Cursor>,
 }
 
+/// A version of the secret under which a merchant account's cards are fingerprinted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FingerprintVersion {
+    /// The version.
+    pub version: u32,
+    /// How many entries were made under it.
+    pub entries: u64,
+    /// Whether cards are matched under it.
+    pub is_live: bool,
+    /// Whether new fingerprints are made under it.
+    pub is_current: bool,
+}
+
 /// Whether the guard declines: the answer to toggling it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct BlocklistGuard {
@@ -215,69 +103,5 @@ pub struct BlocklistGuard {
 impl BlocklistGuard {
     pub(crate) fn of(on: bool) -> Self {
         Self { blocklist_guard_status: if on { GuardStatus::Enabled } else { GuardStatus::Disabled } }
-    }
-}
-
-/// What the blocklist says of a card.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Screening {
-    /// Whether the guard is on. While it is off, no card is blocked.
-    pub guard: bool,
-    /// The entry that matches, also while the guard is off: of several the one that covers the fewest cards.
-    pub matched: Option<BlockRuleId>,
-    /// The card's fingerprint at this merchant, under its current secret.
-    pub fingerprint: String,
-}
-
-impl Screening {
-    /// Whether the card is to be declined.
-    pub fn is_blocked(&self) -> bool {
-        self.guard && self.matched.is_some()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_name_of_an_entry_reads_back_whatever_its_value_is() {
-        let id = |value: &str, profile: Option<&str>| BlockRuleId {
-            kind: BlockKind::Fingerprint,
-            value: value.parse().unwrap(),
-            profile: profile.map(|id| id.parse().unwrap()),
-        };
-        for id in [id("abc", None), id("abc@pro_x", None), id("a:b", None), id("a:b", Some("pro_x")), id("@:", None)] {
-            assert_eq!(id.to_string().parse::<BlockRuleId>().unwrap(), id);
-        }
-        assert_ne!(id("abc@pro_x", None).to_string(), id("abc", Some("pro_x")).to_string());
-    }
-
-    #[test]
-    fn a_bin_is_exactly_its_digits() {
-        let check = |kind, data: &str| BlockRequest { kind, data: data.parse().unwrap() }.id().map(|_| ());
-        assert!(check(BlockKind::CardBin, "411111").is_ok());
-        assert!(check(BlockKind::ExtendedCardBin, "41111111").is_ok());
-        for (kind, data) in [
-            (BlockKind::CardBin, "41111"),
-            (BlockKind::CardBin, "4111111"),
-            (BlockKind::CardBin, "41111a"),
-            (BlockKind::CardBin, "４１１１１１"),
-            (BlockKind::ExtendedCardBin, "411111"),
-        ] {
-            let fault = check(kind, data).unwrap_err();
-            assert_eq!((fault.path(), fault.code()), ("data", "blocklist.bin"));
-        }
-    }
-
-    #[test]
-    fn a_card_number_is_no_fingerprint() {
-        let check = |data: &str| BlockRequest { kind: BlockKind::Fingerprint, data: data.parse().unwrap() }.id();
-        for number in ["4242424242424242", "4242 4242 4242 4242", "4242-4242-4242-4242"] {
-            let fault = check(number).unwrap_err();
-            assert_eq!((fault.path(), fault.code()), ("data", "blocklist.card_number"));
-            assert!(!fault.to_string().contains("4242"));
-        }
-        assert!(check("4242424242424241").is_ok(), "digits that no card has are any other text");
     }
 }

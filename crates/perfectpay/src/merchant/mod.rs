@@ -222,6 +222,9 @@ impl std::fmt::Display for PublishableKey {
     }
 }
 
+/// The most versions of a fingerprint secret that are live at once: every card is fingerprinted under each of them.
+pub const MAX_FINGERPRINT_SECRETS: usize = 8;
+
 /// One version of the secret under which a merchant's cards are fingerprinted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FingerprintSecret {

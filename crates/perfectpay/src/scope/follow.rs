@@ -151,6 +151,13 @@ impl Follower {
         now < self.fresh_until.load(Ordering::Acquire) && now >= self.fresh_from.load(Ordering::Acquire)
     }
 
+    /// How long ago the last look began, by a moment of the host's clock.
+    pub(super) fn age(&self, clock: Timestamp) -> Duration {
+        let from = self.fresh_from.load(Ordering::Acquire);
+        let millis = u64::try_from(clock.unix_millis().saturating_sub(from)).unwrap_or_default();
+        Duration::from_millis(millis)
+    }
+
     /// Ready at once where [`Self::is_fresh`], else behind a look at the log.
     pub(super) async fn freshen(&self, store: &dyn Store) -> Result<(), Error> {
         if self.is_fresh(self.clock.now()) {

@@ -121,9 +121,12 @@ impl Below {
         id: &ProfileId,
         now: Timestamp,
     ) -> Result<(), Error> {
-        for collection in
-            [Collection::Connectors { profile: Some(id.clone()) }, Collection::Payments, Collection::PaymentLinks]
-        {
+        for collection in [
+            Collection::Connectors { profile: Some(id.clone()) },
+            Collection::ProfileBlockRules { profile: id.clone() },
+            Collection::Payments,
+            Collection::PaymentLinks,
+        ] {
             overlay
                 .each(within(tenant, collection), |record| {
                     let is_its = match record {
@@ -215,6 +218,8 @@ impl OrganizationScope {
         for tenant in merchants {
             below.merchant(&overlay, tenant, now).await?;
         }
+        let rules = Query::OrganizationBlockRules(OrganizationPath::Pinned(row.tenant), None, PageRequest::default());
+        overlay.each(rules, |record| below.count(record, now)).await?;
         let scope = self.clone();
         report(&self.session, &row.entity(), row.version, below, move |session| {
             Self { session, ..scope.clone() }.remove()

@@ -453,7 +453,7 @@ mod tests {
             class: CommitClass::Configuration,
             organization_id: None,
             merchant_id: merchant.map(str::to_owned),
-            changes: vec![LogChange { kind, id: "x".to_owned(), verb, version: 1 }],
+            changes: vec![LogChange { kind, id: "x".to_owned(), verb, version: 1, count: 1 }],
         }
     }
 

@@ -96,7 +96,7 @@ impl Loaded {
     }
 }
 
-fn owner(row: &Stored<MerchantState>) -> Owner {
+pub(super) fn owner(row: &Stored<MerchantState>) -> Owner {
     let organization = TenantRef { incarnation: row.state.organization, id: row.state.organization_id.to_string() };
     let merchant = TenantRef { incarnation: row.tenant, id: row.id.to_string() };
     Owner { organization: Some(organization), merchant: Some(merchant) }
@@ -557,7 +557,7 @@ impl MerchantScope {
 
     /// The account's blocklist.
     pub fn blocklist(&self) -> BlocklistScope {
-        BlocklistScope::new(self.clone())
+        BlocklistScope::new(self.clone(), None)
     }
 
     /// Creates a payment, with its link where the body asks for one, in one commit.

@@ -44,10 +44,18 @@ pub enum Operation {
     RetrieveKeyPolicy,
     SetKeyPolicy,
     AddBlockRule,
+    RetrieveBlockRule,
     ListBlockRules,
     RemoveBlockRule,
     ToggleBlocklist,
     ScreenCard,
+    ExplainCard,
+    ImportBlockRules,
+    ExportBlockRules,
+    PurgeBlockRules,
+    RotateFingerprintSecret,
+    ListFingerprintVersions,
+    DropFingerprintVersion,
     CreatePayment,
     RetrievePayment,
     ListPayments,
@@ -119,8 +127,18 @@ impl Operation {
             Self::CreateApiKey | Self::UpdateApiKey | Self::RotateApiKey | Self::RevokeApiKey => {
                 account(ApiKeys, Write)
             }
-            Self::ListBlockRules => account(Blocklist, Read),
-            Self::AddBlockRule | Self::RemoveBlockRule | Self::ToggleBlocklist => account(Blocklist, Write),
+            Self::RetrieveBlockRule
+            | Self::ListBlockRules
+            | Self::ExplainCard
+            | Self::ExportBlockRules
+            | Self::ListFingerprintVersions => account(Blocklist, Read),
+            Self::AddBlockRule
+            | Self::RemoveBlockRule
+            | Self::ToggleBlocklist
+            | Self::ImportBlockRules
+            | Self::PurgeBlockRules
+            | Self::RotateFingerprintSecret
+            | Self::DropFingerprintVersion => account(Blocklist, Write),
             // Of the list it tells no more than whether this card is on it.
             Self::ScreenCard => profile(Blocklist, Read),
             Self::CreatePayment => profile(Payments, Write),

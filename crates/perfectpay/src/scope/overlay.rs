@@ -14,15 +14,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use zeroize::Zeroizing;
 
+use crate::blocklist::{BlockRuleId, BlockScope};
 use crate::error::{ChildCount, EntityKind, Error, Fault};
-use crate::id::Incarnation;
+use crate::id::{Incarnation, ProfileId};
 use crate::merchant::MerchantState;
 use crate::page::{Cursor, PageRequest};
 use crate::store::{
-    Actor, Change, ChangeSet, Collection, CommitClass, Committed, EntityRef, Expectation, Export, Extent, Head,
-    IdempotencyClaim, IdempotencyKey, Key, Listing, Load, LogChange, LogEntry, LogPosition, LogQuery, MerchantPath,
-    Order, OrganizationPath, Owner, Premises, Prune, Pruned, Query, Receipt, Record, Store, Stored, TenantRef,
-    UniqueKey, judge,
+    Actor, BlockPage, BlockScan, BlocklistPath, Change, ChangeSet, Collection, CommitClass, Committed, EntityRef,
+    Expectation, Export, Extent, Head, IdempotencyClaim, IdempotencyKey, Key, Listing, Load, LogChange, LogEntry,
+    LogPosition, LogQuery, MerchantPath, Order, OrganizationPath, Owner, Premises, Prune, Pruned, Query, Receipt,
+    Record, Store, Stored, TenantRef, UniqueKey, judge,
 };
 use crate::time::Timestamp;
 
@@ -105,11 +106,12 @@ impl Staged {
                 !gone(EntityKind::Profile, row.tenant, row.state.profile_id.to_string())
                     && !gone(EntityKind::Payment, row.tenant, row.state.payment_id.to_string())
             }
-            Record::Organization(_)
-            | Record::DataKey(_)
-            | Record::Profile(_)
-            | Record::ApiKey(_)
-            | Record::BlockRule(_) => true,
+            Record::BlockRule(row) => match &row.id.scope {
+                BlockScope::Organization => !gone(EntityKind::Organization, row.tenant, String::new()),
+                BlockScope::Merchant => true,
+                BlockScope::Profile(profile) => !gone(EntityKind::Profile, row.tenant, profile.to_string()),
+            },
+            Record::Organization(_) | Record::DataKey(_) | Record::Profile(_) | Record::ApiKey(_) => true,
         }
     }
 
@@ -138,6 +140,9 @@ impl Staged {
         }
         if self.closed {
             return Err(Fault::new("changes.after_cascade", "must end with the cascade").at("changes").into());
+        }
+        if set.changes.iter().any(Change::is_bulk) {
+            return Err(no_bulk());
         }
         if set.actor != *actor {
             let fault = Fault::new("batch.other_actor", "has one actor: who opened it").at("actor");
@@ -181,6 +186,8 @@ impl Staged {
                     self.changes.push(change);
                     continue;
                 }
+                // Not admitted.
+                Change::AddBlockRules(_) | Change::PurgeBlockRules(_) => continue,
             };
             let origin = origins.remove(&entity).flatten();
             let touched = self.touched.entry(entity.clone()).or_insert(Touched { origin, now: None });
@@ -219,6 +226,8 @@ impl Staged {
                     self.children.push(expectation);
                 }
             }
+            // Not admitted: what it counts is not known here.
+            Expectation::Fingerprints { .. } => {}
         }
     }
 }
@@ -238,6 +247,7 @@ pub(super) fn paged(query: &Query, page: PageRequest) -> Query {
         Query::Organizations(_) => Query::Organizations(page),
         Query::Merchants(path, _) => Query::Merchants(path.clone(), page),
         Query::DataKeys(wrapped_by, _) => Query::DataKeys(wrapped_by.clone(), page),
+        Query::OrganizationBlockRules(path, kind, _) => Query::OrganizationBlockRules(path.clone(), *kind, page),
         Query::Within(path, collection, _) => Query::Within(path.clone(), collection.clone(), page),
     }
 }
@@ -252,7 +262,14 @@ pub(super) fn key_of(entity: &EntityRef) -> Result<Key, Error> {
         EntityKind::Profile => Key::Profile(path, entity.id.parse()?),
         EntityKind::Connector => Key::Connector(path, entity.id.parse()?),
         EntityKind::ApiKey => Key::ApiKey(path, entity.id.parse()?),
-        EntityKind::BlockRule => Key::BlockRule(path, entity.id.parse()?),
+        EntityKind::BlockRule => {
+            let id: BlockRuleId = entity.id.parse()?;
+            let path = match id.scope {
+                BlockScope::Organization => OrganizationPath::Pinned(entity.tenant).into(),
+                BlockScope::Merchant | BlockScope::Profile(_) => path.into(),
+            };
+            Key::BlockRule(path, id)
+        }
         EntityKind::Payment => Key::Payment(path, entity.id.parse()?),
         EntityKind::PaymentLink => Key::PaymentLink(path, entity.id.parse()?),
     })
@@ -443,13 +460,21 @@ impl Overlay {
         let first = PageRequest::default();
         let within = |collection| Query::Within(MerchantPath::Pinned(entity.tenant), collection, first.clone());
         let queries = match entity.kind {
-            EntityKind::Organization => vec![Query::Merchants(OrganizationPath::Pinned(entity.tenant), first.clone())],
+            EntityKind::Organization => {
+                let path = OrganizationPath::Pinned(entity.tenant);
+                vec![
+                    Query::Merchants(path.clone(), first.clone()),
+                    Query::OrganizationBlockRules(path, None, first.clone()),
+                ]
+            }
             EntityKind::Merchant => {
                 [Collection::Profiles, Collection::ApiKeys, Collection::BlockRules { kind: None }].map(within).into()
             }
             EntityKind::Profile => {
-                let profile = Some(entity.id.parse()?);
-                [Collection::Connectors { profile }, Collection::Payments].map(within).into()
+                let profile: ProfileId = entity.id.parse()?;
+                let rules = Collection::ProfileBlockRules { profile: profile.clone() };
+                let connectors = Collection::Connectors { profile: Some(profile) };
+                [connectors, rules, Collection::Payments].map(within).into()
             }
             EntityKind::Payment => vec![within(Collection::PaymentLinks)],
             EntityKind::DataKey
@@ -529,7 +554,12 @@ impl Overlay {
             Key::ProfileByName(path, _) | Key::DefaultProfile(path) => (path, EntityKind::Profile, String::new()),
             Key::Connector(path, id) => (path, EntityKind::Connector, id.to_string()),
             Key::ApiKey(path, id) => (path, EntityKind::ApiKey, id.to_string()),
-            Key::BlockRule(path, id) => (path, EntityKind::BlockRule, id.to_string()),
+            Key::BlockRule(BlocklistPath::Merchant(path), id) => (path, EntityKind::BlockRule, id.to_string()),
+            Key::BlockRule(BlocklistPath::Organization(path), id) => {
+                let above = self.organization(path).await?.map(|record| record.meta().tenant);
+                let entity = |tenant| EntityRef { kind: EntityKind::BlockRule, tenant, id: id.to_string() };
+                return Ok(above.filter(|_| id.scope == BlockScope::Organization).map(entity));
+            }
             Key::Payment(path, id) => (path, EntityKind::Payment, id.to_string()),
             Key::PaymentLink(path, id) => (path, EntityKind::PaymentLink, id.to_string()),
         };
@@ -616,6 +646,14 @@ impl Premises for Known {
         }
     }
 
+    fn expiry(&mut self, _: &EntityRef) -> Result<Option<Timestamp>, Error> {
+        Err(no_bulk())
+    }
+
+    fn fingerprints(&mut self, _: &EntityRef, _: u32) -> Result<u64, Error> {
+        Err(no_bulk())
+    }
+
     fn idempotency(&mut self, _: Incarnation, _: &IdempotencyKey) -> Result<Option<IdempotencyClaim>, Error> {
         // The batch has the one key, and the real commit looks at it.
         Ok(None)
@@ -645,6 +683,11 @@ impl Store for Overlay {
                 let Some(found) = self.organization(path).await? else { return Ok(None) };
                 let of = found.meta().tenant;
                 (of, Query::Merchants(OrganizationPath::Pinned(of), page.clone()))
+            }
+            Query::OrganizationBlockRules(path, kind, page) => {
+                let Some(found) = self.organization(path).await? else { return Ok(None) };
+                let of = found.meta().tenant;
+                (of, Query::OrganizationBlockRules(OrganizationPath::Pinned(of), *kind, page.clone()))
             }
             Query::Within(path, collection, page) => {
                 let Some(found) = self.merchant(path).await? else { return Ok(None) };
@@ -692,6 +735,11 @@ impl Store for Overlay {
         }
     }
 
+    async fn block_rules(&self, _: &BlockScan) -> Result<Option<BlockPage>, Error> {
+        // What was staged is not in it.
+        Err(no_bulk())
+    }
+
     async fn claim(&self, tenant: Incarnation, key: &IdempotencyKey) -> Result<Option<IdempotencyClaim>, Error> {
         self.base.claim(tenant, key).await
     }
@@ -726,6 +774,10 @@ fn no_copies() -> Error {
 /// The error of a command that has an idempotency key inside a batch.
 pub(super) fn no_key_of_its_own() -> Error {
     Fault::new("batch.idempotency_key", "is the batch's, which has one for all of it").at("idempotency_key").into()
+}
+
+fn no_bulk() -> Error {
+    Fault::new("batch.bulk", "is not possible for whole blocklists").at("batch").into()
 }
 
 impl fmt::Debug for Overlay {

@@ -1,5 +1,6 @@
 //! A profile's handle.
 
+use super::blocklist::BlocklistScope;
 use super::command::{Create, CreateOptions, Remove, RemoveOptions, Update, UpdateOptions};
 use super::connector::{self, ConnectorScope};
 use super::merchant::{Loaded, MerchantScope, inherited};
@@ -183,6 +184,11 @@ impl ProfileScope {
         Create::new(async move |options: CreateOptions| {
             connector::create(&scope.merchant, Some(&scope.id), new, options).await
         })
+    }
+
+    /// The entries of the blocklist that hold in the profile, and the account's.
+    pub fn blocklist(&self) -> BlocklistScope {
+        BlocklistScope::new(self.merchant.clone(), Some(self.id.clone()))
     }
 
     /// A handle on a connector account of this profile, whether it exists or not.

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use super::caller::{Caller, Verdict, Verified, verdict};
 use super::command::Create;
-use super::follow::{Follower, Freshness};
+use super::follow::{Follower, Follows, Freshness};
 use super::keys::KeyIndex;
+use super::lists::Lists;
 use super::merchant::MerchantScope;
 use super::operation::Operation;
 use super::organization::OrganizationScope;
@@ -53,14 +54,15 @@ pub struct Settings {
     staleness: Duration,
     cached_keys: usize,
     overlap_seconds: u32,
+    blocklist_bytes: usize,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
 }
 
 impl Settings {
     /// The sandbox environment, the published connectors without the test ones, idempotency keys and former credentials
-    /// kept for 24 hours, other processes' commits seen within one second, the system's clock and randomness, and payment
-    /// links below `http://localhost/`.
+    /// kept for 24 hours, other processes' commits seen within one second, 512 MiB for compiled blocklists, the system's
+    /// clock and randomness, and payment links below `http://localhost/`.
     pub fn new(master_key: MasterKey) -> Self {
         Self::with_keyring(Arc::new(LocalKeyring::new(master_key)))
     }
@@ -78,6 +80,7 @@ impl Settings {
             staleness: Duration::from_secs(1),
             cached_keys: 1_000_000,
             overlap_seconds: 24 * 60 * 60,
+            blocklist_bytes: 512 << 20,
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
         }
@@ -135,6 +138,14 @@ impl Settings {
         self
     }
 
+    /// How many bytes compiled blocklists may take: some 24 for each entry, and 2 KiB for each merchant account. Beyond,
+    /// those that were not asked for longest go, and are loaded again when they are asked; the one that is asked is kept
+    /// in any case.
+    pub fn blocklist_bytes(mut self, bytes: usize) -> Self {
+        self.blocklist_bytes = bytes;
+        self
+    }
+
     /// Where the time is read.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
@@ -171,6 +182,8 @@ impl PerfectPay {
         };
         let vault = Vault::open(settings.keyring).await?;
         let keys = Arc::new(KeyIndex::new(vault.peppers(), settings.cached_keys));
+        let lists = Arc::new(Lists::new(&*settings.entropy, settings.blocklist_bytes));
+        let owners: Vec<Arc<dyn Follows>> = vec![Arc::clone(&keys) as _, Arc::clone(&lists) as _];
         let inner = Inner {
             vault,
             environment: settings.environment,
@@ -180,8 +193,9 @@ impl PerfectPay {
             idempotency_seconds: settings.idempotency_seconds,
             overlap_seconds: settings.overlap_seconds,
             entropy: settings.entropy,
-            follower: Follower::new(vec![Arc::clone(&keys) as _], settings.clock, settings.staleness, now, &head),
+            follower: Follower::new(owners, settings.clock, settings.staleness, now, &head),
             keys,
+            lists,
             lanes: Lanes::default(),
         };
         let pay = Self { session: Session::host(Arc::new(inner), store) };

@@ -11,13 +11,14 @@ use zeroize::Zeroizing;
 use super::caller::Guard;
 use super::follow::Follower;
 use super::keys::KeyIndex;
+use super::lists::Lists;
 use super::operation::Operation;
 use super::overlay::{Names, Overlay, no_key_of_its_own};
 use super::vault::Vault;
 use crate::api_key::{Access, Environment};
 use crate::connector::Catalogue;
 use crate::error::{EntityKind, Error, Fault};
-use crate::id::Incarnation;
+use crate::id::{Incarnation, ProfileId};
 use crate::page::{Cursor, Page};
 use crate::seal::{Keys, Seals};
 use crate::secret::Request;
@@ -44,6 +45,8 @@ pub(super) struct Inner {
     pub(super) follower: Follower,
     /// API keys that were used.
     pub(super) keys: Arc<KeyIndex>,
+    /// The compiled blocklists.
+    pub(super) lists: Arc<Lists>,
     /// Where commands that met another one wait for each other.
     pub(super) lanes: Lanes,
 }
@@ -136,6 +139,14 @@ impl Session {
         match (&self.guard, record.profile()) {
             (Some(guard), Some(profile)) => guard.reaches(profile),
             _ => true,
+        }
+    }
+
+    /// [`Error::Forbidden`] if the caller's key is not for the profile: asked where memory answers, and nothing is read.
+    pub(super) fn reach(&self, profile: &ProfileId) -> Result<(), Error> {
+        match &self.guard {
+            Some(guard) if !guard.reaches(profile) => Err(Error::Forbidden),
+            _ => Ok(()),
         }
     }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::log::{LogChange, LogPosition, Verb};
 use super::record::Record;
 use crate::actor::Actor;
+use crate::blocklist::{ExpiredRules, NewRules};
 use crate::error::{EntityKind, Fault};
 use crate::id::Incarnation;
 use crate::seal::Sealed;
@@ -84,19 +85,56 @@ pub enum Change {
         /// The version that it must have.
         version: u64,
     },
+    /// Many new entries of a blocklist. Their names must be free, their merchant account or organization and their
+    /// profiles must live. The log counts them in one line.
+    ///
+    /// It is the only change of its set.
+    AddBlockRules(Box<NewRules>),
+    /// Expired entries of a blocklist go. Each must live and have expired by the moment that is named. The log counts them
+    /// in one line.
+    ///
+    /// It is the only change of its set.
+    PurgeBlockRules(Box<ExpiredRules>),
 }
 
 impl Change {
     /// What the log says of the change. A removal is logged with the version that was removed.
     pub fn logged(&self) -> LogChange {
+        let many = |of: &EntityRef, verb, version, count: usize| {
+            let count = u64::try_from(count).unwrap_or(u64::MAX);
+            let entity = bulk_entity(of);
+            LogChange { kind: entity.kind, id: entity.id, verb, version, count }
+        };
         let (entity, verb, version) = match self {
+            Self::AddBlockRules(new) => return many(new.of(), Verb::Created, 1, new.rows().len()),
+            Self::PurgeBlockRules(old) => return many(&old.of, Verb::Removed, 0, old.rows.rows().len()),
             Self::Create(record) => (record.entity(), Verb::Created, record.meta().version),
             Self::Update(record) => (record.entity(), record.verb_of_update(), record.meta().version),
             Self::Remove { entity, version, .. } => (entity.clone(), Verb::Removed, *version),
             Self::Reveal { entity, version } => (entity.clone(), Verb::Revealed, *version),
         };
-        LogChange { kind: entity.kind, id: entity.id, verb, version }
+        LogChange { kind: entity.kind, id: entity.id, verb, version, count: 1 }
     }
+
+    /// The object under which the log's index knows the change.
+    pub fn entity(&self) -> EntityRef {
+        match self {
+            Self::Create(record) | Self::Update(record) => record.entity(),
+            Self::Remove { entity, .. } | Self::Reveal { entity, .. } => entity.clone(),
+            Self::AddBlockRules(new) => bulk_entity(new.of()),
+            Self::PurgeBlockRules(old) => bulk_entity(&old.of),
+        }
+    }
+
+    /// Whether it must be the only change of its set.
+    pub fn is_bulk(&self) -> bool {
+        matches!(self, Self::AddBlockRules(_) | Self::PurgeBlockRules(_))
+    }
+}
+
+/// What stands for many entries of a blocklist: no entry has this name.
+fn bulk_entity(of: &EntityRef) -> EntityRef {
+    EntityRef { kind: EntityKind::BlockRule, tenant: of.tenant, id: "*".to_owned() }
 }
 
 /// What a decision stood on without changing it. Checked before the first change is applied.
@@ -115,6 +153,16 @@ pub enum Expectation {
         of: EntityRef,
         /// The children's kind.
         kind: EntityKind,
+        /// How many were counted.
+        count: u64,
+    },
+    /// The merchant account's blocklist has exactly so many entries whose fingerprints were made under this version of
+    /// its secret. One that does not live has none.
+    Fingerprints {
+        /// The merchant account.
+        of: EntityRef,
+        /// The version.
+        version: u32,
         /// How many were counted.
         count: u64,
     },

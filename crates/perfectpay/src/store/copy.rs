@@ -519,6 +519,7 @@ impl Fields {
             self.bytes(change.id.as_bytes());
             self.bytes(change.verb.to_string().as_bytes());
             self.number(change.version);
+            self.number(change.count);
         }
     }
 

@@ -1,13 +1,15 @@
 //! What a store checks when it commits, once, as code.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::change::{Change, ChangeSet, Expectation, IdempotencyClaim, IdempotencyKey};
 use super::record::{Record, UniqueKey};
+use crate::blocklist::{BlockRow, ExpiredRules, NewRules, RowScope};
 use crate::error::{ChildCount, EntityKind, Error, Fault};
 use crate::id::Incarnation;
 use crate::seal::Sealed;
 use crate::stored::EntityRef;
+use crate::time::Timestamp;
 
 /// What [`judge`] asks a store: the state right before the commit, which nothing else may change until it is applied.
 pub trait Premises {
@@ -41,6 +43,21 @@ pub trait Premises {
     /// Whatever the engine answers.
     fn parent(&mut self, entity: &EntityRef) -> Result<Option<EntityRef>, Error>;
 
+    /// When an entry of a blocklist stops matching; `None` if it does not live, or never does.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the engine answers.
+    fn expiry(&mut self, rule: &EntityRef) -> Result<Option<Timestamp>, Error>;
+
+    /// How many entries of a merchant account's blocklist have a fingerprint that was made under this version of its
+    /// secret.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the engine answers.
+    fn fingerprints(&mut self, merchant: &EntityRef, version: u32) -> Result<u64, Error>;
+
     /// What is kept under an idempotency key, expired or not.
     ///
     /// # Errors
@@ -71,7 +88,9 @@ pub enum Verdict {
 ///
 /// # Errors
 ///
-/// As listed; [`Error::Invalid`] for a set without changes or with a change behind a cascade; what [`Premises`] answers.
+/// As listed; [`Error::Moved`] for an entry of a blocklist that is to be purged and has not expired;
+/// [`Error::Invalid`] for a set without changes, with a change behind a cascade, or with many entries of a blocklist and
+/// another change; what [`Premises`] answers.
 pub fn judge(set: &ChangeSet, premises: &mut dyn Premises) -> Result<Verdict, Error> {
     if let Some(claim) = &set.idempotency
         && let Some(kept) = premises.idempotency(claim.tenant, &claim.key)?
@@ -85,6 +104,9 @@ pub fn judge(set: &ChangeSet, premises: &mut dyn Premises) -> Result<Verdict, Er
     }
     if set.changes.is_empty() {
         return Err(Fault::new("changes.empty", "must have a change").at("changes").into());
+    }
+    if set.changes.len() > 1 && set.changes.iter().any(Change::is_bulk) {
+        return Err(Fault::new("changes.bulk_beside_others", "must be the only change").at("changes").into());
     }
     for expectation in &set.expectations {
         expect(expectation, premises)?;
@@ -106,6 +128,8 @@ pub fn judge(set: &ChangeSet, premises: &mut dyn Premises) -> Result<Verdict, Er
                 let found = staged.version(entity)?;
                 at_version(entity, *version, found)?;
             }
+            Change::AddBlockRules(new) => staged.add(set, new)?,
+            Change::PurgeBlockRules(old) => staged.purge(old)?,
         }
     }
     Ok(Verdict::Apply)
@@ -117,6 +141,10 @@ fn expect(expectation: &Expectation, premises: &mut dyn Premises) -> Result<(), 
         Expectation::Children { of, kind, count } => {
             let children = premises.children(of)?;
             let found = children.iter().find(|c| c.kind == *kind).map_or(0, |c| c.count);
+            if found == *count { Ok(()) } else { Err(Error::Moved { entity: of.named() }) }
+        }
+        Expectation::Fingerprints { of, version, count } => {
+            let found = premises.fingerprints(of, *version)?;
             if found == *count { Ok(()) } else { Err(Error::Moved { entity: of.named() }) }
         }
     }
@@ -188,6 +216,40 @@ impl Staged<'_> {
         self.claim(entity, record, parent)
     }
 
+    /// Judges each entry as [`create`](Self::create) would: its name, then what it hangs on.
+    fn add(&mut self, set: &ChangeSet, new: &NewRules) -> Result<(), Error> {
+        let mut living = BTreeSet::new();
+        for row in new.rows().iter() {
+            let entity = named(new.of(), &row);
+            if self.premises.version(&entity)?.is_some() {
+                return Err(Error::AlreadyExists(entity.named()));
+            }
+            let parent = match row.scope {
+                RowScope::Profile(profile) => {
+                    EntityRef { kind: EntityKind::Profile, tenant: entity.tenant, id: profile.to_string() }
+                }
+                RowScope::Organization | RowScope::Merchant => owned(set, new.of()),
+            };
+            if !living.contains(&parent) {
+                if self.premises.version(&parent)?.is_none() {
+                    return Err(Error::NotFound(parent.named()));
+                }
+                living.insert(parent);
+            }
+        }
+        Ok(())
+    }
+
+    fn purge(&mut self, old: &ExpiredRules) -> Result<(), Error> {
+        for row in old.rows.rows().iter() {
+            let entity = named(&old.of, &row);
+            if self.premises.expiry(&entity)?.is_none_or(|end| end > old.expired_by) {
+                return Err(Error::Moved { entity: entity.named() });
+            }
+        }
+        Ok(())
+    }
+
     fn living_parent(&mut self, set: &ChangeSet, record: &Record) -> Result<Option<EntityRef>, Error> {
         let parent = record.parent(&set.owner);
         match &parent {
@@ -253,6 +315,17 @@ impl Staged<'_> {
         }
         Ok(counts.into_iter().filter(|(_, n)| *n > 0).map(|(kind, count)| ChildCount { kind, count }).collect())
     }
+}
+
+fn named(of: &EntityRef, row: &BlockRow<'_>) -> EntityRef {
+    EntityRef { kind: EntityKind::BlockRule, tenant: of.tenant, id: row.name() }
+}
+
+/// A tenant as the set's caller knows it.
+fn owned(set: &ChangeSet, of: &EntityRef) -> EntityRef {
+    let owner = if of.kind == EntityKind::Organization { &set.owner.organization } else { &set.owner.merchant };
+    let id = owner.as_ref().filter(|t| t.incarnation == of.tenant).map_or_else(|| of.id.clone(), |t| t.id.clone());
+    EntityRef { id, ..of.clone() }
 }
 
 /// Whether the key is a tenant's id, which answers [`Error::AlreadyExists`] rather than [`Error::Duplicate`].

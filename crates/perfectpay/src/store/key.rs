@@ -1,7 +1,7 @@
 //! Paths to one record and to a page of records.
 
 use super::record::Record;
-use crate::blocklist::{BlockKind, BlockRuleId};
+use crate::blocklist::{BlockCount, BlockKind, BlockRows, BlockRuleId};
 use crate::error::EntityKind;
 use crate::id::{
     ApiKeyId, ConnectorId, DataKeyId, Incarnation, MerchantId, OrganizationId, PaymentId, PaymentLinkId, ProfileId,
@@ -10,6 +10,7 @@ use crate::merchant::PublishableKey;
 use crate::page::PageRequest;
 use crate::seal::KeyId;
 use crate::text::Name;
+use crate::time::Timestamp;
 
 /// How an organization is found.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -29,6 +30,27 @@ pub enum MerchantPath {
     Within(OrganizationId, MerchantId),
     /// This incarnation and no later owner of its id.
     Pinned(Incarnation),
+}
+
+/// Whose blocklist.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum BlocklistPath {
+    /// An organization's.
+    Organization(OrganizationPath),
+    /// A merchant account's, its profiles' entries among them.
+    Merchant(MerchantPath),
+}
+
+impl From<OrganizationPath> for BlocklistPath {
+    fn from(path: OrganizationPath) -> Self {
+        Self::Organization(path)
+    }
+}
+
+impl From<MerchantPath> for BlocklistPath {
+    fn from(path: MerchantPath) -> Self {
+        Self::Merchant(path)
+    }
 }
 
 /// A path to one record.
@@ -54,8 +76,8 @@ pub enum Key {
     ApiKey(MerchantPath, ApiKeyId),
     /// An API key by its digest, over the whole store: whose it is, is the answer.
     ApiKeyByDigest([u8; 32]),
-    /// An entry of a merchant account's blocklist.
-    BlockRule(MerchantPath, BlockRuleId),
+    /// An entry of a blocklist.
+    BlockRule(BlocklistPath, BlockRuleId),
     /// A payment.
     Payment(MerchantPath, PaymentId),
     /// A payment link.
@@ -87,10 +109,16 @@ pub enum Collection {
     },
     /// A merchant account's API keys, revoked ones too, oldest first.
     ApiKeys,
-    /// A merchant account's blocklist, newest first. The listing counts the whole collection.
+    /// An organization's or a merchant account's blocklist, newest first; of a merchant account with the entries of its
+    /// profiles. The listing counts the whole collection.
     BlockRules {
         /// Only entries of this kind.
         kind: Option<BlockKind>,
+    },
+    /// The entries of a merchant account's blocklist that hold in one of its profiles, newest first.
+    ProfileBlockRules {
+        /// Which profile.
+        profile: ProfileId,
     },
     /// A merchant account's payments, newest first.
     Payments,
@@ -128,7 +156,9 @@ impl Collection {
             | Self::Connectors { .. }
             | Self::ApiKeys
             | Self::DataKeys { .. } => Order::Ascending,
-            Self::BlockRules { .. } | Self::Payments | Self::PaymentLinks => Order::Descending,
+            Self::BlockRules { .. } | Self::ProfileBlockRules { .. } | Self::Payments | Self::PaymentLinks => {
+                Order::Descending
+            }
         }
     }
 
@@ -148,6 +178,8 @@ pub enum Query {
     Merchants(OrganizationPath, PageRequest),
     /// The data keys of all tenants that this key of the keyring wrapped.
     DataKeys(KeyId, PageRequest),
+    /// An organization's blocklist, or its entries of one kind.
+    OrganizationBlockRules(OrganizationPath, Option<BlockKind>, PageRequest),
     /// A collection of a merchant account. Of organizations, merchant accounts and data keys it has none: an empty
     /// listing.
     Within(MerchantPath, Collection, PageRequest),
@@ -160,6 +192,7 @@ impl Query {
             Self::Organizations(page)
             | Self::Merchants(_, page)
             | Self::DataKeys(_, page)
+            | Self::OrganizationBlockRules(_, _, page)
             | Self::Within(_, _, page) => page,
         }
     }
@@ -170,6 +203,7 @@ impl Query {
             Self::Organizations(_) => Collection::Organizations,
             Self::Merchants(..) => Collection::Merchants,
             Self::DataKeys(wrapped_by, _) => Collection::DataKeys { wrapped_by: wrapped_by.clone() },
+            Self::OrganizationBlockRules(_, kind, _) => Collection::BlockRules { kind: *kind },
             Self::Within(_, collection, _) => collection.clone(),
         }
     }
@@ -183,4 +217,39 @@ pub struct Listing {
     pub records: Vec<Record>,
     /// How many there are in all, where the collection [is counted](Collection::is_counted).
     pub total: Option<u64>,
+}
+
+/// The most entries that one [`BlockScan`] asks for.
+pub const MAX_SCAN_LIMIT: u32 = 100_000;
+
+/// A part of a blocklist, read for an index, an export or a purge rather than for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlockScan {
+    /// Whose.
+    pub path: BlocklistPath,
+    /// Which entries, and in which order.
+    pub select: BlockSelect,
+    /// At most how many; more than [`MAX_SCAN_LIMIT`] is answered as that.
+    pub limit: u32,
+    /// Whether reasons and metadata come along.
+    pub details: bool,
+}
+
+/// Which entries of a blocklist a [`BlockScan`] reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BlockSelect {
+    /// All whose name is behind this one, in the order of their names as bytes. `None` begins at the front.
+    After(Option<BlockRuleId>),
+    /// Those that expired by this moment, in the order in which they did, and of those at one moment by name.
+    Expired(Timestamp),
+}
+
+/// What a [`BlockScan`] found, all of it at one moment.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct BlockPage {
+    /// The entries: as many as were asked for, or those that there are.
+    pub rows: BlockRows,
+    /// How many entries the whole list has, by kind and version in ascending order, sorts without any left out. Told only
+    /// where the scan begins at the front ([`BlockSelect::After`] nothing); a scan with the limit 0 asks for nothing else.
+    pub counts: Vec<BlockCount>,
 }

@@ -5,8 +5,8 @@
 //! written in one transaction, and one that is written again changes nothing.
 //!
 //! The order is that of [`Item`]s that stand on one another: first the log, oldest entry first; then, of a whole store,
-//! what is kept under idempotency keys of tenants that do not live; then every organization by its incarnation,
-//! each with its data keys and its idempotency keys; then every merchant account by its incarnation, each with all below it, kinds in the order of [`BELOW_MERCHANT`] and
+//! what is kept under idempotency keys of tenants that do not live; then every organization by its incarnation, each with
+//! its data keys, its idempotency keys and its blocklist; then every merchant account by its incarnation, each with all below it, kinds in the order of [`BELOW_MERCHANT`] and
 //! objects by their ids as bytes, its idempotency keys in front of its API keys. So a store that took a part of the
 //! loads has whole merchant accounts and none by half, but for one that is larger than a load: of that the API keys come
 //! last, and nobody authenticates for it before.

@@ -67,6 +67,19 @@ pub struct LogChange {
     /// The version it has since; of a removal the version that was removed, of a
     /// revelation the version whose secrets were revealed.
     pub version: u64,
+    /// How many objects the line stands for: 1, but for entries of a blocklist that were added or purged together. Their
+    /// line has the id `*`, and the version 0 where they go.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub count: u64,
+}
+
+fn one() -> u64 {
+    1
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands it so")]
+fn is_one(count: &u64) -> bool {
+    *count == 1
 }
 
 /// One commit. It never holds a secret: ids, verbs and versions only.

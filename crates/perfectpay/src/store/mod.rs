@@ -1,6 +1,6 @@
 //! The Store contract: how everything is kept, and how little a back-end has to know.
 //!
-//! A back-end implements [`Store`], nine methods. One of them writes what a command decided: [`Store::commit`] applies a
+//! A back-end implements [`Store`], ten methods. One of them writes what a command decided: [`Store::commit`] applies a
 //! [`ChangeSet`] whole or not at all, and appends one [`LogEntry`] in the same transaction. [`Store::prune`] forgets old
 //! entries and claims, a bounded step at a time, and never a record. The rules of payments are not in here; a store
 //! knows kinds of records, who is whose child, which keys are unique, and versions. What it must check when it commits
@@ -31,7 +31,10 @@ pub use self::change::{
 };
 pub use self::copy::{CopyProgress, CopyReport, CopyStep, TenantDigest, copy, digest};
 pub use self::judge::{Premises, Verdict, judge};
-pub use self::key::{Collection, Key, Listing, MerchantPath, Order, OrganizationPath, Query};
+pub use self::key::{
+    BlockPage, BlockScan, BlockSelect, BlocklistPath, Collection, Key, Listing, MAX_SCAN_LIMIT, MerchantPath, Order,
+    OrganizationPath, Query,
+};
 pub use self::load::{
     BELOW_MERCHANT, Export, Extent, Item, Load, LoadPremises, LogBeginning, Logged, MAX_LOAD_BYTES, MAX_LOAD_ITEMS,
     Packed, Packer, judge_load,
@@ -40,6 +43,7 @@ pub use self::log::{Head, LogChange, LogEntry, LogPosition, LogQuery, LogScope, 
 pub use self::prune::{LogBound, LogPruning, MAX_PRUNE_LIMIT, Prune, Pruned};
 pub use self::record::{Record, RowMeta, UniqueKey};
 pub use crate::actor::Actor;
+pub use crate::blocklist::{BlockCount, BlockRow, BlockRows, ExpiredRules, NewRules, RowScope, SortedRows};
 use crate::error::Error;
 use crate::id::Incarnation;
 pub use crate::stored::{EntityRef, State, Stored};
@@ -96,6 +100,14 @@ pub trait Store: Debug + Send + Sync + 'static {
     ///
     /// As [`Self::get`].
     async fn list(&self, query: &Query) -> Result<Option<Listing>, Error>;
+
+    /// A part of a blocklist, or `None` if the path does not lead to a living organization or merchant account. A list of
+    /// millions is read by it, from name to name: it costs what reading the rows costs.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::get`].
+    async fn block_rules(&self, scan: &BlockScan) -> Result<Option<BlockPage>, Error>;
 
     /// What is kept under an idempotency key of a tenant, expired or not.
     ///

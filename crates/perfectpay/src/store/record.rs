@@ -4,7 +4,7 @@ use super::change::Owner;
 use super::key::Collection;
 use super::log::Verb;
 use crate::api_key::ApiKeyState;
-use crate::blocklist::BlockRuleState;
+use crate::blocklist::{BlockRuleState, BlockScope};
 use crate::connector::ConnectorState;
 use crate::error::{EntityKind, Error};
 use crate::id::{Incarnation, ProfileId};
@@ -201,7 +201,13 @@ impl Record {
             },
             Self::Profile(row) => tenant_of(EntityKind::Merchant, row.tenant, owner.merchant.as_ref()),
             Self::ApiKey(row) => tenant_of(EntityKind::Merchant, row.tenant, owner.merchant.as_ref()),
-            Self::BlockRule(row) => tenant_of(EntityKind::Merchant, row.tenant, owner.merchant.as_ref()),
+            Self::BlockRule(row) => match &row.id.scope {
+                BlockScope::Organization => {
+                    tenant_of(EntityKind::Organization, row.tenant, owner.organization.as_ref())
+                }
+                BlockScope::Merchant => tenant_of(EntityKind::Merchant, row.tenant, owner.merchant.as_ref()),
+                BlockScope::Profile(profile) => within(row.tenant, EntityKind::Profile, profile.to_string()),
+            },
             Self::Connector(row) => within(row.tenant, EntityKind::Profile, row.state.profile_id.to_string()),
             Self::Payment(row) => within(row.tenant, EntityKind::Profile, row.state.profile_id.to_string()),
             Self::PaymentLink(row) => within(row.tenant, EntityKind::Payment, row.state.payment_id.to_string()),
@@ -273,7 +279,12 @@ impl Record {
             ],
             Self::ApiKey(_) => vec![Collection::ApiKeys],
             Self::BlockRule(row) => {
-                vec![Collection::BlockRules { kind: None }, Collection::BlockRules { kind: Some(row.state.kind) }]
+                let mut collections =
+                    vec![Collection::BlockRules { kind: None }, Collection::BlockRules { kind: Some(row.id.kind) }];
+                if let BlockScope::Profile(profile) = &row.id.scope {
+                    collections.push(Collection::ProfileBlockRules { profile: profile.clone() });
+                }
+                collections
             }
             Self::Payment(_) => vec![Collection::Payments],
             Self::PaymentLink(_) => vec![Collection::PaymentLinks],

@@ -15,8 +15,9 @@ use super::{Follower, Follows, WATCH};
 use crate::error::{EntityKind, Error, Unavailability};
 use crate::id::Incarnation;
 use crate::store::{
-    Actor, ChangeSet, CommitClass, Committed, EntityRef, Export, Extent, Head, IdempotencyClaim, IdempotencyKey, Key,
-    Listing, Load, LogEntry, LogPosition, LogQuery, LogScope, Owner, Prune, Pruned, Query, Receipt, Record, Store,
+    Actor, BlockPage, BlockScan, ChangeSet, CommitClass, Committed, EntityRef, Export, Extent, Head, IdempotencyClaim,
+    IdempotencyKey, Key, Listing, Load, LogEntry, LogPosition, LogPruning, LogQuery, LogScope, Owner, Prune, Pruned,
+    Query, Receipt, Record, Store,
 };
 use crate::time::{Clock, Timestamp};
 
@@ -115,6 +116,10 @@ impl Store for Shared {
         Ok(None)
     }
 
+    async fn block_rules(&self, _: &BlockScan) -> Result<Option<BlockPage>, Error> {
+        Ok(None)
+    }
+
     async fn claim(&self, _: Incarnation, _: &IdempotencyKey) -> Result<Option<IdempotencyClaim>, Error> {
         Ok(None)
     }
@@ -126,7 +131,7 @@ impl Store for Shared {
         let entries = {
             let disk = self.disk();
             if query.after.as_u64() < disk.pruned {
-                return Ok(Vec::new());
+                return Err(Error::LogPruned { through: LogPosition::from_u64(disk.pruned) });
             }
             let behind = disk.log.iter().filter(|e| e.position > query.after && e.class == CommitClass::Configuration);
             // Pages of two, so that a catch-up takes several.
@@ -146,7 +151,11 @@ impl Store for Shared {
                 position: disk.log.last().map_or(LogPosition::START, |e| e.position),
                 configuration: configuration.map_or(LogPosition::START, |e| e.position),
                 at: disk.log.last().map_or(Timestamp::UNIX_EPOCH, |e| e.at),
-                pruned: None,
+                pruned: (disk.pruned > 0).then(|| LogPruning {
+                    through: LogPosition::from_u64(disk.pruned),
+                    at: Timestamp::UNIX_EPOCH,
+                    by: Actor::Host,
+                }),
             }
         };
         yield_now().await;
@@ -154,15 +163,15 @@ impl Store for Shared {
     }
 
     async fn prune(&self, _: &Prune) -> Result<Pruned, Error> {
-        Ok(Pruned { removed: 0, more: false })
+        Err(Error::corrupt("no test prunes by the store"))
     }
 
     async fn export(&self, _: &Extent) -> Result<Box<dyn Export>, Error> {
-        Err(Error::unavailable(Unavailability::Failed, "has no objects"))
+        Err(Error::corrupt("no test exports"))
     }
 
     async fn import(&self, _: Load) -> Result<LogPosition, Error> {
-        Err(Error::unavailable(Unavailability::Failed, "has no objects"))
+        Err(Error::corrupt("no test imports"))
     }
 }
 

@@ -1,0 +1,553 @@
+//! The index of a blocklist: which of its entries decides about a card, answered in memory.
+//!
+//! An [`Index`] is a value. Edits make another one that shares nearly everything with it, in a few microseconds however
+//! long the list is; whoever reads the one before goes on undisturbed. Nothing here does I/O, and time is an argument.
+//!
+//! What it keeps:
+//!
+//! - Most entries block in the index's own scope until they are removed. Of those nothing is kept but a digest of 16
+//!   bytes, in a hash table whose order is that of the digests, one of fingerprints and one of prefixes; of the two kinds
+//!   of BIN a bit in the slot of their first six digits.
+//! - Any other entry, one that allows, expires, holds for one profile only or is a range, stands with its terms in a
+//!   second table of each sort. A range is there under the fewest prefixes that cover it.
+//!
+//! A look-up asks the tables for the card's fingerprints and for its prefixes of those lengths that the list has at all.
+
+mod bins;
+mod digest;
+mod digits;
+mod table;
+
+use std::cmp::Ordering;
+use std::hint::black_box;
+
+use self::bins::{Bin, Bins};
+pub use self::digest::{DigestKeys, FingerprintDigest};
+use self::digits::Prefix;
+pub use self::digits::{DigitSpan, DigitsKind, FEWEST, LEADING, LeadingDigits};
+use self::table::{Edit, Slot, Table};
+use super::BlockAction;
+use crate::time::Timestamp;
+
+/// Cards that [`Index::match_many`] looks at together.
+const GROUP: usize = 16;
+
+/// Whom an entry holds for. Narrower ones come first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum IndexScope {
+    /// One profile, under the number that the owner of the index gave it.
+    Profile(u32),
+    /// The merchant account.
+    Merchant,
+    /// The organization.
+    Organization,
+}
+
+impl IndexScope {
+    /// Whether what has this scope holds at a profile.
+    fn holds(self, profile: Option<u32>) -> bool {
+        match self {
+            Self::Profile(own) => profile == Some(own),
+            Self::Merchant | Self::Organization => true,
+        }
+    }
+
+    fn rank(self) -> u8 {
+        match self {
+            Self::Profile(_) => 0,
+            Self::Merchant => 1,
+            Self::Organization => 2,
+        }
+    }
+}
+
+/// Which cards an entry is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Covers {
+    /// One card.
+    Fingerprint(FingerprintDigest),
+    /// All cards whose leading digits lie in a span.
+    Digits(DigitSpan),
+}
+
+/// Names an entry: what it covers, in which scope. A list has one of each name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct IndexKey {
+    /// The cards.
+    pub covers: Covers,
+    /// For whom.
+    pub scope: IndexScope,
+}
+
+/// An entry as an index takes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IndexEntry {
+    /// Its name.
+    pub key: IndexKey,
+    /// What happens to the cards.
+    pub action: BlockAction,
+    /// When it stops matching: from this moment on it does not.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// A change of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IndexEdit {
+    /// Adds an entry, or replaces the one of its name.
+    Put(IndexEntry),
+    /// Removes the entry of this name, if there is one.
+    Take(IndexKey),
+}
+
+/// What is known of a card that is asked about.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Facts<'a> {
+    /// Its leading digits, if they are known.
+    pub leading: Option<LeadingDigits>,
+    /// Its fingerprints: one for each version of the secret, and whatever else it goes by.
+    pub fingerprints: &'a [FingerprintDigest],
+}
+
+/// An entry that matches a card.
+///
+/// The order of matches is their precedence, the winner first: the one that covers the fewest cards (a fingerprint fewer
+/// than any digits); among equals the narrower scope, then the one that allows. What is left says the same: told is the
+/// earlier of the card's fingerprints, and of digits the first by kind and then by the text of its value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Match {
+    /// By what it matches.
+    pub by: MatchedBy,
+    /// Its scope.
+    pub scope: IndexScope,
+    /// What it does.
+    pub action: BlockAction,
+    /// When it stops matching.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// By what an entry matches a card.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum MatchedBy {
+    /// By the card's fingerprint at this place of [`Facts::fingerprints`].
+    Fingerprint(usize),
+    /// By its leading digits.
+    Digits(DigitSpan),
+}
+
+/// Which of several entries is told that say the same.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Name {
+    Fingerprint(usize),
+    /// In the order of the values' texts.
+    Digits(DigitsKind, u64, u8),
+}
+
+impl Match {
+    fn rank(&self) -> (u64, u8, bool, Name) {
+        let (coverage, name) = match self.by {
+            MatchedBy::Fingerprint(at) => (0, Name::Fingerprint(at)),
+            MatchedBy::Digits(span) => (span.coverage(), Name::Digits(span.kind(), span.begin(), span.length())),
+        };
+        (coverage, self.scope.rank(), self.action == BlockAction::Block, name)
+    }
+}
+
+impl PartialOrd for Match {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Match {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.rank().cmp(&other.rank()).then(self.expires_at.cmp(&other.expires_at))
+    }
+}
+
+/// What an entry says besides which cards it is about.
+#[derive(Debug, Clone, Copy)]
+struct Terms {
+    /// In Unix milliseconds; the largest value is never.
+    expires: i64,
+    /// [`scope_code`]
+    scope: u32,
+    action: BlockAction,
+}
+
+const MERCHANT: u32 = u32::MAX - 1;
+const ORGANIZATION: u32 = u32::MAX;
+
+impl Terms {
+    const NONE: Self = Self { expires: i64::MIN, scope: ORGANIZATION, action: BlockAction::Allow };
+
+    fn of(entry: &IndexEntry) -> Self {
+        let expires = entry.expires_at.map_or(i64::MAX, Timestamp::unix_millis);
+        Self { expires, scope: scope_code(entry.key.scope), action: entry.action }
+    }
+
+    /// The match, if the entry lives and holds at the profile.
+    #[inline]
+    fn matched(self, by: MatchedBy, profile: Option<u32>, now: Timestamp) -> Option<Match> {
+        let scope = match self.scope {
+            ORGANIZATION => IndexScope::Organization,
+            MERCHANT => IndexScope::Merchant,
+            profile => IndexScope::Profile(profile),
+        };
+        let lives = self.expires > now.unix_millis() && scope.holds(profile);
+        let expires_at = if self.expires == i64::MAX { None } else { Timestamp::from_unix_millis(self.expires) };
+        lives.then_some(Match { by, scope, action: self.action, expires_at })
+    }
+}
+
+/// Profiles are numbered from zero; nobody has as many as would reach the other two.
+fn scope_code(scope: IndexScope) -> u32 {
+    match scope {
+        IndexScope::Profile(number) => number.min(MERCHANT - 1),
+        IndexScope::Merchant => MERCHANT,
+        IndexScope::Organization => ORGANIZATION,
+    }
+}
+
+/// A fingerprint with terms of its own.
+#[derive(Clone, Copy)]
+struct FingerprintSlot {
+    digest: u128,
+    terms: Terms,
+}
+
+impl Slot for FingerprintSlot {
+    const EMPTY: Self = Self { digest: u128::MAX, terms: Terms::NONE };
+
+    fn digest(&self) -> u128 {
+        self.digest
+    }
+
+    fn order(&self, other: &Self) -> Ordering {
+        (self.digest, self.terms.scope).cmp(&(other.digest, other.terms.scope))
+    }
+}
+
+/// Leading digits with terms of their own, under one of the prefixes that cover the span.
+#[derive(Clone, Copy)]
+struct DigitsSlot {
+    digest: u128,
+    /// `None` in an empty slot.
+    span: Option<DigitSpan>,
+    terms: Terms,
+}
+
+impl Slot for DigitsSlot {
+    const EMPTY: Self = Self { digest: u128::MAX, span: None, terms: Terms::NONE };
+
+    fn digest(&self) -> u128 {
+        self.digest
+    }
+
+    fn order(&self, other: &Self) -> Ordering {
+        (self.digest, self.span, self.terms.scope).cmp(&(other.digest, other.span, other.terms.scope))
+    }
+}
+
+/// How many entries there are under prefixes of each length; as bits, which lengths there are at all.
+#[derive(Debug, Clone, Copy, Default)]
+struct Lengths {
+    counts: [u32; 12],
+    present: u16,
+}
+
+impl Lengths {
+    fn add(&mut self, length: u8, more: i32) {
+        if let Some(count) = self.counts.get_mut(usize::from(length)) {
+            *count = count.saturating_add_signed(more);
+            let bit = 1 << length;
+            self.present = if *count == 0 { self.present & !bit } else { self.present | bit };
+        }
+    }
+
+    /// Which there are of those that are known, the shortest first.
+    #[inline]
+    fn up_to(self, known: u8) -> impl Iterator<Item = u8> {
+        let mut rest = self.present & ((2 << known) - 1);
+        std::iter::from_fn(move || {
+            let length = u8::try_from(rest.trailing_zeros()).ok()?;
+            (rest != 0).then(|| rest &= rest - 1)?;
+            Some(length)
+        })
+    }
+}
+
+/// The entries of one list, compiled. See the [module](self).
+#[derive(Clone)]
+pub struct Index {
+    keys: std::sync::Arc<DigestKeys>,
+    /// The scope of entries whose scope is not kept.
+    own: IndexScope,
+    fingerprints: Table<u128>,
+    bins: Bins,
+    prefixes: Table<u128>,
+    lengths: Lengths,
+    special_fingerprints: Table<FingerprintSlot>,
+    special_digits: Table<DigitsSlot>,
+    special_lengths: Lengths,
+}
+
+/// Makes an index of many entries at once, in less time and memory than edits do.
+#[derive(Debug)]
+pub struct IndexBuilder {
+    empty: Index,
+    fingerprints: Vec<u128>,
+    others: Vec<IndexEdit>,
+}
+
+impl IndexBuilder {
+    /// Begins with an empty index.
+    pub fn new(keys: std::sync::Arc<DigestKeys>, own: IndexScope) -> Self {
+        Self { empty: Index::new(keys, own), fingerprints: Vec::new(), others: Vec::new() }
+    }
+
+    /// Adds an entry. Of several of one name the last one stays.
+    pub fn push(&mut self, entry: IndexEntry) {
+        let plain =
+            entry.key.scope == self.empty.own && entry.expires_at.is_none() && entry.action == BlockAction::Block;
+        match entry.key.covers {
+            Covers::Fingerprint(FingerprintDigest(digest)) if plain => self.fingerprints.push(digest),
+            _ => self.others.push(IndexEdit::Put(entry)),
+        }
+    }
+
+    /// The index of what was added.
+    pub fn build(self) -> Index {
+        let fingerprints = Table::build(self.fingerprints);
+        Index { fingerprints, ..self.empty }.edited(self.others)
+    }
+}
+
+/// The edits of each table.
+#[derive(Default)]
+struct Sorted {
+    fingerprints: Vec<Edit<u128>>,
+    bins: Vec<(Bin, bool)>,
+    prefixes: Vec<Edit<u128>>,
+    special_fingerprints: Vec<Edit<FingerprintSlot>>,
+    special_digits: Vec<Edit<DigitsSlot>>,
+}
+
+impl Index {
+    /// The index of an empty list, most of whose entries will have this scope.
+    pub fn new(keys: std::sync::Arc<DigestKeys>, own: IndexScope) -> Self {
+        Self {
+            keys,
+            own,
+            fingerprints: Table::default(),
+            bins: Bins::default(),
+            prefixes: Table::default(),
+            lengths: Lengths::default(),
+            special_fingerprints: Table::default(),
+            special_digits: Table::default(),
+            special_lengths: Lengths::default(),
+        }
+    }
+
+    /// The keys of its digests.
+    pub fn keys(&self) -> &DigestKeys {
+        &self.keys
+    }
+
+    /// Entries, as they are stored in the tables: a range counts once for each prefix that covers it.
+    pub fn len(&self) -> usize {
+        let special = self.special_fingerprints.len() + self.special_digits.len();
+        self.fingerprints.len() + self.bins.len() + self.prefixes.len() + special
+    }
+
+    /// Whether there is no entry.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes that it takes, itself included, without what the allocator adds.
+    pub fn bytes(&self) -> usize {
+        size_of::<Self>()
+            + self.fingerprints.bytes()
+            + self.bins.bytes()
+            + self.prefixes.bytes()
+            + self.special_fingerprints.bytes()
+            + self.special_digits.bytes()
+    }
+
+    /// The index after the edits, in their order. What the list has of them already costs nothing.
+    pub fn edited(&self, edits: impl IntoIterator<Item = IndexEdit>) -> Self {
+        let mut sorted = Sorted::default();
+        for edit in edits {
+            self.sort_in(&edit, &mut sorted);
+        }
+        let mut next = self.clone();
+        next.fingerprints = self.fingerprints.edited(self.fingerprints.settled(sorted.fingerprints));
+        next.special_fingerprints =
+            self.special_fingerprints.edited(self.special_fingerprints.settled(sorted.special_fingerprints));
+        next.bins = self.bins.edited(self.keys.bins(), sorted.bins);
+        let prefixes = self.prefixes.settled(sorted.prefixes);
+        for edit in &prefixes {
+            next.lengths.add(length_of(edit.slot()), if matches!(edit, Edit::Put(_)) { 1 } else { -1 });
+        }
+        next.prefixes = self.prefixes.edited(prefixes);
+        let special = self.special_digits.settled(sorted.special_digits);
+        for edit in &special {
+            let length = length_of(edit.slot().digest);
+            match edit {
+                Edit::Put(slot) if self.special_digits.has(slot) => {}
+                Edit::Put(_) => next.special_lengths.add(length, 1),
+                Edit::Take(_) => next.special_lengths.add(length, -1),
+            }
+        }
+        next.special_digits = self.special_digits.edited(special);
+        next
+    }
+
+    /// Puts an edit before the tables that it may concern: an entry that is put stands in one of two, and no longer in
+    /// the other.
+    fn sort_in(&self, edit: &IndexEdit, sorted: &mut Sorted) {
+        let (key, terms) = match edit {
+            IndexEdit::Put(entry) => (entry.key, Some(Terms::of(entry))),
+            IndexEdit::Take(key) => (*key, None),
+        };
+        let plain = key.scope == self.own;
+        let stays_plain =
+            plain && terms.is_some_and(|terms| terms.expires == i64::MAX && terms.action == BlockAction::Block);
+        let kept = terms.unwrap_or(Terms { scope: scope_code(key.scope), ..Terms::NONE });
+        match key.covers {
+            Covers::Fingerprint(FingerprintDigest(digest)) => {
+                if plain {
+                    sorted.fingerprints.push(if stays_plain { Edit::Put(digest) } else { Edit::Take(digest) });
+                }
+                let slot = FingerprintSlot { digest, terms: kept };
+                let stays = terms.is_some() && !stays_plain;
+                sorted.special_fingerprints.push(if stays { Edit::Put(slot) } else { Edit::Take(slot) });
+            }
+            Covers::Digits(span) => {
+                let stays_plain = stays_plain && span.kind() != DigitsKind::CardRange;
+                if let Some(bin) = span.bin().filter(|_| plain) {
+                    sorted.bins.push((bin, stays_plain));
+                } else if let Some(prefix) = span.prefix_alone().filter(|_| plain) {
+                    let digest = self.keys.digits(prefix.code());
+                    sorted.prefixes.push(if stays_plain { Edit::Put(digest) } else { Edit::Take(digest) });
+                }
+                let stays = terms.is_some() && !stays_plain;
+                for prefix in span.prefixes() {
+                    let digest = self.keys.digits(prefix.code());
+                    let slot = DigitsSlot { digest, span: Some(span), terms: kept };
+                    sorted.special_digits.push(if stays { Edit::Put(slot) } else { Edit::Take(slot) });
+                }
+            }
+        }
+    }
+
+    /// Which entry decides about a card, at a profile and at a moment.
+    #[inline]
+    pub fn matched(&self, card: &Facts<'_>, profile: Option<u32>, now: Timestamp) -> Option<Match> {
+        let mut winner: Option<Match> = None;
+        self.each(card, profile, now, |found| {
+            if winner.is_none_or(|best| found < best) {
+                winner = Some(found);
+            }
+        });
+        winner
+    }
+
+    /// Every entry that matches a card, the one that decides first.
+    pub fn all_matching(&self, card: &Facts<'_>, profile: Option<u32>, now: Timestamp) -> Vec<Match> {
+        let mut all = Vec::new();
+        self.each(card, profile, now, |found| all.push(found));
+        all.sort();
+        all
+    }
+
+    /// [`Self::matched`] of many cards, in their order. The memory that a group of them needs is asked for together, so
+    /// that they wait for it together.
+    pub fn match_many(
+        &self,
+        cards: &[Facts<'_>],
+        profile: Option<u32>,
+        now: Timestamp,
+        mut answer: impl FnMut(Option<Match>),
+    ) {
+        for group in cards.chunks(GROUP) {
+            let (mut places, mut bins) = ([None; GROUP * 2], [None; GROUP]);
+            let mut free = places.iter_mut();
+            for card in group {
+                let prints = card.fingerprints.iter().map(|digest| self.fingerprints.place(digest.0));
+                // What has no room is only not asked for early.
+                for (place, free) in prints.zip(&mut free) {
+                    *free = place;
+                }
+            }
+            for (card, place) in group.iter().zip(&mut bins) {
+                let six = card.leading.map(|leading| self.keys.bins().of(leading.bins().0));
+                *place = six.and_then(|six| self.bins.slots().place(six));
+            }
+            // Reading is apart from finding, so that as many reads as the processor can keep are under way at once.
+            black_box(bins.iter().flatten().fold(0, |read, place| read ^ place.touch()));
+            black_box(places.iter().flatten().fold(0, |read, place| read ^ place.touch()));
+            for card in group {
+                answer(self.matched(card, profile, now));
+            }
+        }
+    }
+
+    /// Hands out every entry that matches.
+    #[inline]
+    fn each(&self, card: &Facts<'_>, profile: Option<u32>, now: Timestamp, mut found: impl FnMut(Match)) {
+        let plain = |by| Match { by, scope: self.own, action: BlockAction::Block, expires_at: None };
+        for (at, FingerprintDigest(digest)) in card.fingerprints.iter().enumerate() {
+            let by = MatchedBy::Fingerprint(at);
+            if self.fingerprints.find(*digest).is_some() {
+                found(plain(by));
+            }
+            if self.special_fingerprints.len() > 0 {
+                let all = self.special_fingerprints.all(*digest);
+                all.filter_map(|slot| slot.terms.matched(by, profile, now)).for_each(&mut found);
+            }
+        }
+        let Some(leading) = card.leading else { return };
+        let (six, eight) = leading.bins();
+        let listed = self.bins.under(self.keys.bins().of(six));
+        if !listed.nothing() {
+            if listed.has(Bin::Six(six)) {
+                let prefix = Prefix { length: 6, value: six.into() };
+                found(plain(MatchedBy::Digits(DigitSpan::of(DigitsKind::CardBin, prefix))));
+            }
+            if let Some(eight) = eight.filter(|eight| listed.has(Bin::Eight(*eight))) {
+                let prefix = Prefix { length: 8, value: eight.into() };
+                found(plain(MatchedBy::Digits(DigitSpan::of(DigitsKind::ExtendedCardBin, prefix))));
+            }
+        }
+        for length in self.lengths.up_to(leading.known()) {
+            let prefix = Prefix::of(leading, length);
+            if self.prefixes.find(self.keys.digits(prefix.code())).is_some() {
+                found(plain(MatchedBy::Digits(DigitSpan::of(DigitsKind::CardPrefix, prefix))));
+            }
+        }
+        for length in self.special_lengths.up_to(leading.known()) {
+            let digest = self.keys.digits(Prefix::of(leading, length).code());
+            for slot in self.special_digits.all(digest) {
+                // All of the prefix lies in the span, and with it every card that the known digits may be of.
+                if let Some(span) = slot.span {
+                    slot.terms.matched(MatchedBy::Digits(span), profile, now).into_iter().for_each(&mut found);
+                }
+            }
+        }
+    }
+}
+
+/// The length in the digest of a prefix, whose lower half is its code.
+fn length_of(digest: u128) -> u8 {
+    u8::try_from(digest >> 37 & 0xf).unwrap_or_default()
+}
+
+impl std::fmt::Debug for Index {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Index").field("own", &self.own).field("len", &self.len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

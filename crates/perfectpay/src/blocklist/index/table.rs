@@ -1,0 +1,646 @@
+//! A hash table that is never changed: an update makes a new one, which shares everything but one leaf and the two or
+//! three branches above it with the one before.
+//!
+//! Digests are uniform, so their order is as good as any hash. A tree over their leading bits ends in leaves of at most a
+//! few thousand slots. A leaf is its entries in order, in groups of sixteen, each in the group that its digest points at
+//! or, where that is full, closely behind. Beside each group stand sixteen tags, a byte of each entry's digest: a look-up
+//! compares those at once and hardly ever reads a slot that it does not want. The tags of ten million entries are 13 MB,
+//! of which a processor's cache has most, so a miss seldom waits for memory.
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+/// Bits of the digest that one branch decides on.
+const BITS: u32 = 6;
+/// Children of a branch.
+const FANOUT: usize = 1 << BITS;
+/// The most entries that a leaf has before it becomes a branch.
+const LEAF: usize = 4_096;
+/// Entries below which a branch becomes a leaf again.
+const JOIN: usize = LEAF / 4;
+/// So many branches above each other decide on different bits; below them a leaf grows without a limit.
+const DEPTH: u32 = 120 / BITS;
+/// Slots of a group.
+const GROUP: usize = 16;
+/// Entries for each group of a leaf when it is made.
+const LOAD: usize = 12;
+
+/// What a table keeps.
+pub(super) trait Slot: Copy + Send + Sync + 'static {
+    /// Stands where nothing does; its digest is [`u128::MAX`], which nothing else's is.
+    const EMPTY: Self;
+    /// Whether equal slots have nothing that differs.
+    const IS_ITS_NAME: bool = false;
+
+    /// Where it belongs.
+    fn digest(&self) -> u128;
+
+    /// A byte of a digest that those of one group have in common no more than chance has it, and not 0.
+    #[inline]
+    fn tag(digest: u128) -> u8 {
+        tag_at(digest, 0)
+    }
+
+    /// The order of entries. Equal ones are the same entry, of which a table keeps one; begins with the digest's order.
+    fn order(&self, other: &Self) -> Ordering;
+}
+
+impl Slot for u128 {
+    const EMPTY: Self = Self::MAX;
+    const IS_ITS_NAME: bool = true;
+
+    #[inline]
+    fn digest(&self) -> u128 {
+        *self
+    }
+
+    #[inline]
+    fn order(&self, other: &Self) -> Ordering {
+        self.cmp(other)
+    }
+}
+
+/// The byte of a digest behind so many bits, with 0 made 1: that is what an empty place has.
+#[inline]
+pub(super) fn tag_at(digest: u128, bits: u32) -> u8 {
+    let [byte, ..] = (digest >> bits).to_le_bytes();
+    byte.max(1)
+}
+
+/// The tags of a group: of each entry in it, and 0 behind them.
+#[derive(Clone, Copy)]
+#[repr(align(16))]
+struct Tags([u8; GROUP]);
+
+impl Tags {
+    /// The places whose tag this is, as the highest bit of each one's byte. A place behind one of them may be among them
+    /// without being so.
+    #[inline]
+    fn places_of(&self, tag: u8) -> u128 {
+        const ONES: u128 = u128::from_le_bytes([1; GROUP]);
+        let differing = u128::from_le_bytes(self.0) ^ u128::from_le_bytes([tag; GROUP]);
+        differing.wrapping_sub(ONES) & !differing & ONES << 7
+    }
+
+    #[inline]
+    fn is_full(&self) -> bool {
+        let [.., last] = self.0;
+        last != 0
+    }
+}
+
+#[derive(Clone)]
+enum Node<S> {
+    Leaf(Arc<Leaf<S>>),
+    Branch(Arc<Branch<S>>),
+}
+
+struct Leaf<S> {
+    len: u32,
+    /// The groups that digests point at; behind them may follow more for what found those full.
+    homes: u32,
+    tags: Box<[Tags]>,
+    slots: Box<[[S; GROUP]]>,
+}
+
+#[derive(Clone)]
+struct Branch<S> {
+    /// Entries below.
+    len: usize,
+    children: [Node<S>; FANOUT],
+}
+
+/// A set of slots.
+#[derive(Clone)]
+pub(super) struct Table<S> {
+    root: Option<Node<S>>,
+    len: usize,
+    bytes: usize,
+}
+
+impl<S> Default for Table<S> {
+    fn default() -> Self {
+        Self { root: None, len: 0, bytes: 0 }
+    }
+}
+
+/// One change of a table.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Edit<S> {
+    /// Puts the slot in, in place of an equal one.
+    Put(S),
+    /// Takes the slot out that is equal to this one, if there is one.
+    Take(S),
+}
+
+impl<S: Copy> Edit<S> {
+    pub(super) fn slot(&self) -> S {
+        match *self {
+            Self::Put(slot) | Self::Take(slot) => slot,
+        }
+    }
+}
+
+/// What an update changed besides the nodes.
+#[derive(Default)]
+struct Tally {
+    added: usize,
+    removed: usize,
+    bytes_more: usize,
+    bytes_less: usize,
+}
+
+impl<S: Slot> Table<S> {
+    /// A table of these slots; of equal ones the last.
+    pub(super) fn build(mut slots: Vec<S>) -> Self {
+        if S::IS_ITS_NAME {
+            slots.sort_unstable_by(S::order);
+        } else {
+            // `dedup_by` drops the later of two; what was given last is to stay.
+            slots.reverse();
+            slots.sort_by(S::order);
+        }
+        slots.dedup_by(|a, b| a.order(b).is_eq());
+        if slots.is_empty() {
+            return Self::default();
+        }
+        let mut tally = Tally::default();
+        let root = Node::build(&slots, 0, &mut tally);
+        Self { root: Some(root), len: slots.len(), bytes: tally.bytes_more }
+    }
+
+    /// Those of the edits that change something, in the order of the table: of several of one entry the last, and none
+    /// that takes what is not there.
+    pub(super) fn settled(&self, mut edits: Vec<Edit<S>>) -> Vec<Edit<S>> {
+        edits.sort_by(|a, b| a.slot().order(&b.slot()));
+        edits.reverse();
+        edits.dedup_by(|a, b| a.slot().order(&b.slot()).is_eq());
+        edits.reverse();
+        edits.retain(|edit| match edit {
+            Edit::Put(slot) => !S::IS_ITS_NAME || !self.has(slot),
+            Edit::Take(slot) => self.has(slot),
+        });
+        edits
+    }
+
+    /// Whether an equal entry is there.
+    pub(super) fn has(&self, slot: &S) -> bool {
+        self.all(slot.digest()).any(|kept| kept.order(slot).is_eq())
+    }
+
+    /// The table after edits that are [settled](Self::settled).
+    pub(super) fn edited(&self, edits: Vec<Edit<S>>) -> Self {
+        if edits.is_empty() {
+            return self.clone();
+        }
+        let Some(root) = &self.root else {
+            let put = |edit: Edit<S>| match edit {
+                Edit::Put(slot) => Some(slot),
+                Edit::Take(_) => None,
+            };
+            return Self::build(edits.into_iter().filter_map(put).collect());
+        };
+        let mut tally = Tally::default();
+        let root = root.edited(&edits, 0, &mut tally);
+        let len = self.len + tally.added - tally.removed;
+        if len == 0 {
+            return Self::default();
+        }
+        Self { root: Some(root), len, bytes: self.bytes + tally.bytes_more - tally.bytes_less }
+    }
+
+    /// Entries.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Bytes on the heap.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The leaf where a digest belongs, and the group of it.
+    #[inline]
+    fn seek(&self, digest: u128) -> Option<(&Leaf<S>, usize)> {
+        let mut node = self.root.as_ref()?;
+        let mut rest = digest;
+        loop {
+            match node {
+                Node::Leaf(leaf) => return Some((leaf, home(rest, leaf.homes))),
+                Node::Branch(branch) => {
+                    node = branch.children.get(part(rest))?;
+                    rest <<= BITS;
+                }
+            }
+        }
+    }
+
+    /// The first entry with this digest.
+    #[inline]
+    pub(super) fn find(&self, digest: u128) -> Option<&S> {
+        let (leaf, mut at) = self.seek(digest)?;
+        let tag = S::tag(digest);
+        loop {
+            let tags = leaf.tags.get(at)?;
+            let mut places = tags.places_of(tag);
+            while places != 0 {
+                let place = usize::try_from(places.trailing_zeros() / 8).ok()?;
+                let found = leaf.slots.get(at)?.get(place)?;
+                if found.digest() == digest {
+                    return Some(found);
+                }
+                places &= places - 1;
+            }
+            if !tags.is_full() {
+                return None;
+            }
+            at += 1;
+        }
+    }
+
+    /// The entries with this digest.
+    pub(super) fn all(&self, digest: u128) -> impl Iterator<Item = &S> {
+        let (leaf, at) = self.seek(digest).unzip();
+        let groups = leaf.zip(at).and_then(|(leaf, at)| leaf.slots.get(at..)).unwrap_or_default();
+        groups
+            .iter()
+            .flatten()
+            .skip_while(move |slot| slot.digest() < digest)
+            .take_while(move |slot| slot.digest() == digest)
+    }
+
+    /// Where a look-up of the digest begins to read; finding it reads little else.
+    #[inline]
+    pub(super) fn place(&self, digest: u128) -> Option<Place<'_>> {
+        let (leaf, at) = self.seek(digest)?;
+        leaf.tags.get(at).map(Place)
+    }
+}
+
+/// What a look-up is about to read.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a>(&'a Tags);
+
+impl Place<'_> {
+    /// Reads it. Nothing is made of it, so that the processor goes on before it has come.
+    #[inline]
+    pub(super) fn touch(self) -> u8 {
+        let [tag, ..] = self.0.0;
+        tag
+    }
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "the low half is what is asked for")]
+#[inline]
+fn low(digest: u128) -> u64 {
+    digest as u64
+}
+
+/// The group of `homes` that the digest's leading bits point at: monotone, so that the order of digests is that of groups.
+#[inline]
+fn home(digest: u128, homes: u32) -> usize {
+    let at = (u128::from(low(digest >> 64)) * u128::from(homes)) >> 64;
+    usize::try_from(low(at)).unwrap_or_default()
+}
+
+/// The child of a branch that the digest's leading bits choose.
+#[inline]
+fn part(digest: u128) -> usize {
+    usize::try_from(low(digest >> (128 - BITS))).unwrap_or_default()
+}
+
+impl<S: Slot> Node<S> {
+    /// The node that keeps slots in order, all of which agree in the bits above `depth`.
+    fn build(slots: &[S], depth: u32, tally: &mut Tally) -> Self {
+        if is_leaf(slots.len(), depth) {
+            let leaf = Leaf::of(slots, depth);
+            tally.bytes_more += leaf.bytes();
+            return Self::Leaf(Arc::new(leaf));
+        }
+        let mut rest = slots;
+        let parts: [&[S]; FANOUT] = std::array::from_fn(|child| {
+            let count = rest.partition_point(|slot| part(slot.digest() << (depth * BITS)) <= child);
+            let (front, behind) = rest.split_at_checked(count).unwrap_or((rest, &[]));
+            rest = behind;
+            front
+        });
+        // What look-ups read is allocated side by side, tags with tags: they then lie on few pages.
+        let below = depth + 1;
+        let mut tags = parts.map(|part| is_leaf(part.len(), below).then(|| Leaf::tags_of(part, below)));
+        let mut slots_of = parts.map(|part| is_leaf(part.len(), below).then(|| Leaf::slots_of(part, below)));
+        let children = std::array::from_fn(|child| {
+            let part = parts.get(child).copied().unwrap_or_default();
+            match (tags.get_mut(child).and_then(Option::take), slots_of.get_mut(child).and_then(Option::take)) {
+                (Some(tags), Some(slots)) => {
+                    let leaf = Leaf { len: count(part.len()), homes: homes(part.len()), tags, slots };
+                    tally.bytes_more += leaf.bytes();
+                    Self::Leaf(Arc::new(leaf))
+                }
+                _ => Self::build(part, below, tally),
+            }
+        });
+        tally.bytes_more += branch_bytes::<S>();
+        Self::Branch(Arc::new(Branch { len: slots.len(), children }))
+    }
+
+    fn edited(&self, edits: &[Edit<S>], depth: u32, tally: &mut Tally) -> Self {
+        match self {
+            Self::Leaf(leaf) => {
+                tally.bytes_less += leaf.bytes();
+                if let [edit] = edits
+                    && let Some((next, more)) = leaf.edited(edit, depth)
+                {
+                    tally.added += usize::from(more && matches!(edit, Edit::Put(_)));
+                    tally.removed += usize::from(more && matches!(edit, Edit::Take(_)));
+                    tally.bytes_more += next.bytes();
+                    return Self::Leaf(Arc::new(next));
+                }
+                let slots = leaf.merged(edits, tally);
+                Self::build(&slots, depth, tally)
+            }
+            Self::Branch(branch) => {
+                let mut branch = Branch::clone(branch);
+                let (added, removed) = (tally.added, tally.removed);
+                let part_of = |edit: &Edit<S>| part(edit.slot().digest() << (depth * BITS));
+                for run in edits.chunk_by(|a, b| part_of(a) == part_of(b)) {
+                    let child = run.first().and_then(|edit| branch.children.get_mut(part_of(edit)));
+                    if let Some(child) = child {
+                        *child = child.edited(run, depth + 1, tally);
+                    }
+                }
+                branch.len = branch.len + (tally.added - added) - (tally.removed - removed);
+                if branch.len <= JOIN {
+                    let node = Self::Branch(Arc::new(branch));
+                    let mut slots = Vec::new();
+                    node.collect(&mut slots, &mut tally.bytes_less);
+                    return Self::build(&slots, depth, tally);
+                }
+                Self::Branch(Arc::new(branch))
+            }
+        }
+    }
+
+    /// Everything below, in order, and how many bytes it took.
+    fn collect(&self, slots: &mut Vec<S>, bytes: &mut usize) {
+        match self {
+            Self::Leaf(leaf) => {
+                *bytes += leaf.bytes();
+                slots.extend(leaf.kept());
+            }
+            Self::Branch(branch) => {
+                *bytes += branch_bytes::<S>();
+                for child in &branch.children {
+                    child.collect(slots, bytes);
+                }
+            }
+        }
+    }
+}
+
+impl<S: Slot> Leaf<S> {
+    /// The leaf of these slots, which are in order.
+    fn of(slots: &[S], depth: u32) -> Self {
+        Self {
+            len: count(slots.len()),
+            homes: homes(slots.len()),
+            tags: Self::tags_of(slots, depth),
+            slots: Self::slots_of(slots, depth),
+        }
+    }
+
+    fn tags_of(slots: &[S], depth: u32) -> Box<[Tags]> {
+        Self::placed(slots, depth, Tags([0; GROUP]), |tags, place, slot| {
+            if let Some(tag) = tags.0.get_mut(place) {
+                *tag = S::tag(slot.digest());
+            }
+        })
+    }
+
+    fn slots_of(slots: &[S], depth: u32) -> Box<[[S; GROUP]]> {
+        Self::placed(slots, depth, [S::EMPTY; GROUP], |group, place, slot| {
+            if let Some(free) = group.get_mut(place) {
+                *free = *slot;
+            }
+        })
+    }
+
+    /// Groups with each slot in its place: in the group that its digest points at, or behind what found that full.
+    fn placed<G: Copy>(slots: &[S], depth: u32, empty: G, put: impl Fn(&mut G, usize, &S)) -> Box<[G]> {
+        let homes = homes(slots.len());
+        let place_behind = |last: usize, slot: &S| last.max(home(slot.digest() << (depth * BITS), homes) * GROUP) + 1;
+        let groups = slots.iter().fold(1, place_behind).div_ceil(GROUP);
+        let mut placed = vec![empty; groups.max(usize::try_from(homes).unwrap_or_default())];
+        slots.iter().fold(0, |last, slot| {
+            let behind = place_behind(last, slot);
+            if let Some(group) = placed.get_mut((behind - 1) / GROUP) {
+                put(group, (behind - 1) % GROUP, slot);
+            }
+            behind
+        });
+        placed.into()
+    }
+
+    /// The leaf after one edit, and whether that made it longer or shorter. `None` where it is to be made anew.
+    fn edited(&self, edit: &Edit<S>, depth: u32) -> Option<(Self, bool)> {
+        let mut next = Self { len: self.len, homes: self.homes, tags: self.tags.clone(), slots: self.slots.clone() };
+        let slot = edit.slot();
+        let mut at = home(slot.digest() << (depth * BITS), self.homes);
+        // Behind full groups whose last entry comes before it.
+        while next.slots.get(at)?.last()?.order(&slot).is_lt() {
+            at += 1;
+        }
+        let found = next.slots.get(at)?.iter().position(|kept| kept.order(&slot).is_ge())?;
+        let is_there = next.slots.get(at)?.get(found)?.order(&slot).is_eq();
+        match edit {
+            Edit::Put(slot) if is_there => *next.slots.get_mut(at)?.get_mut(found)? = *slot,
+            Edit::Put(slot) => {
+                next.len += 1;
+                let len = usize::try_from(next.len).ok()?;
+                // Beyond so many entries groups run over too often.
+                if !is_leaf(len, depth) || next.len > self.homes.saturating_mul(count(LOAD + 1)).max(count(LOAD)) {
+                    return None;
+                }
+                let mut place = found;
+                let mut carried = *slot;
+                while carried.digest() != u128::MAX {
+                    let (group, tags) = (next.slots.get_mut(at)?, &mut next.tags.get_mut(at)?.0);
+                    let over = *group.last()?;
+                    group.get_mut(place..)?.rotate_right(1);
+                    tags.get_mut(place..)?.rotate_right(1);
+                    *group.get_mut(place)? = carried;
+                    *tags.get_mut(place)? = S::tag(carried.digest());
+                    (carried, place, at) = (over, 0, at + 1);
+                }
+            }
+            Edit::Take(_) if !is_there => return Some((next, false)),
+            Edit::Take(_) => {
+                next.len -= 1;
+                if next.len.saturating_mul(3) < self.homes.saturating_mul(count(LOAD)) {
+                    return None;
+                }
+                let mut place = found;
+                loop {
+                    // What follows closes up; the next group's first one, if it belongs here or before, comes over.
+                    let over = next.slots.get(at + 1).and_then(|group| group.first()).copied();
+                    let over = over.filter(|over| {
+                        over.digest() != u128::MAX && home(over.digest() << (depth * BITS), self.homes) <= at
+                    });
+                    let (group, tags) = (next.slots.get_mut(at)?, &mut next.tags.get_mut(at)?.0);
+                    group.get_mut(place..)?.rotate_left(1);
+                    tags.get_mut(place..)?.rotate_left(1);
+                    *group.last_mut()? = over.unwrap_or(S::EMPTY);
+                    *tags.last_mut()? = over.map_or(0, |over| S::tag(over.digest()));
+                    if over.is_none() {
+                        break;
+                    }
+                    (place, at) = (0, at + 1);
+                }
+            }
+        }
+        Some((next, !(is_there && matches!(edit, Edit::Put(_)))))
+    }
+
+    fn kept(&self) -> impl Iterator<Item = S> {
+        self.slots.iter().flatten().copied().filter(|slot| slot.digest() != u128::MAX)
+    }
+
+    /// Its slots after the edits, in order as both are.
+    fn merged(&self, edits: &[Edit<S>], tally: &mut Tally) -> Vec<S> {
+        let mut slots = Vec::with_capacity(self.slots.len() * GROUP + edits.len());
+        let mut edits = edits.iter().peekable();
+        let mut apply = |edit: &Edit<S>, was: bool, slots: &mut Vec<S>| match edit {
+            Edit::Put(slot) => {
+                tally.added += usize::from(!was);
+                slots.push(*slot);
+            }
+            Edit::Take(_) => tally.removed += usize::from(was),
+        };
+        for slot in self.kept() {
+            while let Some(edit) = edits.next_if(|edit| edit.slot().order(&slot).is_lt()) {
+                apply(edit, false, &mut slots);
+            }
+            match edits.next_if(|edit| edit.slot().order(&slot).is_eq()) {
+                Some(edit) => apply(edit, true, &mut slots),
+                None => slots.push(slot),
+            }
+        }
+        for edit in edits {
+            apply(edit, false, &mut slots);
+        }
+        slots
+    }
+
+    /// Bytes on the heap, the counters of its [`Arc`] included.
+    fn bytes(&self) -> usize {
+        16 + size_of::<Self>() + self.tags.len() * size_of::<Tags>() + self.slots.len() * size_of::<[S; GROUP]>()
+    }
+}
+
+/// Whether so many entries make a leaf.
+fn is_leaf(len: usize, depth: u32) -> bool {
+    len <= LEAF || depth >= DEPTH
+}
+
+/// The groups that so many entries are spread over.
+fn homes(len: usize) -> u32 {
+    count(len.div_ceil(LOAD).max(1))
+}
+
+fn count(len: usize) -> u32 {
+    u32::try_from(len).unwrap_or(u32::MAX)
+}
+
+fn branch_bytes<S>() -> usize {
+    16 + size_of::<Branch<S>>()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// Digests that are spread as real ones, from a counter.
+    fn digest(n: u64) -> u128 {
+        let mut x = u128::from(n).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835).wrapping_add(1);
+        x ^= x >> 67;
+        x = x.wrapping_mul(0xDA94_2042_E4DD_58B5_BF58_476D_1CE4_E5B9);
+        x ^ (x >> 71)
+    }
+
+    fn has(table: &Table<u128>, digest: u128) -> bool {
+        table.find(digest) == Some(&digest)
+    }
+
+    fn walked(table: &Table<u128>) -> (Vec<u128>, usize) {
+        let (mut slots, mut bytes) = (Vec::new(), 0);
+        if let Some(root) = &table.root {
+            root.collect(&mut slots, &mut bytes);
+        }
+        (slots, bytes)
+    }
+
+    #[test]
+    fn a_table_has_what_was_put_in_and_nothing_else_whatever_its_size() {
+        for size in [0, 1, 2, 3, 4, 5, 100, 4_095, 4_096, 4_097, 70_000, 300_000] {
+            let table = Table::build((0..size).map(digest).collect());
+            assert_eq!(table.len(), usize::try_from(size).unwrap());
+            assert!((0..size).all(|n| has(&table, digest(n))), "{size}");
+            assert!((size..size + 70_000).all(|n| !has(&table, digest(n))), "{size}");
+        }
+    }
+
+    #[test]
+    fn digests_that_are_not_spread_at_all_are_found_too() {
+        let table = Table::build((0..10_000).collect::<Vec<u128>>());
+        assert!((0..10_000).all(|n| has(&table, n)));
+        assert!(!has(&table, 10_000) && !has(&table, u128::MAX - 1));
+        let table = table.edited((0..10_000).step_by(2).map(Edit::Take).collect());
+        assert!((0..10_000).all(|n| has(&table, n) == (n % 2 == 1)));
+    }
+
+    #[test]
+    fn edits_one_by_one_and_all_at_once_leave_what_a_set_would_have() {
+        let (mut table, mut set) = (Table::default(), BTreeSet::new());
+        for n in 0..9_000_u64 {
+            let slot = digest(n.wrapping_mul(n) % 6_000);
+            if n % 3 == 2 {
+                set.remove(&slot);
+                table = table.edited(table.settled(vec![Edit::Take(slot)]));
+            } else {
+                set.insert(slot);
+                table = table.edited(table.settled(vec![Edit::Put(slot)]));
+            }
+        }
+        assert_eq!(walked(&table), (set.iter().copied().collect(), table.bytes()));
+        for round in 0..20_u64 {
+            let edits: Vec<_> = (0..3_000 * round)
+                .map(|n| {
+                    let slot = digest(n.wrapping_mul(7 + round) % 50_000);
+                    if (n + round) % 5 < 2 { Edit::Take(slot) } else { Edit::Put(slot) }
+                })
+                .collect();
+            for edit in &edits {
+                match edit {
+                    Edit::Put(slot) => set.insert(*slot),
+                    Edit::Take(slot) => set.remove(slot),
+                };
+            }
+            table = table.edited(table.settled(edits));
+            assert_eq!(walked(&table), (set.iter().copied().collect(), table.bytes()));
+            assert_eq!(table.len(), set.len());
+        }
+        let all = set.iter().copied().map(Edit::Take).collect();
+        let emptied = table.edited(table.settled(all));
+        assert_eq!((emptied.len(), emptied.bytes()), (0, 0));
+        assert!(set.iter().all(|slot| has(&table, *slot)), "the table before is what it was");
+    }
+
+    #[test]
+    fn an_entry_takes_at_most_24_bytes() {
+        for size in [2_000, 20_000, 200_000, 1_000_000] {
+            let table = Table::build((0..size).map(digest).collect());
+            assert!(table.bytes() <= 24 * table.len(), "{} bytes for {size}", table.bytes());
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! Screening from memory: the facts of a card, asked of the two compiled lists that decide about it.
+
+use std::time::Duration;
+
+use super::lists::{Compiled, Lists, Ready, fingerprint};
+use crate::blocklist::index::{DigitSpan, DigitsKind, Facts, FingerprintDigest, LeadingDigits, Match, MatchedBy};
+use crate::blocklist::{
+    BlockKind, BlockRuleId, CardFacts, CardNumber, Fingerprint, MAX_FINGERPRINTS, Matched, MatchedValue, Screening,
+};
+use crate::error::Error;
+use crate::id::ProfileId;
+use crate::merchant::MAX_FINGERPRINT_SECRETS;
+use crate::time::Timestamp;
+
+/// The most fingerprints by which a card is looked up at once.
+const MOST: usize = if MAX_FINGERPRINTS > MAX_FINGERPRINT_SECRETS { MAX_FINGERPRINTS } else { MAX_FINGERPRINT_SECRETS };
+
+/// Cards that are screened together.
+const GROUP: usize = 16;
+
+/// What a screening stands on, besides the card.
+pub(super) struct Screen<'a> {
+    pub(super) lists: &'a Lists,
+    pub(super) ready: &'a Ready,
+    pub(super) profile: Option<&'a ProfileId>,
+    pub(super) now: Timestamp,
+    pub(super) staleness: Duration,
+}
+
+/// A card's fingerprints under all secrets, and their digests.
+#[derive(Clone, Copy)]
+struct Prints {
+    made: [Option<Fingerprint>; MAX_FINGERPRINT_SECRETS],
+    digests: [FingerprintDigest; MOST],
+    count: usize,
+}
+
+impl Prints {
+    const NONE: Self =
+        Self { made: [None; MAX_FINGERPRINT_SECRETS], digests: [FingerprintDigest::NONE; MOST], count: 0 };
+
+    fn push(&mut self, made: Option<Fingerprint>, digest: FingerprintDigest) {
+        if let Some(place) = self.made.get_mut(self.count) {
+            *place = made;
+        }
+        if let Some(place) = self.digests.get_mut(self.count) {
+            *place = digest;
+            self.count += 1;
+        }
+    }
+
+    fn digests(&self) -> &[FingerprintDigest] {
+        self.digests.get(..self.count).unwrap_or_default()
+    }
+}
+
+impl Screen<'_> {
+    /// Hands the two lists out as they are now.
+    fn with<T>(&self, answer: impl FnOnce(&Compiled, &Compiled) -> Result<T, Error>) -> Result<T, Error> {
+        let (own, above) = (self.ready.own.compiled(), self.ready.above.compiled());
+        match (own.as_ref(), above.as_ref()) {
+            (Some(own), Some(above)) => answer(own, above),
+            // They were, and nothing takes them out of a list that somebody holds.
+            _ => Err(Error::corrupt("a blocklist was taken apart while it was asked")),
+        }
+    }
+
+    /// Screens a card. Allocates nothing.
+    pub(super) fn card(&self, card: &CardNumber) -> Result<Screening, Error> {
+        self.with(|own, above| {
+            let mut prints = Prints::NONE;
+            for secret in own.account.iter().flat_map(|account| &account.secrets) {
+                let made = secret.fingerprint(card);
+                prints.push(Some(made), self.lists.keys().fingerprint(made.version, &made.digest));
+            }
+            let facts = Facts { leading: LeadingDigits::of(card.prefix()), fingerprints: prints.digests() };
+            let profile = self.profile.and_then(|profile| own.number(profile));
+            let winner = first(
+                own.index.matched(&facts, profile, self.now),
+                above.index.matched(&Facts { fingerprints: &[], ..facts }, None, self.now),
+            );
+            self.answer(own, winner.as_ref(), &prints)
+        })
+    }
+
+    /// Screens many cards, in their order.
+    pub(super) fn cards(&self, cards: &[CardNumber]) -> Result<Vec<Screening>, Error> {
+        self.with(|own, above| {
+            let mut screenings = Vec::with_capacity(cards.len());
+            let profile = self.profile.and_then(|profile| own.number(profile));
+            for cards in cards.chunks(GROUP) {
+                let mut prints = [Prints::NONE; GROUP];
+                for secret in own.account.iter().flat_map(|account| &account.secrets) {
+                    let made = secret.fingerprints(cards, self.lists.level());
+                    for (prints, made) in prints.iter_mut().zip(made.into_iter().flatten()) {
+                        prints.push(Some(made), self.lists.keys().fingerprint(made.version, &made.digest));
+                    }
+                }
+                let mut facts = [Facts::default(); GROUP];
+                for (facts, (card, prints)) in facts.iter_mut().zip(cards.iter().zip(&prints)) {
+                    let leading = LeadingDigits::of(card.prefix());
+                    *facts = Facts { leading, fingerprints: prints.digests() };
+                }
+                let facts = facts.get(..cards.len()).unwrap_or_default();
+                let mut winners = [None; GROUP];
+                let mut places = winners.iter_mut();
+                own.index.match_many(facts, profile, self.now, |found| {
+                    if let Some(place) = places.next() {
+                        *place = found;
+                    }
+                });
+                let winners = winners.iter().zip(facts).map(|(winner, facts)| {
+                    first(*winner, above.index.matched(&Facts { fingerprints: &[], ..*facts }, None, self.now))
+                });
+                for (winner, prints) in winners.zip(&prints) {
+                    screenings.push(self.answer(own, winner.as_ref(), prints)?);
+                }
+            }
+            Ok(screenings)
+        })
+    }
+
+    /// Screens a card whose number the host does not have.
+    pub(super) fn facts(&self, card: &CardFacts) -> Result<Screening, Error> {
+        self.with(|own, above| {
+            let texts = Texts::of(card);
+            let prints = texts.prints(self.lists);
+            let facts = Facts { leading: LeadingDigits::of(card.bin()), fingerprints: prints.digests() };
+            let profile = self.profile.and_then(|profile| own.number(profile));
+            let winner = first(
+                own.index.matched(&facts, profile, self.now),
+                above.index.matched(&Facts { fingerprints: &[], ..facts }, None, self.now),
+            );
+            let matched = winner.map(|winner| told(own, &winner, |at| texts.value(at)));
+            Ok(self.screening(own, matched.transpose()?, None))
+        })
+    }
+
+    /// The names of all entries that match a card, the one that decides first.
+    pub(super) fn names(&self, card: &CardFacts) -> Result<Vec<BlockRuleId>, Error> {
+        self.with(|own, above| {
+            let texts = Texts::of(card);
+            let prints = texts.prints(self.lists);
+            let facts = Facts { leading: LeadingDigits::of(card.bin()), fingerprints: prints.digests() };
+            let profile = self.profile.and_then(|profile| own.number(profile));
+            let mut matches = own.index.all_matching(&facts, profile, self.now);
+            matches.extend(above.index.all_matching(&Facts { fingerprints: &[], ..facts }, None, self.now));
+            matches.sort();
+            matches.iter().map(|found| Ok(told(own, found, |at| texts.value(at))?.id()?)).collect()
+        })
+    }
+
+    fn answer(&self, own: &Compiled, winner: Option<&Match>, prints: &Prints) -> Result<Screening, Error> {
+        let made = |at: usize| prints.made.get(at).copied().flatten();
+        let matched = winner.map(|winner| told(own, winner, |at| made(at).map(MatchedValue::Fingerprint)));
+        let current = own.account.as_ref().and_then(|account| made(account.current));
+        Ok(self.screening(own, matched.transpose()?, current))
+    }
+
+    fn screening(&self, own: &Compiled, matched: Option<Matched>, fingerprint: Option<Fingerprint>) -> Screening {
+        let guard = own.account.as_ref().is_some_and(|account| account.guard);
+        Screening { guard, matched, fingerprint, staleness: self.staleness }
+    }
+}
+
+/// The fingerprints of derived facts in the order of their texts, which is the one in which an index tells them.
+struct Texts<'a> {
+    texts: [&'a str; MAX_FINGERPRINTS],
+    count: usize,
+}
+
+impl<'a> Texts<'a> {
+    fn of(card: &'a CardFacts) -> Self {
+        let mut sorted = Self { texts: [""; MAX_FINGERPRINTS], count: 0 };
+        for (place, text) in sorted.texts.iter_mut().zip(card.fingerprints()) {
+            *place = text;
+            sorted.count += 1;
+        }
+        if let Some(texts) = sorted.texts.get_mut(..sorted.count) {
+            texts.sort_unstable();
+        }
+        sorted
+    }
+
+    fn prints(&self, lists: &Lists) -> Prints {
+        let mut prints = Prints::NONE;
+        for text in self.texts.iter().take(self.count) {
+            prints.push(None, fingerprint(lists.keys(), text));
+        }
+        prints
+    }
+
+    fn value(&self, at: usize) -> Option<MatchedValue> {
+        MatchedValue::of(BlockKind::Fingerprint, self.texts.get(at)?)
+    }
+}
+
+/// Of the two lists' winners the one that decides.
+fn first(own: Option<Match>, above: Option<Match>) -> Option<Match> {
+    match (own, above) {
+        (Some(own), Some(above)) => Some(own.min(above)),
+        (own, above) => own.or(above),
+    }
+}
+
+/// An entry that matched, in words.
+fn told(
+    own: &Compiled,
+    found: &Match,
+    fingerprint: impl FnOnce(usize) -> Option<MatchedValue>,
+) -> Result<Matched, Error> {
+    let (kind, value) = match found.by {
+        MatchedBy::Fingerprint(at) => (BlockKind::Fingerprint, fingerprint(at)),
+        MatchedBy::Digits(span) => (kind(span.kind()), Some(value(span))),
+    };
+    let unknown = || Error::corrupt("an entry of a blocklist has no name");
+    let scope = own.scope(found.scope).ok_or_else(unknown)?;
+    Ok(Matched { kind, scope, action: found.action, value: value.ok_or_else(unknown)? })
+}
+
+fn kind(kind: DigitsKind) -> BlockKind {
+    match kind {
+        DigitsKind::ExtendedCardBin => BlockKind::ExtendedCardBin,
+        DigitsKind::CardBin => BlockKind::CardBin,
+        DigitsKind::CardPrefix => BlockKind::CardPrefix,
+        DigitsKind::CardRange => BlockKind::CardRange,
+    }
+}
+
+fn value(span: DigitSpan) -> MatchedValue {
+    let (low, high, length) = (span.low(), span.high(), span.length());
+    match span.kind() {
+        DigitsKind::CardRange => MatchedValue::Range { low, high, length },
+        DigitsKind::ExtendedCardBin | DigitsKind::CardBin | DigitsKind::CardPrefix => {
+            MatchedValue::Prefix { digits: low, length }
+        }
+    }
+}
