@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_lite::future::yield_now;
+use perfectpay::merchant::KeyHolder;
 use perfectpay::store::{
     BlockPage, BlockRows, BlockScan, BlocklistPath, Change, ChangeSet, Committed, Expectation, Export, Extent, Head,
     IdempotencyClaim, IdempotencyKey, Item, Key, Listing, Load, LogBound, LogEntry, LogPosition, LogQuery, LogScope,
@@ -1461,6 +1462,26 @@ broken! {
             let mut loads = VecDeque::new();
             while let Some(mut load) = inner.next().await? {
                 load.items.retain(|item| !matches!(item, Item::Claim(_)));
+                loads.push_back(load);
+            }
+            Ok(Box::new(Prepared(loads)))
+        }
+    }
+
+    /// An export has the data keys of merchant accounts only.
+    ExportWithoutOrganizationKeys {} ["an_export_is_the_whole_store_in_the_order_of_loads"] {
+        async fn export(&self, next: &dyn Store, extent: &Extent) -> Result<Box<dyn Export>, Error> {
+            let of_organization = |item: &Item| match item {
+                Item::Record(packed) => match packed.record() {
+                    Record::DataKey(row) => row.state.holder == KeyHolder::Organization,
+                    _ => false,
+                },
+                _ => false,
+            };
+            let mut inner = next.export(extent).await?;
+            let mut loads = VecDeque::new();
+            while let Some(mut load) = inner.next().await? {
+                load.items.retain(|item| !of_organization(item));
                 loads.push_back(load);
             }
             Ok(Box::new(Prepared(loads)))

@@ -10,8 +10,8 @@ use perfectpay::{EntityKind, Incarnation};
 use crate::Fixture;
 use crate::probe::{Probe, plain};
 use crate::records::{
-    Tenant, World, api_key, block_rule, claim, key_of, logged, moment, now, organization, organization_set, payment,
-    profile, renamed, revoked, text, touched, with_version,
+    Tenant, World, api_key, block_rule, claim, key_of, logged, moment, now, organization, organization_data_key,
+    organization_set, payment, profile, renamed, revoked, text, touched, with_version,
 };
 
 /// A world with one of everything in its first account, kept answers of three tenants, and a history.
@@ -26,7 +26,7 @@ fn furnished(fixture: &dyn Fixture) -> World {
     set.update(revoked(&key)).update(renamed(&w.acme.profile, "renamed"));
     w.apply(set);
     let mut set = organization_set(&w.rival.organization);
-    set.update(touched(&w.rival.organization));
+    set.create(organization_data_key(&w.rival.organization)).update(touched(&w.rival.organization));
     set.idempotency = Some(claim(1, 2));
     w.apply(set);
     // One commit that is an organization's and speaks of two of its accounts.
@@ -82,7 +82,7 @@ fn foreign(number: u32) -> (Tenant, Vec<Item>) {
     tenant.merchant.modified_at = moment(77);
     let founding = {
         let mut set = organization_set(&tenant.organization);
-        set.create(tenant.organization.clone());
+        set.create(tenant.organization.clone()).create(organization_data_key(&tenant.organization));
         set.at = moment(10);
         set
     };
@@ -98,6 +98,7 @@ fn foreign(number: u32) -> (Tenant, Vec<Item>) {
         Item::Entry(logged(&founding, 5)),
         Item::Entry(logged(&set, 9)),
         packed(tenant.organization.clone()),
+        packed(organization_data_key(&tenant.organization)),
         packed(tenant.merchant.clone()),
         packed(tenant.data_key.clone()),
         packed(tenant.profile.clone()),
@@ -146,13 +147,14 @@ pub(super) fn an_export_is_the_whole_store_in_the_order_of_loads(fixture: &mut d
         "entry of 6",
         "entry of 1",
         "entry of 2",
-        "entry of 1",
+        "entry of 2",
         "entry of 2",
         "entry of 1",
         "entry of 1",
         "claim key-2",
         "organization org_1",
         "organization org_2",
+        "data_key dk_of_org_2",
         "claim key-1",
         "merchant merchant_1",
         "data_key dk_1",

@@ -105,13 +105,14 @@ impl Operation {
             | Self::PurgeClaims
             | Self::VerifySeals
             | Self::RewrapDataKeys
-            | Self::CountDataKeys
-            | Self::RotateDataKey => Need::Host,
+            | Self::CountDataKeys => Need::Host,
             Self::CommitBatch => Need::Nothing,
             Self::RetrieveOrganization | Self::RetrieveMerchant | Self::ReportImpact | Self::RetrieveKeyPolicy => {
                 account(Merchant, Read)
             }
-            Self::UpdateMerchant | Self::RemoveMerchant | Self::SetKeyPolicy => account(Merchant, Write),
+            Self::UpdateMerchant | Self::RemoveMerchant | Self::SetKeyPolicy | Self::RotateDataKey => {
+                account(Merchant, Write)
+            }
             Self::CreateProfile | Self::RemoveProfile => account(Profiles, Write),
             Self::RetrieveProfile | Self::ListProfiles => profile(Profiles, Read),
             Self::UpdateProfile => profile(Profiles, Write),
