@@ -133,17 +133,22 @@ impl BlocklistScope {
     }
 
     /// Whether the caller's key is for the profile whose cards are screened: memory answers for whoever asks.
-    fn reached(&self) -> Result<(), Error> {
-        match &self.rules.scope {
-            BlockScope::Profile(profile) => self.merchant.session.reach(profile),
-            BlockScope::Merchant | BlockScope::Organization => Ok(()),
+    async fn reached(&self) -> Result<(), Error> {
+        let session = &self.merchant.session;
+        if let BlockScope::Profile(profile) = &self.rules.scope
+            && !session.is_for(profile)
+        {
+            // It is absent, or else forbidden.
+            let key = Key::Profile(self.merchant.path.clone(), profile.clone());
+            session.require::<crate::profile::ProfileState>(&key, profile).await?;
         }
+        Ok(())
     }
 
     /// Answers from the compiled lists, once they are current.
     async fn in_memory<T>(&self, answer: impl FnOnce(&Screen<'_>) -> Result<T, Error>) -> Result<T, Error> {
         let session = &self.merchant.session;
-        self.reached()?;
+        self.reached().await?;
         let (lists, follower) = (&session.inner.lists, &session.inner.follower);
         let mut clock = follower.clock();
         if !follower.is_fresh(clock) {

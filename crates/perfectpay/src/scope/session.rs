@@ -142,12 +142,9 @@ impl Session {
         }
     }
 
-    /// [`Error::Forbidden`] if the caller's key is not for the profile: asked where memory answers, and nothing is read.
-    pub(super) fn reach(&self, profile: &ProfileId) -> Result<(), Error> {
-        match &self.guard {
-            Some(guard) if !guard.reaches(profile) => Err(Error::Forbidden),
-            _ => Ok(()),
-        }
+    /// Whether the caller's key is for the profile: asked where memory answers, and nothing is read.
+    pub(super) fn is_for(&self, profile: &ProfileId) -> bool {
+        self.guard.as_ref().is_none_or(|guard| guard.reaches(profile))
     }
 
     /// The first line of every operation: whether the caller's key still lives and may do it, and the moment.
