@@ -15,8 +15,8 @@ use super::{Follower, Follows, WATCH};
 use crate::error::{EntityKind, Error, Unavailability};
 use crate::id::Incarnation;
 use crate::store::{
-    Actor, ChangeSet, CommitClass, Committed, EntityRef, Head, IdempotencyClaim, IdempotencyKey, Key, Listing,
-    LogEntry, LogPosition, LogQuery, LogScope, Owner, Query, Receipt, Record, Store,
+    Actor, ChangeSet, CommitClass, Committed, EntityRef, Export, Extent, Head, IdempotencyClaim, IdempotencyKey, Key,
+    Listing, Load, LogEntry, LogPosition, LogQuery, LogScope, Owner, Prune, Pruned, Query, Receipt, Record, Store,
 };
 use crate::time::{Clock, Timestamp};
 
@@ -146,10 +146,23 @@ impl Store for Shared {
                 position: disk.log.last().map_or(LogPosition::START, |e| e.position),
                 configuration: configuration.map_or(LogPosition::START, |e| e.position),
                 at: disk.log.last().map_or(Timestamp::UNIX_EPOCH, |e| e.at),
+                pruned: None,
             }
         };
         yield_now().await;
         Ok(head)
+    }
+
+    async fn prune(&self, _: &Prune) -> Result<Pruned, Error> {
+        Ok(Pruned { removed: 0, more: false })
+    }
+
+    async fn export(&self, _: &Extent) -> Result<Box<dyn Export>, Error> {
+        Err(Error::unavailable(Unavailability::Failed, "nobody copies it"))
+    }
+
+    async fn import(&self, _: Load) -> Result<LogPosition, Error> {
+        Err(Error::unavailable(Unavailability::Failed, "nobody copies it"))
     }
 }
 
