@@ -500,9 +500,8 @@ fn a_number_of_children_is_expected_of_the_real_store() {
             batch
         };
         let (batch, late) = (stage().await, stage().await);
-        profile(&real, "third").await.unwrap();
+        let third = profile(&real, "third").await.unwrap();
         assert_eq!(code(late.commit().await), "moved", "{}", world.name);
-        let third = every_profile(&real, 100).await.pop().unwrap();
         real.profile(&third).remove().await.unwrap();
         batch.commit().await.unwrap();
         assert_eq!(every_profile(&real, 100).await, []);

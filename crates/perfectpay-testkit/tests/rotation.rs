@@ -121,7 +121,7 @@ async fn picture(pay: &PerfectPay, tenant: &Tenant) -> Vec<String> {
     let mut seen = vec![
         shown(&tenant.organization_scope(pay).retrieve().await.unwrap()).to_string(),
         shown(&scope.retrieve().await.unwrap()).to_string(),
-        scope.blocklist().screen(&CARD.parse().unwrap()).await.unwrap().fingerprint,
+        scope.blocklist().screen(&CARD.parse().unwrap()).await.unwrap().fingerprint.unwrap().to_string(),
     ];
     for profile in scope.profiles(page()).await.unwrap().items {
         seen.push(shown(&profile).to_string());

@@ -152,7 +152,7 @@ impl Candidate<'_> {
     }
 }
 
-/// Which of the entries decides, of those that match the card at this moment: the least by [`Rank`] and then by value.
+/// Which of the entries decides, of those that match the card at this moment: the least by [`Rank`] and then by name.
 /// The order in which they are given does not matter. This is what [`screen`](crate::BlocklistScope::screen) means.
 pub fn decide<'a>(
     rules: impl IntoIterator<Item = Candidate<'a>>,
@@ -160,7 +160,7 @@ pub fn decide<'a>(
     now: Timestamp,
 ) -> Option<Candidate<'a>> {
     let matching = rules.into_iter().filter(|rule| rule.matches(card, now));
-    matching.min_by(|a, b| a.rank().cmp(&b.rank()))
+    matching.min_by(|a, b| a.rank().cmp(&b.rank()).then_with(|| a.id.to_string().cmp(&b.id.to_string())))
 }
 
 /// The entry that decided, named without a copy of its text where it has a form of ours.

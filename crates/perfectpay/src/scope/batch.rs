@@ -24,13 +24,13 @@
 //!     shop.create_profile(json::from_slice(br#"{"profile_name": "Web"}"#)?).await?;
 //!     shop.blocklist().add(json::from_slice(br#"{"type": "card_bin", "data": "411111"}"#)?).await?;
 //!
-//!     assert_eq!(batch.preview().len(), 6);
+//!     assert_eq!(batch.preview().len(), 7);
 //!     assert!(pay.merchant(&"acme_us".parse()?).retrieve().await.is_err());
 //!     batch.commit().idempotency_key(request.clone()).await?;
 //! }
 //! assert_eq!(pay.log(perfectpay::LogPosition::START, 10).await?.len(), 1);
 //! assert!(pay.merchant(&"acme_us".parse()?).retrieve().await.is_ok());
-//! assert_eq!(pay.committed_batch(&request).await?.expect("was committed").changes.len(), 6);
+//! assert_eq!(pay.committed_batch(&request).await?.expect("was committed").changes.len(), 7);
 //! # Ok::<(), perfectpay::Error>(())
 //! # }).unwrap();
 //! ```

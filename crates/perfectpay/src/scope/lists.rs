@@ -188,18 +188,20 @@ impl Lists {
         profile: Option<&ProfileId>,
         clock: Timestamp,
     ) -> Result<Option<Ready>, Error> {
-        let kept = self.shelf().paths.get(path).cloned();
-        let own = match kept {
-            Some(own) => own,
-            None => match self.shelve(session, path).await? {
+        let own = loop {
+            let kept = self.shelf().paths.get(path).cloned();
+            let own = match kept {
                 Some(own) => own,
-                None => return Ok(None),
-            },
+                None => match self.shelve(session, path).await? {
+                    Some(own) => own,
+                    None => return Ok(None),
+                },
+            };
+            if own.is_current() || self.refresh(session, &own).await? {
+                break own;
+            }
+            // Its owner is gone and it left the shelf; another one may have the path by now.
         };
-        if !own.is_current() && !self.refresh(session, &own).await? {
-            // Who has the path now, if anybody has, is asked anew next time.
-            return Ok(None);
-        }
         let above = self.above(&own);
         if !above.is_current() && !self.refresh(session, &above).await? {
             return Ok(None);
