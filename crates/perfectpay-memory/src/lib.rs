@@ -166,7 +166,7 @@ impl State {
                     // Judged: without a cascade there is nothing below but what goes along in any case.
                     self.close(&entity);
                 }
-                Change::Reveal { entity, .. } => entities.push(entity),
+                Change::Reveal { .. } => {}
             }
         }
         if let Some(claim) = set.idempotency {

@@ -302,7 +302,9 @@ impl Session {
         }
         let vault = &self.inner.vault;
         // The key may have been another one then.
-        if kept.request != vault.request_as(&kept.answer, claimed.operation.into(), &claimed.path, request)? {
+        if kept.request
+            != vault.request_as(&kept.answer, claimed.operation.into(), &self.bound_path(claimed), request)?
+        {
             return Err(Error::IdempotencyMismatch);
         }
         vault.open_answer(claimed.tenant, key, &kept.answer).map(Some)
@@ -323,14 +325,13 @@ impl Session {
     }
 
     fn bound(&self, claimed: &Claimed, request: &[u8]) -> [u8; 32] {
-        // A kept answer is given before any object is read: one key's answer must not be that of a key for others.
-        match self.access().profile_ids {
-            Some(ids) => {
-                let path = ids.iter().fold(claimed.path.clone(), |path, id| format!("{path} {id}"));
-                self.inner.vault.request(claimed.operation.into(), &path, request)
-            }
-            None => self.inner.vault.request(claimed.operation.into(), &claimed.path, request),
-        }
+        self.inner.vault.request(claimed.operation.into(), &self.bound_path(claimed), request)
+    }
+
+    /// A kept answer is given before any object is read: one key's answer must not be that of a key for other profiles.
+    fn bound_path(&self, claimed: &Claimed) -> String {
+        let ids = self.access().profile_ids;
+        ids.iter().flat_map(|ids| ids.iter()).fold(claimed.path.clone(), |path, id| format!("{path} {id}"))
     }
 
     /// Commits a command's set, with its claim where it has one, and answers `answer`, or what was answered the first
