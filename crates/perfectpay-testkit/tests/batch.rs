@@ -536,6 +536,61 @@ fn a_batch_has_one_owner_and_one_actor() {
 }
 
 #[test]
+fn what_a_batch_does_to_an_organization_reaches_its_other_accounts_at_once() {
+    on_every_backend(async |world| {
+        let pay = &world.pay;
+        let acme = host::stand_up(pay, "acme").await.unwrap();
+        let sister = host::merchant_in(pay, &acme.organization, "sister").await.unwrap();
+        let (one, two) = (acme.scope(pay), sister.scope(pay));
+        let card = "4111111111111111".parse().unwrap();
+        assert_eq!(two.blocklist().screen(&card).await.unwrap().matched, None, "{}", world.name);
+        pay.authenticate(sister.token()).await.unwrap();
+
+        let batch = pay.batch();
+        let rule = read(&host::block_body("card_bin", "411111")).unwrap();
+        acme.organization_scope(batch.pay()).blocklist().add(rule).await.unwrap();
+        profile(&acme.scope(batch.pay()), "web").await.unwrap();
+        batch.commit().await.unwrap();
+        assert!(two.blocklist().screen(&card).await.unwrap().matched.is_some(), "{}", world.name);
+        let entry = pay.log(LogPosition::START, 100).await.unwrap().pop().unwrap();
+        assert_eq!(entry.merchant_id, None, "the organization has a part in it");
+        assert!(one.log(LogPosition::START, 100).await.unwrap().iter().all(|seen| seen.position != entry.position));
+
+        // The account that only shares the organization goes with it, and its keys.
+        let batch = pay.batch();
+        profile(&acme.scope(batch.pay()), "last").await.unwrap();
+        acme.organization_scope(batch.pay()).remove().cascade().await.unwrap();
+        batch.commit().await.unwrap();
+        assert_eq!(code(pay.authenticate(sister.token()).await), "unauthorized", "{}", world.name);
+        assert_eq!(code(two.blocklist().screen(&card).await), "not_found");
+    });
+}
+
+#[test]
+fn a_key_that_was_narrowed_is_as_narrow_in_a_batch() {
+    on_every_backend(async |world| {
+        let pay = &world.pay;
+        let acme = host::stand_up(pay, "acme").await.unwrap();
+        let account = acme.scope(pay);
+        let web = profile(&account, "web").await.unwrap();
+        let own = &acme.profile.profile_id;
+        let body = serde_json::json!({ "name": "k", "expiration": "never", "profile_ids": [own, web] }).to_string();
+        let issued = account.create_api_key(read(&body).unwrap()).await.unwrap();
+        let caller = pay.authenticate(issued.api_key.unwrap().expose()).await.unwrap();
+        caller.merchant().profile(&web).retrieve().await.unwrap();
+
+        let narrow = serde_json::json!({ "profile_ids": [own] }).to_string();
+        account.api_key(&issued.key_id).update(read(&narrow).unwrap()).await.unwrap();
+        let batch = caller.merchant().batch();
+        batch.merchant().profile(own).retrieve().await.unwrap();
+        assert_eq!(code(batch.merchant().profile(&web).retrieve().await), "forbidden", "{}", world.name);
+        let connector = read(&host::connector_body("main", "sk_live_1")).unwrap();
+        assert_eq!(code(batch.merchant().profile(&web).create_connector(connector).await), "forbidden");
+        assert!(batch.preview().is_empty());
+    });
+}
+
+#[test]
 fn in_a_batch_a_key_has_the_scopes_that_it_has_outside() {
     on_every_backend(async |world| {
         let pay = &world.pay;

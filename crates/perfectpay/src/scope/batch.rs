@@ -53,9 +53,9 @@
 //! # One owner, one actor
 //!
 //! A batch stays within one organization, which may be a new one; a command in another one is refused with the code
-//! `batch.other_organization`. Its entry in the log is the merchant account's where only one has a part in it, else the
-//! organization's alone: then [`MerchantScope::log`] does not show it, and
-//! [`MerchantScope::log_of`] does. The entry names whoever opened the batch; a command by
+//! `batch.other_organization`. Its entry in the log is the merchant account's where only one has a part in it, and the
+//! organization none beyond being made; else it is the organization's alone: then [`MerchantScope::log`] does not show it,
+//! and [`MerchantScope::log_of`] does. The entry names whoever opened the batch; a command by
 //! another actor is refused with the code `batch.other_actor`: a key that is authenticated in the batch may read there.
 //! The log as the batch reads it is that of what happened, without the batch.
 //!

@@ -22,6 +22,11 @@ pub(super) struct Guard {
 }
 
 impl Guard {
+    /// The same key, checked apart from this.
+    pub(super) fn apart(&self) -> Self {
+        Self { known: RwLock::new(self.known()), peer: self.peer }
+    }
+
     pub(super) fn known(&self) -> Arc<Known> {
         Arc::clone(&self.known.read().unwrap_or_else(PoisonError::into_inner))
     }
@@ -36,10 +41,7 @@ impl Guard {
         }
         if session.is_batched() || !known.is_current() {
             known = inner.keys.again(session.store(), &known).await?;
-            if !session.is_batched() {
-                // What a batch staged for its own key is nobody else's news.
-                *self.known.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&known);
-            }
+            *self.known.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&known);
         }
         let now = session.now();
         known.judge(now, self.peer).map_err(Error::Unauthorized)?;

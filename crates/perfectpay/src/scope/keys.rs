@@ -262,11 +262,14 @@ impl KeyIndex {
     ) -> Result<Option<Arc<Known>>, Error> {
         let told = self.told.load(Ordering::Acquire);
         if let Some(known) = self.read(store, token).await? {
-            // Told between: it may have been read before what was told of. It serves this call, which began before.
             if self.told.load(Ordering::Acquire) == told {
+                let known = Arc::new(known);
                 self.keep(&known);
+                return Ok(Some(known));
             }
-            return Ok(Some(known));
+            // Told between: it may have been read before what was told of. It serves this call, which began before, and
+            // is read again for the next.
+            return Ok(Some(Arc::new(Known { then: known.then.wrapping_sub(1), ..known })));
         }
         // It was there and is gone: remembered, so that whoever goes on using it is told why, and costs no reads.
         let Some(old) = old else { return Ok(None) };
@@ -278,11 +281,11 @@ impl KeyIndex {
     }
 
     /// Reads the key of a token without keeping it.
-    async fn read(&self, store: &dyn Store, token: &str) -> Result<Option<Arc<Known>>, Error> {
+    async fn read(&self, store: &dyn Store, token: &str) -> Result<Option<Known>, Error> {
         for pepper in &self.peppers {
             let digest = pepper.digest(token);
             if let Some(record) = store.get(&Key::ApiKeyByDigest(digest.bytes())).await? {
-                return Ok(self.known(store, digest, record.try_into()?).await?.map(Arc::new));
+                return self.known(store, digest, record.try_into()?).await;
             }
         }
         Ok(None)
@@ -326,6 +329,7 @@ impl KeyIndex {
         }
         let mut accounts = self.accounts.write().unwrap_or_else(PoisonError::into_inner);
         if accounts.len() >= self.limit * PARTS {
+            self.told.fetch_add(1, Ordering::AcqRel);
             // No more accounts than keys. Those who hold a count that is thrown away read again.
             for moves in accounts.values() {
                 moves.fetch_add(1, Ordering::AcqRel);
@@ -403,7 +407,7 @@ pub(super) async fn read(
     };
     let store = session.store();
     let known = if session.is_batched() {
-        inner.keys.read(store, token).await?
+        inner.keys.read(store, token).await?.map(Arc::new)
     } else {
         inner.follower.freshen(store).await?;
         match inner.keys.find(token) {

@@ -236,7 +236,11 @@ impl Lists {
             id: row.state.organization_id.to_string(),
         };
         let list = self.put(&row.entity(), &organization);
-        self.shelf_mut().paths.insert(path.clone(), Arc::clone(&list));
+        let mut places = self.shelf_mut();
+        if list.shelved.load(Ordering::Acquire) {
+            places.paths.insert(path.clone(), Arc::clone(&list));
+        }
+        drop(places);
         Ok(Some(list))
     }
 
@@ -303,16 +307,18 @@ impl Lists {
 
     /// Takes lists off the shelf. Whoever is asking one of them gets its answer; the next one loads it anew.
     fn drop_all(&self, lists: &[Arc<List>]) {
-        let going: HashSet<Incarnation> = lists.iter().map(|list| list.of.tenant).collect();
+        // By themselves and not by their tenants: another list of one of them may have been put there meanwhile.
+        let going: HashSet<*const List> = lists.iter().map(Arc::as_ptr).collect();
         let mut places = self.shelf_mut();
-        places.paths.retain(|_, list| !going.contains(&list.of.tenant));
+        places.paths.retain(|_, list| !going.contains(&Arc::as_ptr(list)));
         for list in lists {
-            if places.tenants.remove(&list.of.tenant).is_none() {
+            if !places.tenants.get(&list.of.tenant).is_some_and(|kept| Arc::ptr_eq(kept, list)) {
                 continue;
             }
+            places.tenants.remove(&list.of.tenant);
             list.shelved.store(false, Ordering::Release);
             if let Some(same) = places.ids.get_mut(list.of.id.as_str()) {
-                same.retain(|kept| kept.of.tenant != list.of.tenant);
+                same.retain(|kept| !Arc::ptr_eq(kept, list));
                 if same.is_empty() {
                     places.ids.remove(list.of.id.as_str());
                 }
@@ -460,7 +466,9 @@ impl List {
         let mut edits = Vec::with_capacity(taken.noted.rules.len());
         for id in &taken.noted.rules {
             let row: Option<Stored<BlockRuleState>> = session.get(&Key::BlockRule(self.path(), id.clone())).await?;
+            // A batch over several accounts may have named another one's profile.
             if let BlockScope::Profile(profile) = &id.scope
+                && row.is_some()
                 && before.number(profile).is_none()
             {
                 Arc::make_mut(&mut profiles).number(profile);

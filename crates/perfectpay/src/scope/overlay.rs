@@ -57,6 +57,8 @@ struct Staged {
     children: Vec<Expectation>,
     organization: Option<TenantRef>,
     merchants: Vec<TenantRef>,
+    /// Whether a command concerned an organization that was there before the batch.
+    above: bool,
     configuration: bool,
     closed: bool,
     committed: bool,
@@ -133,6 +135,13 @@ impl Staged {
         (now, u64::try_from(before).unwrap_or(u64::MAX))
     }
 
+    /// Whether the batch's organization is made by it, with these changes or before them.
+    fn founds(&self, changes: &[Change]) -> bool {
+        let is_founding =
+            |change: &Change| matches!(change, Change::Create(record) if record.kind() == EntityKind::Organization);
+        self.changes.iter().chain(changes).any(is_founding)
+    }
+
     /// Whether another set may join, and as whose.
     fn admits(&self, set: &ChangeSet, actor: &Actor) -> Result<(), Error> {
         if self.committed {
@@ -169,10 +178,11 @@ impl Staged {
         for expectation in set.expectations {
             self.expect(expectation);
         }
-        if let Some(merchant) = set.owner.merchant
-            && !self.merchants.iter().any(|known| known.incarnation == merchant.incarnation)
-        {
-            self.merchants.push(merchant);
+        match set.owner.merchant {
+            Some(merchant) if self.merchants.iter().any(|known| known.incarnation == merchant.incarnation) => {}
+            Some(merchant) => self.merchants.push(merchant),
+            // What a batch founds nobody else has a part in yet.
+            None => self.above |= !self.founds(&set.changes),
         }
         self.organization = self.organization.take().or(set.owner.organization);
         for change in set.changes {
@@ -307,7 +317,7 @@ impl Overlay {
         }
         staged.committed = true;
         let merchant = match staged.merchants.as_slice() {
-            [only] => Some(only.clone()),
+            [only] if !staged.above => Some(only.clone()),
             _ => None,
         };
         let owner = Owner { organization: staged.organization.clone(), merchant };

@@ -102,11 +102,12 @@ impl Session {
         self.batch.is_some()
     }
 
-    /// The same session on an overlay of its store.
+    /// The same session on an overlay of its store. What is staged for its own key is nobody else's news.
     pub(super) fn batched(&self) -> (Self, Arc<Overlay>) {
         let overlay = Arc::new(Overlay::new(Arc::clone(&self.store), self.actor.clone()));
         let store: Arc<dyn Store> = Arc::clone(&overlay) as _;
-        (Self { store, batch: Some(Arc::clone(&overlay)), ..self.clone() }, overlay)
+        let guard = self.guard.as_ref().map(|guard| Arc::new(guard.apart()));
+        (Self { store, batch: Some(Arc::clone(&overlay)), guard, ..self.clone() }, overlay)
     }
 
     pub(super) fn by(mut self, actor: Actor) -> Self {
