@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use futures_lite::future::block_on;
 use perfectpay::{
-    ApiKeyId, Clock, Error, Expiration, IssuedApiKey, KeyPolicy, LogPosition, MerchantScope, PageRequest, Patch,
-    PerfectPay, Refusal, Timestamp, Token, Verdict,
+    ApiKeyId, Caller, Clock, Error, Expiration, IssuedApiKey, KeyPolicy, LogPosition, MerchantScope, PageRequest,
+    Patch, PerfectPay, Refusal, Timestamp, Token, Verdict,
 };
 use perfectpay_memory::MemoryStore;
 use perfectpay_testkit::host::{self, TestClock};
@@ -219,6 +219,32 @@ fn a_narrowed_key_is_narrower_for_the_handles_that_it_has() {
         scope.api_key(&tenant.key.key_id).update(elsewhere).await.unwrap();
         let refused = caller.merchant().payments(PageRequest::default()).await;
         assert!(matches!(refused, Err(Error::Unauthorized(Refusal::NetworkNotAllowed))));
+    });
+}
+
+#[test]
+fn a_repeated_command_is_answered_to_the_keys_for_the_same_profiles_and_to_no_other() {
+    on_every_backend(async |world| {
+        let pay = &world.pay;
+        let tenant = host::stand_up(pay, "acme").await.unwrap();
+        let scope = tenant.scope(pay);
+        let holder = async |profiles: serde_json::Value| {
+            let body = json!({ "name": "k", "expiration": "never", "profile_ids": profiles }).to_string();
+            let issued = scope.create_api_key(read(&body).unwrap()).await.unwrap();
+            pay.authenticate(issued.api_key.unwrap().expose()).await.unwrap()
+        };
+        let (wide, narrow) = (holder(json!(null)).await, holder(json!([tenant.profile.profile_id])).await);
+        let again = async |caller: &Caller, key: &str| {
+            let new = read(&host::payment_body(100, "EUR")).unwrap();
+            let made = caller.merchant().create_payment(new).idempotency_key(key.parse().unwrap()).await;
+            made.map(|payment| payment.payment_id)
+        };
+        let first = again(&narrow, "narrow").await.unwrap();
+        assert_eq!(again(&narrow, "narrow").await.unwrap(), first, "{}", world.name);
+        assert!(matches!(again(&wide, "narrow").await, Err(Error::IdempotencyMismatch)));
+        let first = again(&wide, "wide").await.unwrap();
+        assert_eq!(again(&wide, "wide").await.unwrap(), first);
+        assert!(matches!(again(&narrow, "wide").await, Err(Error::IdempotencyMismatch)), "{}", world.name);
     });
 }
 
