@@ -617,8 +617,8 @@ impl List {
                     Ok(_) if change.count != 1 => moved.all = true,
                     Ok(id) if (id.scope == BlockScope::Organization) == is_organization => moved.rules.push(id),
                     Ok(_) => {}
-                    // Many at once, which no entry is named for.
-                    Err(_) => moved.all = true,
+                    // Many at once, which no entry is named for: never in a batch, so that the entry is of one list.
+                    Err(_) => moved.all |= is_organization == entry.merchant_id.is_none(),
                 },
                 EntityKind::Merchant if !goes => moved.account = !is_organization,
                 EntityKind::Merchant | EntityKind::Organization | EntityKind::Profile if goes => moved.all = true,
