@@ -131,6 +131,8 @@ ids! {
     PaymentId = "", "a payment";
     /// Names a payment link: `plink_…`.
     PaymentLinkId = "plink_", "a payment link";
+    /// Names a routing program: `routing_…`.
+    RoutingId = "routing_", "a routing program";
     /// Names a tenant's data key: `dk_…`.
     DataKeyId = "dk_", "a data key";
     /// Names a customer of a merchant. The caller chooses it.

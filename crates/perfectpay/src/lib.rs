@@ -48,7 +48,7 @@
 //!   an object of somebody else is answered as one that does not exist. Reads are futures; writes are [`Command`]s,
 //!   which take an idempotency key, an expected version or a cascade before they are awaited.
 //! - **Nouns** ([`organization`], [`merchant`], [`profile`], [`webhook`], [`connector`], [`api_key`], [`blocklist`],
-//!   [`payment`]).
+//!   [`payment`], [`routing`]).
 //!   `New…` is the body that creates one, `…Update` the body that changes it, the noun itself the answer. All of them
 //!   are the contract's JSON; [`json::from_slice`] reads a body and names the path of whatever is wrong with it.
 //!   In an update an absent field keeps, null clears, a value replaces: [`Patch`].
@@ -92,6 +92,7 @@ pub mod page;
 pub mod patch;
 pub mod payment;
 pub mod profile;
+pub mod routing;
 pub mod scope;
 pub mod seal;
 pub mod secret;
@@ -122,7 +123,7 @@ pub use connector::{
 pub use error::{ChildCount, Entity, EntityKind, Error, ErrorKind, Fault, Refusal, Source, Unavailability};
 pub use id::{
     ApiKeyId, ConnectorId, CustomerId, DataKeyId, Incarnation, MerchantId, OrganizationId, PaymentId, PaymentLinkId,
-    ProfileId,
+    ProfileId, RoutingId,
 };
 pub use keyring::{Keyring, LocalKeyring};
 pub use list::{BoundedList, BoundedMap, UniqueList};
@@ -145,6 +146,12 @@ pub use profile::{
     PaymentLinkConfig, PaymentLinkConfigRequest, PaymentMethodBlocking, Profile, ProfileSettings, ProfileUpdate,
     Resolved, SessionExpiry, ShowTerms, SpecificConfigs, TransactionDetail, TransactionDetailStyle, TransactionDetails,
     TypeMessage, UiRules, VerifiedDomains, WalletBlocking, WebhookHeaders, WebhookSecrets,
+};
+pub use routing::{
+    AfterAttempt, Algorithm, CardBin, Comparison, ComparisonValue, ConnectorChoice, DeclineCode, FutureUsage,
+    KnownCard, MandateAcceptanceType, MandateType, MetadataPair, NumberComparison, NumberRange, Operator, Outcome,
+    PaymentFacts, PaymentType, Program, RetryPolicy, RoutingKey, RoutingKind, RoutingMetadata, Rule, Selection, Split,
+    Statement, StopReason, TransactionInitiator,
 };
 pub use scope::{
     ApiKeyScope, Batch, BatchReceipt, BlocklistScope, Caller, Command, ConnectorScope, Create, CreateOptions,
