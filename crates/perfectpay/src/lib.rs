@@ -71,6 +71,7 @@
 //! There is one [`Error`]. [`Error::kind`] is the family to decide on, [`Error::code`] a stable code for machines, the
 //! text a sentence for people; a wrong input is a [`Fault`] with the field's path. Nothing was written, unless the kind
 //! is [`ErrorKind::UnknownOutcome`]; a write that is repeated under the same idempotency key happens once in any case.
+//! [`Error::envelope`] is the error as the published API answers it, with its status of HTTP.
 //!
 //! # Features
 //!
@@ -80,6 +81,7 @@ mod actor;
 pub mod api_key;
 pub mod blocklist;
 pub mod connector;
+pub mod envelope;
 pub mod error;
 pub mod id;
 pub mod json;
@@ -120,6 +122,7 @@ pub use connector::{
     CredentialVersions, EnabledMethods, MaskedAuth, MethodTypeEnabled, NewConnector, PaymentExperience, PaymentMethod,
     PaymentMethodType, PaymentMethodsEnabled, PreviousVersion, RemovedConnector, WalletDetails,
 };
+pub use envelope::{Envelope, ErrorCode};
 pub use error::{ChildCount, Entity, EntityKind, Error, ErrorKind, Fault, Refusal, Source, Unavailability};
 pub use id::{
     ApiKeyId, ConnectorId, CustomerId, DataKeyId, Incarnation, MerchantId, OrganizationId, PaymentId, PaymentLinkId,
