@@ -3,10 +3,17 @@
 use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
+use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::error::Error;
+use crate::connector::Connector;
+use crate::error::{Error, Fault};
+use crate::id::{ConnectorId, OrganizationId, PaymentLinkId, ProfileId};
+use crate::organization::Organization;
+use crate::payment::Payment;
+use crate::profile::Profile;
 use crate::secret::Request;
 use crate::store::IdempotencyKey;
 
@@ -32,6 +39,15 @@ pub type Remove<T> = Command<T, RemoveOptions>;
 #[derive(Debug, Clone, Default)]
 pub struct CreateOptions {
     pub(super) idempotency_key: Option<IdempotencyKey>,
+    /// The id that the host states, of the kind of what is created.
+    pub(super) id: Option<Arc<str>>,
+}
+
+impl CreateOptions {
+    /// The id that the host states; the library makes one where there is none.
+    pub(super) fn stated<T: FromStr<Err = Fault>>(&self) -> Result<Option<T>, Error> {
+        Ok(self.id.as_deref().map(str::parse).transpose()?)
+    }
 }
 
 /// How something is updated.
@@ -67,6 +83,31 @@ impl<T> Create<T> {
         self.options.idempotency_key = Some(key);
         self
     }
+}
+
+/// Declares the option of stating an id, for those kinds of which the library otherwise makes it.
+macro_rules! stated {
+    ($($noun:ident: $method:ident($id:ident), $what:literal;)+) => { $(
+        impl Create<$noun> {
+            #[doc = concat!("States the id of ", $what, " instead of having one made.")]
+            ///
+            /// It is for a host that takes over accounts from elsewhere with the ids that their merchants know. It must be
+            /// free: [`Error::AlreadyExists`]. Whoever kept the id of an object that is gone, such as an API key that is
+            /// for some profiles only, means the new one by it. Only the host's own handles may state an id; through
+            /// those of an API key it is [`Error::Forbidden`].
+            pub fn $method(mut self, id: &$id) -> Self {
+                self.options.id = Some(id.as_str().into());
+                self
+            }
+        }
+    )+ };
+}
+
+stated! {
+    Organization: with_id(OrganizationId), "the organization";
+    Profile: with_id(ProfileId), "the profile";
+    Connector: with_id(ConnectorId), "the connector account";
+    Payment: with_link_id(PaymentLinkId), "the payment's link";
 }
 
 impl<T> Update<T> {

@@ -60,6 +60,8 @@ pub(super) async fn create(
 ) -> Result<Connector, Error> {
     let session = &merchant.session;
     let moment = session.begin(Operation::CreateConnector).await?;
+    session.may_state(&options)?;
+    let stated = options.stated::<ConnectorId>()?;
     let loaded = merchant.load().await?;
     let mut claim = claimed(&loaded, Operation::CreateConnector, options);
     if let Some(profile) = handle {
@@ -79,7 +81,7 @@ pub(super) async fn create(
             Some(_) => profile::resolve(merchant, handle, new.profile_id.as_ref()).await?,
             None => by_business(merchant, &new).await?,
         };
-        let id = ConnectorId::make("mca_", moment, &session.random());
+        let id = stated.clone().unwrap_or_else(|| ConnectorId::make("mca_", moment, &session.random()));
         let text = id.to_string();
         let seals = loaded.seals(session, EntityKind::Connector, &text);
         let place = (profile.id.clone(), &profile.state.profile_name);

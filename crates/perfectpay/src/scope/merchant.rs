@@ -104,7 +104,10 @@ pub(super) fn owner(row: &Stored<MerchantState>) -> Owner {
 
 /// The claim of a command that creates something in the account.
 pub(super) fn claimed(loaded: &Loaded, operation: Operation, options: CreateOptions) -> Claimed {
-    let path = format!("{}/{}", loaded.row.state.organization_id, loaded.row.id);
+    let mut path = format!("{}/{}", loaded.row.state.organization_id, loaded.row.id);
+    if let Some(id) = &options.id {
+        path = format!("{path} as {id}");
+    }
     Claimed { operation, tenant: loaded.row.tenant, path, key: options.idempotency_key }
 }
 
@@ -180,7 +183,8 @@ async fn onboard(
     set.create(data_key);
     let mut default = None;
     for name in if names.is_empty() { vec!["default".parse()?] } else { names } {
-        let row = profile::draft(session, &loaded, NewProfile::named(name), default.is_none(), set.at)?;
+        let id = profile::new_id(session, set.at);
+        let row = profile::draft(session, &loaded, id, NewProfile::named(name), default.is_none(), set.at)?;
         default.get_or_insert(row.id.clone());
         set.create(row);
     }
@@ -375,7 +379,8 @@ impl MerchantScope {
             if session.get::<ProfileState>(&key).await?.is_some() {
                 continue;
             }
-            let draft = profile::draft(session, &loaded, NewProfile::named(name), answer.is_none(), moment)?;
+            let id = profile::new_id(session, moment);
+            let draft = profile::draft(session, &loaded, id, NewProfile::named(name), answer.is_none(), moment)?;
             answer.get_or_insert(draft.id.clone());
             set.create(draft);
         }
@@ -418,6 +423,8 @@ impl MerchantScope {
         Create::new(async move |options: CreateOptions| {
             let session = &scope.session;
             let moment = session.begin(Operation::CreateProfile).await?;
+            session.may_state(&options)?;
+            let stated = options.stated::<ProfileId>()?;
             let loaded = scope.load().await?;
             let claim = claimed(&loaded, Operation::CreateProfile, options);
             let request = canonical(&new)?;
@@ -436,7 +443,8 @@ impl MerchantScope {
                     // Should it go meanwhile, this profile is the one that is left.
                     set.expect(default.entity(), default.version);
                 }
-                let row = profile::draft(session, &loaded, new.clone(), default.is_none(), moment)?;
+                let id = stated.clone().unwrap_or_else(|| profile::new_id(session, moment));
+                let row = profile::draft(session, &loaded, id, new.clone(), default.is_none(), moment)?;
                 set.create(row.clone());
                 let id = row.id.to_string();
                 let seals = loaded.seals(session, EntityKind::Profile, &id);

@@ -37,6 +37,8 @@ pub(super) async fn create(
 ) -> Result<Payment, Error> {
     let session = &merchant.session;
     let moment = session.begin(Operation::CreatePayment).await?;
+    session.may_state(&options)?;
+    let stated = options.stated::<PaymentLinkId>()?;
     let loaded = merchant.load().await?;
     let mut claim = claimed(&loaded, Operation::CreatePayment, options);
     if let Some(profile) = handle {
@@ -71,7 +73,10 @@ pub(super) async fn create(
                     merchant_id: &loaded.row.id,
                     merchant_name: name.as_ref().map(|name| name.as_str()),
                     payment_id: &id,
-                    payment_link_id: PaymentLinkId::make("plink_", moment, &session.random()),
+                    payment_link_id: match &stated {
+                        Some(id) => id.clone(),
+                        None => PaymentLinkId::make("plink_", moment, &session.random()),
+                    },
                 };
                 Some(plan(&new, &profile.id, &profile.state, site, expires_at)?)
             }

@@ -24,15 +24,20 @@ pub struct ProfileScope {
     pub(super) id: ProfileId,
 }
 
+/// The id of a new profile.
+pub(super) fn new_id(session: &Session, moment: Timestamp) -> ProfileId {
+    ProfileId::make("pro_", moment, &session.random())
+}
+
 /// A new profile of the merchant, not yet committed.
 pub(super) fn draft(
     session: &Session,
     loaded: &Loaded,
+    id: ProfileId,
     new: NewProfile,
     is_default: bool,
     moment: Timestamp,
 ) -> Result<Stored<ProfileState>, Error> {
-    let id = ProfileId::make("pro_", moment, &session.random());
     let secret = random_text(64, &*session.inner.entropy);
     let text = id.to_string();
     let seals = loaded.seals(session, EntityKind::Profile, &text);

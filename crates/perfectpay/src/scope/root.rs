@@ -245,10 +245,12 @@ impl PerfectPay {
         let session = self.session.clone();
         Create::new(async move |options: super::CreateOptions| {
             let moment = session.begin(Operation::CreateOrganization).await?;
+            session.may_state(&options)?;
+            let stated = options.stated::<OrganizationId>()?;
             let claimed = Claimed {
                 operation: Operation::CreateOrganization,
                 tenant: Incarnation::PLATFORM,
-                path: String::new(),
+                path: options.id.as_deref().unwrap_or_default().to_owned(),
                 key: options.idempotency_key,
             };
             let request = canonical(&new)?;
@@ -256,7 +258,7 @@ impl PerfectPay {
                 return Ok(first);
             }
             let incarnation = Incarnation::make(moment, &session.random());
-            let id = OrganizationId::make("org_", moment, &session.random());
+            let id = stated.unwrap_or_else(|| OrganizationId::make("org_", moment, &session.random()));
             let entropy = &*session.inner.entropy;
             let vault = &session.inner.vault;
             let (data_key, key) = vault.new_data_key(KeyHolder::Organization, incarnation, moment, entropy).await?;

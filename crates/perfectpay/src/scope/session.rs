@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
 use super::caller::Guard;
+use super::command::CreateOptions;
 use super::follow::Follower;
 use super::keys::KeyIndex;
 use super::lists::Lists;
@@ -161,6 +162,11 @@ impl Session {
 
     pub(super) fn now(&self) -> Timestamp {
         self.inner.follower.moment()
+    }
+
+    /// Whether the caller may state an id. Only the host may.
+    pub(super) fn may_state(&self, options: &CreateOptions) -> Result<(), Error> {
+        if options.id.is_some() && self.guard.is_some() { Err(Error::Forbidden) } else { Ok(()) }
     }
 
     pub(super) fn random(&self) -> [u8; 10] {
