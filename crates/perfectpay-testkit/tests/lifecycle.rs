@@ -861,3 +861,35 @@ fn a_host_is_told_what_it_needs_to_deliver_webhooks_and_debug_is_not() {
         assert!(["the-hash-key", "pass-word", "shop-secret"].iter().all(|secret| !shown.contains(secret)), "{shown}");
     });
 }
+
+#[test]
+fn an_account_that_names_no_organization_gets_one_in_the_same_commit() {
+    on_every_backend(async |world| {
+        let pay = &world.pay;
+        let new = |body: &str| read(body).unwrap();
+        let named = new(r#"{"merchant_id": "solo", "merchant_name": "Solo Shop"}"#);
+        let key = || "solo-1".parse().unwrap();
+        let solo = pay.create_merchant(named).idempotency_key(key()).await.unwrap();
+        let organization = pay.organization(&solo.organization_id);
+        assert_eq!(&*organization.retrieve().await.unwrap().organization_name, "Solo Shop");
+        assert_eq!(organization.merchant(&solo.merchant_id).retrieve().await.unwrap(), solo);
+        assert_eq!(pay.log(LogPosition::START, 10).await.unwrap().len(), 1, "{}", world.name);
+
+        let before = snapshot(pay).await;
+        let again = new(r#"{"merchant_id": "solo", "merchant_name": "Solo Shop"}"#);
+        assert_eq!(pay.create_merchant(again).idempotency_key(key()).await.unwrap(), solo);
+        let taken = pay.create_merchant(new(r#"{"merchant_id": "solo"}"#)).await.unwrap_err();
+        assert_eq!(taken.code(), "already_exists");
+        let lost = new(r#"{"merchant_id": "child", "parent_merchant_id": "solo"}"#);
+        assert_eq!(pay.create_merchant(lost).await.unwrap_err().code(), "not_found");
+        let nowhere = new(r#"{"merchant_id": "other", "organization_id": "org_none"}"#);
+        assert!(is_absent(pay.create_merchant(nowhere).await));
+        assert_eq!(snapshot(pay).await, before, "{}", world.name);
+
+        let body = json!({ "merchant_id": "second", "organization_id": solo.organization_id }).to_string();
+        assert_eq!(pay.create_merchant(new(&body)).await.unwrap().organization_id, solo.organization_id);
+        let nameless = pay.create_merchant(new(r#"{"merchant_id": "nameless"}"#)).await.unwrap();
+        let organization = pay.organization(&nameless.organization_id).retrieve().await.unwrap();
+        assert_eq!(&*organization.organization_name, "nameless");
+    });
+}

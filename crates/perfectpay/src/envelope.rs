@@ -224,8 +224,16 @@ fn of_fault(fault: &Fault) -> (u16, ErrorCode) {
         ("amount.out_of_range" | "profile.other" | "connector.unknown_business" | "merchant.no_parent", _) => {
             (400, Ir16)
         }
-        ("connector.unknown_name" | "merchant_category_code.malformed" | "field.not_nullable", _)
-        | ("dispute_polling_interval.out_of_range" | "idempotency_key.malformed" | "page.limit", _) => (400, Ir06),
+        (
+            "connector.unknown_name"
+            | "blocklist.unknown_kind"
+            | "merchant_category_code.malformed"
+            | "field.not_nullable"
+            | "dispute_polling_interval.out_of_range"
+            | "idempotency_key.malformed"
+            | "page.limit",
+            _,
+        ) => (400, Ir06),
         (code, _) => match code.split_once('.').map_or(code, |(noun, _)| noun) {
             "json" | "id" | "url" | "timestamp" | "country" | "currency" | "expiration" | "cursor" | "scope"
             | "network" | "card_number" => (400, Ir06),

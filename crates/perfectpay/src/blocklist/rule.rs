@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use strum::VariantArray as _;
 
 use super::card::CardNumber;
 use super::decide::Coverage;
@@ -42,6 +43,16 @@ impl BlockKind {
             Self::Fingerprint => "payment_method",
             other => other.into(),
         }
+    }
+
+    /// The kind whose word in answers this is.
+    ///
+    /// # Errors
+    ///
+    /// `blocklist.unknown_kind` at `data_kind`.
+    pub fn of_data_kind(word: &str) -> Result<Self, Fault> {
+        let fault = || Fault::new("blocklist.unknown_kind", "is not the kind of an entry").at("data_kind");
+        Self::VARIANTS.iter().copied().find(|kind| kind.data_kind() == word).ok_or_else(fault)
     }
 
     /// What a value of this kind covers.

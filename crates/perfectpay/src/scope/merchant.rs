@@ -20,7 +20,7 @@ use crate::merchant::{
     Given, KeyHolder, Merchant, MerchantState, MerchantUpdate, NewMerchant, PrimaryBusiness, PublishableKey,
     RemovedMerchant,
 };
-use crate::organization::{Organization, OrganizationState};
+use crate::organization::{NewOrganization, Organization, OrganizationState};
 use crate::page::{Page, PageRequest};
 use crate::patch::Patch;
 use crate::payment::{NewPayment, Payment, PaymentLink};
@@ -146,6 +146,38 @@ pub(super) async fn create(
         let answer = onboard(session, &organization, new.clone(), &mut set).await?;
         session.commit_claimed(set, &claimed, &request, answer).await
     })
+}
+
+/// Carries out [`PerfectPay::create_merchant`](super::PerfectPay::create_merchant) of an account that gets an organization
+/// of its own.
+pub(super) async fn create_alone(
+    session: &Session,
+    new: NewMerchant,
+    options: CreateOptions,
+) -> Result<Merchant, Error> {
+    let moment = session.begin(Operation::CreateMerchant).await?;
+    let claimed = Claimed {
+        operation: Operation::CreateMerchant,
+        tenant: Incarnation::PLATFORM,
+        path: String::new(),
+        key: options.idempotency_key,
+    };
+    let request = canonical(&new)?;
+    if let Some(first) = session.replay(&claimed, &request).await? {
+        return Ok(first);
+    }
+    if let Some(parent) = &new.parent_merchant_id {
+        // A parent is of the same organization, and this one has no other account.
+        return Err(Error::not_found(EntityKind::Merchant, parent));
+    }
+    let name = match &new.merchant_name {
+        Some(name) => name.clone(),
+        None => new.merchant_id.as_str().parse()?,
+    };
+    let mut set = session.changes(Owner::default(), moment, CommitClass::Configuration);
+    let (organization, _) = super::organization::draft(session, None, NewOrganization::named(name), &mut set).await?;
+    let answer = onboard(session, &organization, new, &mut set).await?;
+    session.commit_claimed(set, &claimed, &request, answer).await
 }
 
 /// Stages a new account with its data key and its profiles, and answers it.

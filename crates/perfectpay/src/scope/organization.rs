@@ -5,14 +5,14 @@ use super::merchant::{self, MerchantScope};
 use super::operation::Operation;
 use super::session::{Session, at_expected, settle};
 use crate::error::{EntityKind, Error};
-use crate::id::{MerchantId, OrganizationId};
-use crate::merchant::{Merchant, NewMerchant};
-use crate::organization::{Organization, OrganizationState, OrganizationUpdate};
+use crate::id::{Incarnation, MerchantId, OrganizationId};
+use crate::merchant::{KeyHolder, Merchant, NewMerchant};
+use crate::organization::{NewOrganization, Organization, OrganizationState, OrganizationUpdate};
 use crate::page::{Page, PageRequest};
 use crate::seal::Keys;
 use crate::store::{
-    CommitClass, Key, LogEntry, LogPosition, LogQuery, LogScope, MerchantPath, OrganizationPath, Owner, Query, Stored,
-    TenantRef,
+    ChangeSet, CommitClass, Key, LogEntry, LogPosition, LogQuery, LogScope, MerchantPath, OrganizationPath, Owner,
+    Query, Stored, TenantRef,
 };
 
 /// One organization and what is below it.
@@ -27,6 +27,28 @@ pub struct OrganizationScope {
 pub(super) fn owner(row: &Stored<OrganizationState>) -> Owner {
     let organization = TenantRef { incarnation: row.tenant, id: row.id.to_string() };
     Owner { organization: Some(organization), merchant: None }
+}
+
+/// Stages a new organization with its data key, which makes the set its own, and answers it.
+pub(super) async fn draft(
+    session: &Session,
+    stated: Option<OrganizationId>,
+    new: NewOrganization,
+    set: &mut ChangeSet,
+) -> Result<(Stored<OrganizationState>, Organization), Error> {
+    let incarnation = Incarnation::make(set.at, &session.random());
+    let id = stated.unwrap_or_else(|| OrganizationId::make("org_", set.at, &session.random()));
+    let entropy = &*session.inner.entropy;
+    let vault = &session.inner.vault;
+    let (data_key, key) = vault.new_data_key(KeyHolder::Organization, incarnation, set.at, entropy).await?;
+    let (keys, text) = (Keys::from(key), id.to_string());
+    let seals = session.seals(&keys, incarnation, EntityKind::Organization, &text);
+    let state = OrganizationState::new(new, data_key.id.clone(), &seals)?;
+    let row = Stored::new(incarnation, id, set.at, state);
+    set.owner = owner(&row);
+    set.create(row.clone()).create(data_key);
+    let answer = Organization::view(row.clone(), &seals)?;
+    Ok((row, answer))
 }
 
 /// The organization as it is answered.

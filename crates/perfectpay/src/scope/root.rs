@@ -13,22 +13,22 @@ use super::keys::KeyIndex;
 use super::lists::Lists;
 use super::merchant::MerchantScope;
 use super::operation::Operation;
-use super::organization::OrganizationScope;
+use super::organization::{self, OrganizationScope};
 use super::payment::PaymentClient;
 use super::session::{Claimed, Inner, Lanes, Session, canonical};
 use super::vault::Vault;
 use crate::api_key::Environment;
 use crate::connector::Catalogue;
-use crate::error::{EntityKind, Error};
+use crate::error::Error;
 use crate::id::{Incarnation, MerchantId, OrganizationId};
 use crate::keyring::{Keyring, LocalKeyring};
-use crate::merchant::{DataKeyState, KeyHolder};
+use crate::merchant::{DataKeyState, Merchant, NewMerchant};
 use crate::organization::{NewOrganization, Organization, OrganizationState};
 use crate::page::{Page, PageRequest};
-use crate::seal::{Keys, MasterKey};
+use crate::seal::MasterKey;
 use crate::store::{
     Actor, CommitClass, Head, LogEntry, LogPosition, LogQuery, LogScope, MerchantPath, OrganizationPath, Owner, Query,
-    Store, Stored, TenantRef,
+    Store,
 };
 use crate::time::{Clock, Entropy, SystemClock, SystemEntropy};
 use crate::web_url::WebUrl;
@@ -257,20 +257,23 @@ impl PerfectPay {
             if let Some(first) = session.replay(&claimed, &request).await? {
                 return Ok(first);
             }
-            let incarnation = Incarnation::make(moment, &session.random());
-            let id = stated.unwrap_or_else(|| OrganizationId::make("org_", moment, &session.random()));
-            let entropy = &*session.inner.entropy;
-            let vault = &session.inner.vault;
-            let (data_key, key) = vault.new_data_key(KeyHolder::Organization, incarnation, moment, entropy).await?;
-            let (keys, text) = (Keys::from(key), id.to_string());
-            let seals = session.seals(&keys, incarnation, EntityKind::Organization, &text);
-            let state = OrganizationState::new(new, data_key.id.clone(), &seals)?;
-            let row = Stored::new(incarnation, id, moment, state);
-            let owner = Owner { organization: Some(TenantRef { incarnation, id: row.id.to_string() }), merchant: None };
-            let mut set = session.changes(owner, moment, CommitClass::Configuration);
-            set.create(row.clone()).create(data_key);
-            let answer = Organization::view(row, &seals)?;
+            let mut set = session.changes(Owner::default(), moment, CommitClass::Configuration);
+            let (_, answer) = organization::draft(&session, stated, new, &mut set).await?;
             session.commit_claimed(set, &claimed, &request, answer).await
+        })
+    }
+
+    /// Creates a merchant account in the organization that the body names; where it names none, in one that is made for it
+    /// in the same commit, and called as the account is: by its name, or else its id.
+    ///
+    /// # Errors
+    ///
+    /// As [`OrganizationScope::create_merchant`].
+    pub fn create_merchant(&self, new: NewMerchant) -> Create<Merchant> {
+        let pay = self.clone();
+        Create::new(async move |options: super::CreateOptions| match &new.organization_id {
+            Some(id) => super::merchant::create(&pay.organization(id), new, options).await,
+            None => super::merchant::create_alone(&pay.session, new, options).await,
         })
     }
 
@@ -295,7 +298,7 @@ impl PerfectPay {
         let rows = rows.unwrap_or(Page { items: Vec::new(), next: None });
         let mut items = Vec::with_capacity(rows.items.len());
         for row in rows.items {
-            match super::organization::view(&self.session, row).await {
+            match organization::view(&self.session, row).await {
                 Ok(organization) => items.push(organization),
                 // It was removed while the page was put together.
                 Err(Error::NotFound(_)) => {}

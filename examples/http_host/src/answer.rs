@@ -1,0 +1,75 @@
+//! What goes back: a value as JSON, or an error in the published envelope.
+
+use std::error::Error as StdError;
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use perfectpay::{Envelope, Error, ErrorCode, ErrorKind, Fault};
+
+/// The answer of a handler.
+pub(crate) type Answer<T> = Result<Json<T>, Refused>;
+
+/// An error, as it is answered.
+#[derive(Debug)]
+pub(crate) struct Refused(Envelope);
+
+impl Refused {
+    /// No handler is at this path.
+    pub(crate) fn no_route() -> Self {
+        Self(Envelope::new(404, ErrorCode::Ir02, "there is nothing at this path"))
+    }
+
+    /// The path has other methods.
+    pub(crate) fn no_method() -> Self {
+        Self(Envelope::new(405, ErrorCode::Ir03, "this path has no such method"))
+    }
+
+    /// The credential is missing, or has no business at this path.
+    pub(crate) fn unauthorized() -> Self {
+        Self(Envelope::new(401, ErrorCode::Ir01, "the credential was not accepted"))
+    }
+
+    /// The query cannot be read.
+    pub(crate) fn bad_query(message: String) -> Self {
+        Self(Envelope::new(400, ErrorCode::Ir06, message))
+    }
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        match (&error, error.kind()) {
+            // Why is for the log alone.
+            (Error::Unauthorized(refusal), _) => tracing::debug!(%refusal, "a credential was refused"),
+            (_, ErrorKind::Unavailable | ErrorKind::UnknownOutcome | ErrorKind::Corrupt) => {
+                tracing::error!(error = %chain(&error), code = error.code(), "an operation failed");
+            }
+            _ => {}
+        }
+        Self(error.envelope())
+    }
+}
+
+impl From<Fault> for Refused {
+    fn from(fault: Fault) -> Self {
+        Error::from(fault).into()
+    }
+}
+
+/// The error with what caused it.
+fn chain(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.0.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        (status, Json(self.0)).into_response()
+    }
+}
