@@ -81,6 +81,38 @@ CREATE TABLE pp_connector (
 CREATE INDEX pp_connector_listed ON pp_connector (merchant, created_at, id);
 CREATE INDEX pp_connector_of_profile ON pp_connector (merchant, profile, created_at, id);
 
+-- `active` is the number of the version that decides, empty where none does.
+CREATE TABLE pp_routing_program (
+    merchant    BLOB    NOT NULL,
+    id          TEXT    NOT NULL CHECK (octet_length(id) BETWEEN 1 AND 64),
+    version     INTEGER NOT NULL CHECK (version >= 1),
+    created_at  INTEGER NOT NULL,
+    modified_at INTEGER NOT NULL,
+    profile     TEXT    NOT NULL,
+    active      INTEGER          CHECK (active >= 1),
+    body        TEXT    NOT NULL CHECK (octet_length(body) <= 524288 AND json_valid(body)),
+    PRIMARY KEY (merchant, id),
+    FOREIGN KEY (merchant, profile) REFERENCES pp_profile (merchant, id)
+) STRICT;
+CREATE UNIQUE INDEX pp_routing_program_active ON pp_routing_program (merchant, profile) WHERE active IS NOT NULL;
+CREATE INDEX pp_routing_program_listed ON pp_routing_program (merchant, created_at, id);
+CREATE INDEX pp_routing_program_of_profile ON pp_routing_program (merchant, profile, created_at, id);
+
+-- `id` is that of the program, a full stop, and the number in five digits.
+CREATE TABLE pp_routing_version (
+    merchant    BLOB    NOT NULL,
+    id          TEXT    NOT NULL CHECK (octet_length(id) BETWEEN 1 AND 70),
+    version     INTEGER NOT NULL CHECK (version >= 1),
+    created_at  INTEGER NOT NULL,
+    modified_at INTEGER NOT NULL,
+    program     TEXT    NOT NULL,
+    body        TEXT    NOT NULL CHECK (octet_length(body) <= 524288 AND json_valid(body)),
+    PRIMARY KEY (merchant, id),
+    FOREIGN KEY (merchant, program) REFERENCES pp_routing_program (merchant, id)
+) STRICT;
+CREATE INDEX pp_routing_version_listed ON pp_routing_version (merchant, created_at, id);
+CREATE INDEX pp_routing_version_of_program ON pp_routing_version (merchant, program, created_at, id);
+
 -- `digest` is empty once the key is revoked; two empty ones are not equal.
 CREATE TABLE pp_api_key (
     merchant    BLOB    NOT NULL REFERENCES pp_merchant (incarnation),
@@ -291,6 +323,28 @@ CREATE VIEW pp_connector_view AS SELECT
     strftime('%Y-%m-%dT%H:%M:%fZ', row.modified_at / 1000.0, 'unixepoch')         AS modified_at,
     row.body
 FROM pp_connector AS row JOIN pp_merchant ON pp_merchant.incarnation = row.merchant;
+
+CREATE VIEW pp_routing_program_view AS SELECT
+    pp_merchant.id                                                                AS merchant_id,
+    row.profile                                                                   AS profile_id,
+    row.id                                                                        AS routing_id,
+    row.body ->> '$.name'                                                         AS name,
+    row.active                                                                    AS active_version,
+    row.version,
+    strftime('%Y-%m-%dT%H:%M:%fZ', row.created_at / 1000.0, 'unixepoch')          AS created_at,
+    strftime('%Y-%m-%dT%H:%M:%fZ', row.modified_at / 1000.0, 'unixepoch')         AS modified_at,
+    row.body
+FROM pp_routing_program AS row JOIN pp_merchant ON pp_merchant.incarnation = row.merchant;
+
+CREATE VIEW pp_routing_version_view AS SELECT
+    pp_merchant.id                                                                AS merchant_id,
+    row.program                                                                   AS routing_id,
+    CAST(substr(row.id, -5) AS INTEGER)                                           AS number,
+    row.version,
+    strftime('%Y-%m-%dT%H:%M:%fZ', row.created_at / 1000.0, 'unixepoch')          AS created_at,
+    strftime('%Y-%m-%dT%H:%M:%fZ', row.modified_at / 1000.0, 'unixepoch')         AS modified_at,
+    row.body
+FROM pp_routing_version AS row JOIN pp_merchant ON pp_merchant.incarnation = row.merchant;
 
 CREATE VIEW pp_api_key_view AS SELECT
     pp_merchant.id                                                                AS merchant_id,

@@ -133,6 +133,9 @@ static PROFILE: ByPath = by_path!("pp_profile", " AND id = ?");
 static PROFILE_BY_NAME: ByPath = by_path!("pp_profile", " AND name = ?");
 static DEFAULT_PROFILE: ByPath = by_path!("pp_profile", " AND is_default = 1");
 static CONNECTOR: ByPath = by_path!("pp_connector", " AND id = ?");
+static ROUTING_PROGRAM: ByPath = by_path!("pp_routing_program", " AND id = ?");
+static ACTIVE_PROGRAM: ByPath = by_path!("pp_routing_program", " AND profile = ? AND active IS NOT NULL");
+static ROUTING_VERSION: ByPath = by_path!("pp_routing_version", " AND id = ?");
 static API_KEY: ByPath = by_path!("pp_api_key", " AND id = ?");
 static BLOCK_RULE: ByPath = by_path!(rule_columns, "pp_block_rule", " AND id = ?");
 static PAYMENT: ByPath = by_path!("pp_payment", " AND id = ?");
@@ -140,7 +143,7 @@ static PAYMENT_LINK: ByPath = by_path!("pp_payment_link", " AND id = ?");
 
 /// One record.
 pub(crate) fn get(conn: &Connection, key: &Key) -> Result<Option<Record>, Failure> {
-    let rule;
+    let (rule, version);
     let (kind, (sql, bound)) = match key {
         Key::Organization(path) => (EntityKind::Organization, organization_by(path)),
         Key::Merchant(path) => (EntityKind::Merchant, MERCHANT.resolve(path, [])),
@@ -156,6 +159,16 @@ pub(crate) fn get(conn: &Connection, key: &Key) -> Result<Option<Record>, Failur
         Key::ProfileByName(path, name) => (EntityKind::Profile, PROFILE_BY_NAME.resolve(path, [text(name.as_str())])),
         Key::DefaultProfile(path) => (EntityKind::Profile, DEFAULT_PROFILE.resolve(path, [])),
         Key::Connector(path, id) => (EntityKind::Connector, CONNECTOR.resolve(path, [text(id.as_str())])),
+        Key::RoutingProgram(path, id) => {
+            (EntityKind::RoutingProgram, ROUTING_PROGRAM.resolve(path, [text(id.as_str())]))
+        }
+        Key::ActiveProgram(path, profile) => {
+            (EntityKind::RoutingProgram, ACTIVE_PROGRAM.resolve(path, [text(profile.as_str())]))
+        }
+        Key::RoutingVersion(path, id) => {
+            version = id.to_string();
+            (EntityKind::RoutingVersion, ROUTING_VERSION.resolve(path, [text(&version)]))
+        }
         Key::ApiKey(path, id) => (EntityKind::ApiKey, API_KEY.resolve(path, [text(id.as_str())])),
         Key::ApiKeyByDigest(digest) => {
             let sql = concat!(child_columns!(), "pp_api_key WHERE digest = ?");
@@ -305,6 +318,26 @@ fn page(conn: &Connection, tenant: Incarnation, query: &Query) -> Result<Vec<Rec
             EntityKind::Connector,
             ascending!(child_columns, "pp_connector WHERE merchant = ? AND profile = ? AND"),
             vec![of, text(profile.as_str())],
+        ),
+        (Query::Within(..), Collection::RoutingPrograms { profile: None }) => (
+            EntityKind::RoutingProgram,
+            descending!(child_columns, "pp_routing_program WHERE merchant = ? AND"),
+            vec![of],
+        ),
+        (Query::Within(..), Collection::RoutingPrograms { profile: Some(profile) }) => (
+            EntityKind::RoutingProgram,
+            descending!(child_columns, "pp_routing_program WHERE merchant = ? AND profile = ? AND"),
+            vec![of, text(profile.as_str())],
+        ),
+        (Query::Within(..), Collection::RoutingVersions { program: None }) => (
+            EntityKind::RoutingVersion,
+            descending!(child_columns, "pp_routing_version WHERE merchant = ? AND"),
+            vec![of],
+        ),
+        (Query::Within(..), Collection::RoutingVersions { program: Some(program) }) => (
+            EntityKind::RoutingVersion,
+            descending!(child_columns, "pp_routing_version WHERE merchant = ? AND program = ? AND"),
+            vec![of, text(program.as_str())],
         ),
         (Query::Within(..), Collection::ApiKeys) => {
             (EntityKind::ApiKey, ascending!(child_columns, "pp_api_key WHERE merchant = ? AND"), vec![of])

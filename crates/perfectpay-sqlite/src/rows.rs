@@ -140,6 +140,8 @@ static DATA_KEY: Table = table!(
 );
 static PROFILE: Table = table!("pp_profile", ["name" = "?7", "is_default" = "?8"], []);
 static CONNECTOR: Table = table!("pp_connector", ["profile" = "?7", "label" = "?8"], []);
+static ROUTING_PROGRAM: Table = table!("pp_routing_program", ["profile" = "?7", "active" = "?8"], []);
+static ROUTING_VERSION: Table = table!("pp_routing_version", ["program" = "?7"], []);
 static API_KEY: Table = table!("pp_api_key", ["digest" = "?7"], ["expires_at" = "?8", "revoked_at" = "?9"]);
 static BLOCK_RULE: Table = rules!("pp_block_rule", "merchant");
 static ORGANIZATION_RULE: Table = rules!("pp_organization_rule", "organization");
@@ -155,6 +157,8 @@ impl Table {
             EntityKind::DataKey => &DATA_KEY,
             EntityKind::Profile => &PROFILE,
             EntityKind::Connector => &CONNECTOR,
+            EntityKind::RoutingProgram => &ROUTING_PROGRAM,
+            EntityKind::RoutingVersion => &ROUTING_VERSION,
             EntityKind::ApiKey => &API_KEY,
             EntityKind::BlockRule if is_organizations(id) => &ORGANIZATION_RULE,
             EntityKind::BlockRule => &BLOCK_RULE,
@@ -231,6 +235,10 @@ pub(crate) fn columns(record: &Record) -> Result<Vec<Value>, Error> {
         }
         Record::Profile(row) => vec![text(&row.state.profile_name), Value::Integer(row.state.is_default.into())],
         Record::Connector(row) => vec![text(&row.state.profile_id), text(&row.state.connector_label)],
+        Record::RoutingProgram(row) => {
+            vec![text(&row.state.profile_id), row.state.active.map_or(Value::Null, |number| i64::from(number).into())]
+        }
+        Record::RoutingVersion(row) => vec![text(&row.id.program)],
         Record::ApiKey(row) => {
             let digest = row.state.digest.as_ref().map_or(Value::Null, |d| Value::Blob(d.digest.to_vec()));
             vec![digest, time(row.state.expires_at), time(row.state.revoked_at)]

@@ -135,7 +135,7 @@ const BODY: &[&str] = &["body"];
 const RULE_BODY: &[&str] = &["action", "expires_at", "reason", "source", "author", "metadata"];
 const RULE_COLUMNS: &[&str] = &["kind", "profile"];
 
-static KEPT: [Kept; 10] = [
+static KEPT: [Kept; 12] = [
     Kept {
         kind: EntityKind::Organization,
         table: "pp_organization",
@@ -174,6 +174,22 @@ static KEPT: [Kept; 10] = [
         tenant: "merchant",
         columns: &["profile", "label"],
         parent: OF_PROFILE,
+        body: BODY,
+    },
+    Kept {
+        kind: EntityKind::RoutingProgram,
+        table: "pp_routing_program",
+        tenant: "merchant",
+        columns: &["profile", "active"],
+        parent: OF_PROFILE,
+        body: BODY,
+    },
+    Kept {
+        kind: EntityKind::RoutingVersion,
+        table: "pp_routing_version",
+        tenant: "merchant",
+        columns: &["program"],
+        parent: "EXISTS (SELECT 1 FROM pp_routing_program AS p WHERE p.merchant = r.merchant AND p.id = r.program)",
         body: BODY,
     },
     Kept {
@@ -457,8 +473,9 @@ struct Said {
 struct Tenant {
     said: HashMap<(EntityKind, Box<str>), Said>,
     organization: Option<Incarnation>,
-    /// When a profile and a payment last went, and perhaps took along what was below them.
+    /// When a profile, a routing program and a payment last went, and perhaps took along what was below them.
     profile_went: i64,
+    program_went: i64,
     payment_went: i64,
     /// When an entry that spoke of the tenant itself could not be read.
     unclear: i64,
@@ -737,6 +754,7 @@ impl History {
                 tenant.said.remove(key);
                 match kind {
                     EntityKind::Profile => tenant.profile_went = position,
+                    EntityKind::RoutingProgram => tenant.program_went = position,
                     EntityKind::Payment => tenant.payment_went = position,
                     _ => {}
                 }
@@ -752,6 +770,7 @@ impl History {
             EntityKind::Organization => self.organization_went = position,
             EntityKind::Merchant => tenant.unclear = position,
             EntityKind::Profile => tenant.profile_went = position,
+            EntityKind::RoutingProgram => tenant.program_went = position,
             EntityKind::Payment => tenant.payment_went = position,
             _ => {}
         }
@@ -841,7 +860,10 @@ impl Tenant {
     fn gone_since(&self, kind: EntityKind, position: i64) -> bool {
         self.unclear >= position && self.unclear > 0
             || match kind {
-                EntityKind::Connector | EntityKind::Payment | EntityKind::BlockRule => self.profile_went >= position,
+                EntityKind::Connector | EntityKind::RoutingProgram | EntityKind::Payment | EntityKind::BlockRule => {
+                    self.profile_went >= position
+                }
+                EntityKind::RoutingVersion => self.profile_went.max(self.program_went) >= position,
                 EntityKind::PaymentLink => self.profile_went.max(self.payment_went) >= position,
                 _ => false,
             }

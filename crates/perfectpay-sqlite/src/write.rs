@@ -97,6 +97,7 @@ fn expect(conn: &Connection, expectation: &Expectation) -> Result<(), Failure> {
             let children = children(conn, of)?;
             ensure(children.iter().find(|c| c.kind == *kind).map_or(0, |c| c.count) == *count)
         }
+        Expectation::Free { key } => ensure(Seen(conn).holder_of(key)?.is_none()),
         Expectation::Fingerprints { of, version, count } => ensure(fingerprints(conn, of.tenant, *version)? == *count),
     }
 }
@@ -226,6 +227,10 @@ fn remove(
         EntityKind::Merchant if cascade => close_merchant(conn, entity.tenant)?,
         EntityKind::Merchant => leave_merchant(conn, entity.tenant)?,
         EntityKind::Profile if cascade => close_profile(conn, entity, counts)?,
+        EntityKind::RoutingProgram => {
+            let of = params![entity.tenant.as_bytes(), entity.id];
+            execute(conn, "DELETE FROM pp_routing_version WHERE merchant = ? AND program = ?", of)?;
+        }
         EntityKind::Payment if cascade => {
             let of = params![entity.tenant.as_bytes(), entity.id];
             execute(conn, "DELETE FROM pp_payment_link WHERE merchant = ? AND payment = ?", of)?;
@@ -239,6 +244,7 @@ fn remove(
         EntityKind::DataKey
         | EntityKind::Profile
         | EntityKind::Connector
+        | EntityKind::RoutingVersion
         | EntityKind::ApiKey
         | EntityKind::Payment
         | EntityKind::PaymentLink => {}
@@ -259,6 +265,8 @@ fn close_merchant(conn: &Connection, merchant: Incarnation) -> Result<(), Failur
         "DELETE FROM pp_payment_link WHERE merchant = ?",
         "DELETE FROM pp_payment WHERE merchant = ?",
         "DELETE FROM pp_connector WHERE merchant = ?",
+        "DELETE FROM pp_routing_version WHERE merchant = ?",
+        "DELETE FROM pp_routing_program WHERE merchant = ?",
         "DELETE FROM pp_block_rule WHERE merchant = ?",
         "DELETE FROM pp_profile WHERE merchant = ?",
         "DELETE FROM pp_api_key WHERE merchant = ?",
@@ -299,6 +307,9 @@ fn close_profile(conn: &Connection, profile: &EntityRef, counts: &mut Counts) ->
          AND payment IN (SELECT id FROM pp_payment WHERE merchant = ?1 AND profile = ?2)",
         "DELETE FROM pp_payment WHERE merchant = ?1 AND profile = ?2",
         "DELETE FROM pp_connector WHERE merchant = ?1 AND profile = ?2",
+        "DELETE FROM pp_routing_version WHERE merchant = ?1
+         AND program IN (SELECT id FROM pp_routing_program WHERE merchant = ?1 AND profile = ?2)",
+        "DELETE FROM pp_routing_program WHERE merchant = ?1 AND profile = ?2",
     ] {
         execute(conn, sql, params![profile.tenant.as_bytes(), profile.id])?;
     }
@@ -531,8 +542,9 @@ fn children(conn: &Connection, entity: &EntityRef) -> Result<Vec<ChildCount>, Fa
              FROM pp_block_count WHERE merchant = ?1 AND ?2 IS NOT NULL",
         ),
     ];
-    const OF_PROFILE: [(EntityKind, &str); 3] = [
+    const OF_PROFILE: [(EntityKind, &str); 4] = [
         (EntityKind::Connector, "SELECT count(*) FROM pp_connector WHERE merchant = ?1 AND profile = ?2"),
+        (EntityKind::RoutingProgram, "SELECT count(*) FROM pp_routing_program WHERE merchant = ?1 AND profile = ?2"),
         (EntityKind::BlockRule, "SELECT count(*) FROM pp_block_rule WHERE merchant = ?1 AND profile = ?2"),
         (EntityKind::Payment, "SELECT count(*) FROM pp_payment WHERE merchant = ?1 AND profile = ?2"),
     ];
@@ -545,6 +557,8 @@ fn children(conn: &Connection, entity: &EntityRef) -> Result<Vec<ChildCount>, Fa
         EntityKind::Payment => &OF_PAYMENT,
         EntityKind::DataKey
         | EntityKind::Connector
+        | EntityKind::RoutingProgram
+        | EntityKind::RoutingVersion
         | EntityKind::ApiKey
         | EntityKind::BlockRule
         | EntityKind::PaymentLink => &[],
@@ -586,7 +600,7 @@ impl Seen<'_> {
     }
 
     fn holder_of(&self, key: &UniqueKey) -> Result<Option<EntityRef>, Failure> {
-        use EntityKind::{ApiKey, Connector, Merchant, Organization, Profile};
+        use EntityKind::{ApiKey, Connector, Merchant, Organization, Profile, RoutingProgram};
         match key {
             UniqueKey::OrganizationId(id) => {
                 self.tenant(Organization, "SELECT incarnation FROM pp_organization WHERE id = ?", &[id])
@@ -609,6 +623,10 @@ impl Seen<'_> {
                 let sql = "SELECT id FROM pp_connector WHERE merchant = ? AND profile = ? AND label = ?";
                 self.within(*of, Connector, sql, &[of.as_bytes(), profile, label])
             }
+            UniqueKey::ActiveProgram(of, profile) => {
+                let sql = "SELECT id FROM pp_routing_program WHERE merchant = ? AND profile = ? AND active IS NOT NULL";
+                self.within(*of, RoutingProgram, sql, &[of.as_bytes(), profile])
+            }
             UniqueKey::ApiKeyDigest(digest) => {
                 let mut statement = self.0.prepare_cached("SELECT merchant, id FROM pp_api_key WHERE digest = ?")?;
                 let found = statement.query_row([digest], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
@@ -622,7 +640,7 @@ impl Seen<'_> {
         let (tenant, bound) = (entity.tenant, &[entity.tenant.as_bytes() as &dyn ToSql, &entity.id]);
         let merchant_of = |sql| self.tenant(Merchant, sql, bound);
         match entity.kind {
-            EntityKind::Organization | EntityKind::DataKey => Ok(None),
+            EntityKind::Organization | EntityKind::DataKey | EntityKind::RoutingVersion => Ok(None),
             EntityKind::Merchant => {
                 let sql = "SELECT organization FROM pp_merchant WHERE incarnation = ?1 AND ?2 IS NOT NULL";
                 self.tenant(Organization, sql, bound)
@@ -645,6 +663,10 @@ impl Seen<'_> {
             }
             EntityKind::Connector => {
                 self.within(tenant, Profile, "SELECT profile FROM pp_connector WHERE merchant = ? AND id = ?", bound)
+            }
+            EntityKind::RoutingProgram => {
+                let sql = "SELECT profile FROM pp_routing_program WHERE merchant = ? AND id = ?";
+                self.within(tenant, Profile, sql, bound)
             }
             EntityKind::Payment => {
                 self.within(tenant, Profile, "SELECT profile FROM pp_payment WHERE merchant = ? AND id = ?", bound)

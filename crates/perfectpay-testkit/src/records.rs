@@ -14,6 +14,7 @@ use perfectpay::merchant::{DataKeyState, FingerprintSecret, KeyHolder, MerchantS
 use perfectpay::organization::OrganizationState;
 use perfectpay::payment::{AuthenticationType, CaptureMethod, PaymentLinkState, PaymentState};
 use perfectpay::profile::{Branding, ProfileSettings, ProfileState};
+use perfectpay::routing::{RetryPolicy, RoutingKind, RoutingProgramState, RoutingVersionId, RoutingVersionState};
 use perfectpay::store::{
     Actor, Change, ChangeSet, Collection, CommitClass, EntityRef, IdempotencyClaim, IdempotencyKey, Key, LogEntry,
     LogPosition, Logged, MerchantPath, OrganizationPath, Owner, Query, Record, State, Stored, TenantRef,
@@ -119,6 +120,7 @@ pub fn profile(of: &Stored<MerchantState>, number: u32) -> Stored<ProfileState> 
         payment_response_hash_key: sealed(4),
         outgoing_webhook_custom_http_headers: None,
         card_testing_secret: sealed(5),
+        fallback: Vec::new(),
     };
     Stored::new(of.tenant, text(format!("pro_{number}")), moment(number), state)
 }
@@ -146,6 +148,40 @@ pub fn connector(of: &Stored<ProfileState>, number: u32) -> Stored<ConnectorStat
         connector_wallets_details: None,
     };
     Stored::new(of.tenant, text(format!("mca_{number}")), moment(number), state)
+}
+
+/// A routing program, `routing_{number}`, that does not decide.
+pub fn routing_program(of: &Stored<ProfileState>, number: u32) -> Stored<RoutingProgramState> {
+    let state = RoutingProgramState {
+        profile_id: of.id.clone(),
+        name: text(format!("Program {number}")),
+        description: text("what is tried first"),
+        kind: RoutingKind::Single,
+        latest: 1,
+        active: None,
+        served: Vec::new(),
+        replaced: None,
+    };
+    Stored::new(of.tenant, text(format!("routing_{number}")), moment(number), state)
+}
+
+/// The next version of a program, by its version 1 active.
+pub fn activated(row: &Stored<RoutingProgramState>) -> Stored<RoutingProgramState> {
+    let mut next = touched(row);
+    next.state.active = Some(1);
+    next
+}
+
+/// A version of a program, of this number, which tries the connector account `mca_1`.
+pub fn routing_version(of: &Stored<RoutingProgramState>, number: u32) -> Stored<RoutingVersionState> {
+    let algorithm = r#"{"type": "single", "data": {"connector": "stripe", "merchant_connector_id": "mca_1"}}"#;
+    let state = RoutingVersionState {
+        profile_id: of.state.profile_id.clone(),
+        algorithm: serde_json::from_str(algorithm).expect("is one"),
+        retry_policy: RetryPolicy::default(),
+    };
+    let id = RoutingVersionId { program: of.id.clone(), number };
+    Stored::new(of.tenant, id, moment(number), state)
 }
 
 /// An API key, `dev_{number}`, whose digest is the number's alone, over all tenants.
@@ -332,13 +368,16 @@ impl Tenant {
     }
 
     /// One record of every kind below a merchant account that has a collection, each of this number, parents first: a
-    /// profile, a connector account, an API key, a blocklist entry, a payment and its link.
+    /// profile, a connector account, a routing program and its first version, an API key, a blocklist entry, a payment and its link.
     pub fn one_of_each(&self, number: u32) -> Vec<Record> {
         let profile = profile(&self.merchant, number);
         let payment = payment(&profile, number);
+        let program = routing_program(&profile, number);
         vec![
             profile.clone().into(),
             connector(&profile, number).into(),
+            program.clone().into(),
+            routing_version(&program, number).into(),
             api_key(&self.merchant, number).into(),
             block_rule(&self.merchant, number).into(),
             payment.clone().into(),
@@ -395,6 +434,12 @@ pub fn keys_of(record: &Record, path: &MerchantPath) -> Vec<Key> {
             vec![Key::Profile(path.clone(), row.id.clone()), Key::ProfileByName(path, row.state.profile_name.clone())]
         }
         Record::Connector(row) => vec![Key::Connector(path, row.id.clone())],
+        Record::RoutingProgram(row) => {
+            let active = Key::ActiveProgram(path.clone(), row.state.profile_id.clone());
+            let active = row.state.active.map(|_| active);
+            active.into_iter().chain([Key::RoutingProgram(path, row.id.clone())]).collect()
+        }
+        Record::RoutingVersion(row) => vec![Key::RoutingVersion(path, row.id.clone())],
         Record::ApiKey(row) => {
             let by_digest = row.state.digest.iter().map(|d| Key::ApiKeyByDigest(d.digest));
             by_digest.chain([Key::ApiKey(path, row.id.clone())]).collect()
@@ -418,6 +463,8 @@ pub fn key_of(entity: &EntityRef) -> Key {
         EntityKind::DataKey => Key::DataKey(entity.tenant, text(id)),
         EntityKind::Profile => Key::Profile(path, text(id)),
         EntityKind::Connector => Key::Connector(path, text(id)),
+        EntityKind::RoutingProgram => Key::RoutingProgram(path, text(id)),
+        EntityKind::RoutingVersion => Key::RoutingVersion(path, text(id)),
         EntityKind::ApiKey => Key::ApiKey(path, text(id)),
         EntityKind::BlockRule => {
             let id: BlockRuleId = text(id);
@@ -444,6 +491,8 @@ pub fn collections() -> Vec<Collection> {
     let mut all = vec![
         Collection::Profiles,
         Collection::Connectors { profile: None },
+        Collection::RoutingPrograms { profile: None },
+        Collection::RoutingVersions { program: None },
         Collection::ApiKeys,
         Collection::BlockRules { kind: None },
         Collection::Payments,

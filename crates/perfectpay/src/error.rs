@@ -38,6 +38,10 @@ pub enum EntityKind {
     Profile,
     /// A connector account.
     Connector,
+    /// A routing program.
+    RoutingProgram,
+    /// One version of a routing program.
+    RoutingVersion,
     /// An API key.
     ApiKey,
     /// An entry of a blocklist.
@@ -57,6 +61,8 @@ impl EntityKind {
             Self::DataKey => "data key",
             Self::Profile => "business profile",
             Self::Connector => "connector account",
+            Self::RoutingProgram => "routing program",
+            Self::RoutingVersion => "version of a routing program",
             Self::ApiKey => "API key",
             Self::BlockRule => "blocklist entry",
             Self::Payment => "payment",

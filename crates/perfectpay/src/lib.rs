@@ -152,9 +152,10 @@ pub use profile::{
 };
 pub use routing::{
     AfterAttempt, Algorithm, CardBin, Comparison, ComparisonValue, ConnectorChoice, DeclineCode, FutureUsage,
-    KnownCard, MandateAcceptanceType, MandateType, MetadataPair, NumberComparison, NumberRange, Operator, Outcome,
-    PaymentFacts, PaymentType, Program, RetryPolicy, RoutingKey, RoutingKind, RoutingMetadata, Rule, Selection, Split,
-    Statement, StopReason, TransactionInitiator,
+    KnownCard, MandateAcceptanceType, MandateType, MetadataPair, NewRoutingProgram, NewRoutingVersion,
+    NumberComparison, NumberRange, Operator, Outcome, PaymentFacts, PaymentType, Program, RetryPolicy, RoutingDiff,
+    RoutingKey, RoutingKind, RoutingMetadata, RoutingProgram, RoutingRecord, RoutingVersion, RoutingVersionId, Rule,
+    Selection, Split, Statement, StopReason, TransactionInitiator, TransactionType,
 };
 pub use scope::{
     ApiKeyScope, Batch, BatchReceipt, BlocklistScope, Caller, Command, ConnectorScope, Create, CreateOptions,

@@ -1,12 +1,12 @@
 //! Checked: every refusal, and which one wins where several are due.
 
 use perfectpay::EntityKind;
-use perfectpay::store::{Expectation, Key, Record};
+use perfectpay::store::{Expectation, Key, Record, UniqueKey};
 
 use crate::Fixture;
 use crate::records::{
-    World, api_key, block_rule, claim, connector, data_key, organization, organization_set, payment, payment_link,
-    profile, renamed, revoked, text, touched,
+    World, activated, api_key, block_rule, claim, connector, data_key, organization, organization_set, payment,
+    payment_link, profile, renamed, revoked, routing_program, text, touched,
 };
 
 pub(super) fn an_id_that_lives_is_not_created_again(fixture: &mut dyn Fixture) {
@@ -325,6 +325,36 @@ pub(super) fn an_expected_count_is_of_children_that_count(fixture: &mut dyn Fixt
     let mut set = expecting(merchant, EntityKind::Profile, 1);
     set.expectations.extend(counts.map(|(of, kind, count)| Expectation::Children { of, kind, count }));
     w.apply(set);
+}
+
+pub(super) fn an_expected_free_key_is_nobodys(fixture: &mut dyn Fixture) {
+    let w = World::open(fixture);
+    let program = routing_program(&w.acme.profile, 1);
+    w.apply(w.acme.creating([program.clone().into()]));
+    let profile_id = || w.acme.profile.id.to_string();
+    let active = |tenant| UniqueKey::ActiveProgram(tenant, profile_id());
+    let expecting = |key, number| {
+        let mut set = w.acme.creating([block_rule(&w.acme.merchant, number).into()]);
+        set.expectations.push(Expectation::Free { key });
+        set
+    };
+    w.apply(expecting(active(w.acme.merchant.tenant), 1));
+    let mut set = w.acme.set();
+    set.update(activated(&program));
+    w.apply(set);
+    let message = "routing program `routing_1` changed while the command was decided";
+    w.refuse(expecting(active(w.acme.merchant.tenant), 2), "moved", message);
+    // The same profile's id elsewhere.
+    w.apply(expecting(active(w.sister.merchant.tenant), 2));
+    let named = |name: &str| UniqueKey::ProfileName(w.acme.merchant.tenant, name.to_owned());
+    w.apply(expecting(named("nobody's"), 3));
+    let message = "business profile `pro_default` changed while the command was decided";
+    w.refuse(expecting(named("default"), 4), "moved", message);
+    w.refuse(expecting(UniqueKey::DefaultProfile(w.acme.merchant.tenant), 4), "moved", message);
+    let mut set = w.acme.set();
+    set.remove(program.entity(), 2, false);
+    w.apply(set);
+    w.apply(expecting(active(w.acme.merchant.tenant), 4));
 }
 
 pub(super) fn an_idempotency_key_is_judged_before_everything_else(fixture: &mut dyn Fixture) {

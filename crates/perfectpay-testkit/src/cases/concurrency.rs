@@ -6,13 +6,14 @@ use std::thread;
 use std::time::Duration;
 
 use futures_lite::future::{block_on, poll_once};
-use perfectpay::store::{Committed, Expectation, Key, LogPosition, LogScope, Record, Stored};
+use perfectpay::store::{Committed, Expectation, Key, LogPosition, LogScope, Record, Stored, UniqueKey};
 use perfectpay::{EntityKind, Error};
 
 use crate::Fixture;
 use crate::probe::Probe;
 use crate::records::{
-    World, api_key, block_rule, claim, connector, digest, key_of, keys_of, payment, profile, renamed, text, touched,
+    World, activated, api_key, block_rule, claim, connector, digest, key_of, keys_of, payment, profile, renamed,
+    routing_program, text, touched,
 };
 
 const THREADS: u32 = 8;
@@ -163,6 +164,39 @@ pub(super) fn racing_sets_hold_their_expectations(fixture: &mut dyn Fixture) {
         }
     });
     assert_eq!(applied.load(Ordering::SeqCst), 1);
+}
+
+pub(super) fn of_an_activation_and_a_removal_of_its_account_exactly_one_wins(fixture: &mut dyn Fixture) {
+    let w = World::open(fixture);
+    for round in 1..=ROUNDS {
+        let profile = profile(&w.acme.merchant, round);
+        let (account, program) = (connector(&profile, round), routing_program(&profile, round));
+        w.apply(w.acme.creating([profile.clone().into(), account.clone().into(), program.clone().into()]));
+        let won = AtomicUsize::new(0);
+        together(|number| {
+            // Whoever begins first is not always of the same side.
+            let activates = (number + round) % 2 == 0;
+            let mut set = w.acme.set();
+            if activates {
+                set.expect(account.entity(), 1);
+                set.update(activated(&program));
+            } else {
+                let key = UniqueKey::ActiveProgram(w.acme.merchant.tenant, profile.id.to_string());
+                set.expectations.push(Expectation::Free { key });
+                set.remove(account.entity(), 1, false);
+            }
+            match w.commit(set) {
+                Ok(Committed::Applied(_)) => drop(won.fetch_add(1, Ordering::SeqCst)),
+                Err(error) if activates => assert!(matches!(error.code(), "not_found" | "stale"), "{error}"),
+                Err(error) => assert!(matches!(error.code(), "moved" | "not_found"), "{error}"),
+                other @ Ok(_) => panic!("{other:?}"),
+            }
+        });
+        assert_eq!(won.load(Ordering::SeqCst), 1, "of activations and removals");
+        let lives = w.get(&key_of(&account.entity())).is_some();
+        let active = w.get(&Key::ActiveProgram(w.acme.path(), profile.id.clone())).is_some();
+        assert_eq!(lives, active, "the account lives: {lives}, and the program is active: {active}");
+    }
 }
 
 pub(super) fn a_follower_beside_many_writers_misses_no_commit_and_sees_none_twice(fixture: &mut dyn Fixture) {

@@ -10,7 +10,8 @@ use crate::Fixture;
 use crate::probe::cursor_at;
 use crate::records::{
     Tenant, World, api_key, block_rule, block_rule_of, connector, data_key, moment, now, organization,
-    organization_data_key, organization_set, payment, payment_link, profile, sealed, text, touched, wrapped_by,
+    organization_data_key, organization_set, payment, payment_link, profile, routing_program, routing_version, sealed,
+    text, touched, wrapped_by,
 };
 
 fn page(limit: u32) -> PageRequest {
@@ -33,6 +34,16 @@ fn makers() -> Vec<(Collection, Maker)> {
     vec![
         (Collection::Connectors { profile: None }, |t, n| connector(&t.profile, n).into()),
         (Collection::Connectors { profile: Some(text("pro_default")) }, |t, n| connector(&t.profile, n).into()),
+        (Collection::RoutingPrograms { profile: None }, |t, n| routing_program(&t.profile, n).into()),
+        (Collection::RoutingPrograms { profile: Some(text("pro_default")) }, |t, n| {
+            routing_program(&t.profile, n).into()
+        }),
+        (Collection::RoutingVersions { program: None }, |t, n| {
+            routing_version(&routing_program(&t.profile, 500), n).into()
+        }),
+        (Collection::RoutingVersions { program: Some(text("routing_500")) }, |t, n| {
+            routing_version(&routing_program(&t.profile, 500), n).into()
+        }),
         (Collection::ApiKeys, |t, n| api_key(&t.merchant, n).into()),
         (Collection::BlockRules { kind: None }, |t, n| block_rule(&t.merchant, n).into()),
         (Collection::BlockRules { kind: Some(BlockKind::CardBin) }, |t, n| block_rule(&t.merchant, n).into()),
@@ -41,18 +52,28 @@ fn makers() -> Vec<(Collection, Maker)> {
     ]
 }
 
-/// A world whose `acme` has the payment that links hang on.
+fn is_filtered(collection: &Collection) -> bool {
+    matches!(
+        collection,
+        Collection::Connectors { profile: Some(_) }
+            | Collection::RoutingPrograms { profile: Some(_) }
+            | Collection::RoutingVersions { program: Some(_) }
+            | Collection::BlockRules { kind: Some(_) }
+    )
+}
+
+/// A world whose `acme` has the payment that links hang on, and the program that versions do.
 fn world(fixture: &dyn Fixture) -> World {
     let w = World::open(fixture);
-    w.apply(w.acme.creating([payment(&w.acme.profile, 500).into()]));
+    let (payment, program) = (payment(&w.acme.profile, 500), routing_program(&w.acme.profile, 500));
+    w.apply(w.acme.creating([payment.into(), program.into()]));
     w
 }
 
 pub(super) fn a_list_has_the_order_of_its_collection(fixture: &mut dyn Fixture) {
     let w = world(fixture);
     for (collection, make) in makers() {
-        if matches!(collection, Collection::Connectors { profile: Some(_) } | Collection::BlockRules { kind: Some(_) })
-        {
+        if is_filtered(&collection) {
             continue; // Filled by the one without a filter.
         }
         // Committed in neither direction.
@@ -62,8 +83,10 @@ pub(super) fn a_list_has_the_order_of_its_collection(fixture: &mut dyn Fixture) 
     }
     for (collection, make) in makers() {
         let mut expected: Vec<String> = (1..=9).map(|n| make(&w.acme, n).meta().id).collect();
-        if collection == Collection::Payments {
-            expected.push("pay_500".into());
+        match collection {
+            Collection::Payments => expected.push("pay_500".into()),
+            Collection::RoutingPrograms { .. } => expected.push("routing_500".into()),
+            _ => {}
         }
         if collection.order() == Order::Descending {
             expected.reverse();
@@ -138,8 +161,7 @@ pub(super) fn a_page_has_one_record_more_than_its_limit_where_there_is_one(fixtu
 pub(super) fn a_cursor_is_exclusive_and_need_not_live(fixture: &mut dyn Fixture) {
     let w = world(fixture);
     for (collection, make) in makers() {
-        if matches!(collection, Collection::Connectors { profile: Some(_) } | Collection::BlockRules { kind: Some(_) })
-        {
+        if is_filtered(&collection) {
             continue;
         }
         let records: Vec<Record> = (1..=5).map(|n| make(&w.acme, n)).collect();
@@ -167,8 +189,7 @@ pub(super) fn a_cursor_is_exclusive_and_need_not_live(fixture: &mut dyn Fixture)
 pub(super) fn records_that_come_and_go_between_pages_skip_and_repeat_no_other(fixture: &mut dyn Fixture) {
     let w = world(fixture);
     for (collection, make) in makers() {
-        if matches!(collection, Collection::Connectors { profile: Some(_) } | Collection::BlockRules { kind: Some(_) })
-        {
+        if is_filtered(&collection) {
             continue;
         }
         let stay: Vec<Record> = (100..130).map(|n| make(&w.acme, n)).collect();

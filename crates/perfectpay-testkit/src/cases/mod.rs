@@ -105,6 +105,7 @@ suite! {
         an_expected_version_guards_what_is_only_read
         an_expected_version_is_of_the_tenant_that_it_names
         an_expected_count_is_of_children_that_count
+        an_expected_free_key_is_nobodys
         an_idempotency_key_is_judged_before_everything_else
         a_refused_set_keeps_no_claim
     }
@@ -115,6 +116,7 @@ suite! {
         an_update_may_keep_its_own_keys
         a_merchant_account_has_at_most_one_default_profile
         a_connector_label_is_unique_within_its_profile
+        a_profile_has_at_most_one_active_routing_program
         the_ids_of_tenants_are_unique_over_the_whole_store
         a_publishable_key_is_unique_over_the_whole_store
         a_digest_is_unique_over_the_whole_store_and_free_after_revocation
@@ -125,6 +127,7 @@ suite! {
         an_object_without_children_is_removed_alone
         revoked_keys_and_data_keys_go_along_without_a_cascade
         a_payment_takes_its_links_along
+        a_routing_program_takes_its_versions_along_without_a_cascade
         a_profile_takes_everything_below_it_along_and_nothing_else
         a_merchant_account_takes_everything_below_it_along_and_nothing_else
         an_organization_takes_its_merchant_accounts_along_and_no_other
@@ -214,6 +217,7 @@ suite! {
         of_racing_equal_requests_exactly_one_is_carried_out
         no_child_outlives_a_parent_that_is_removed_beside_its_creation
         racing_sets_hold_their_expectations
+        of_an_activation_and_a_removal_of_its_account_exactly_one_wins
         a_follower_beside_many_writers_misses_no_commit_and_sees_none_twice
         a_reader_beside_a_writer_sees_whole_sets_only
         a_commit_that_is_not_polled_is_not_done

@@ -10,7 +10,8 @@ use crate::Fixture;
 use crate::probe::Probe;
 use crate::records::{
     IDEMPOTENCY_KEYS, Tenant, World, api_key, block_rule, block_rule_of, claim, collections, connector, incarnation,
-    keys_of, organization_data_key, organization_set, payment, payment_link, profile, revoked,
+    keys_of, organization_data_key, organization_set, payment, payment_link, profile, revoked, routing_program,
+    routing_version,
 };
 
 /// Fails if anything of these records answers by any path to their tenant.
@@ -64,12 +65,15 @@ pub(super) fn a_removal_is_refused_with_the_exact_counts_of_children(fixture: &m
     let w = World::open(fixture);
     let (one, two) = (profile(&w.acme.merchant, 1), profile(&w.acme.merchant, 2));
     let (paid, key) = (payment(&one, 1), api_key(&w.acme.merchant, 1));
+    let program = routing_program(&one, 1);
     w.apply(w.acme.creating([
         one.clone().into(),
         two.into(),
         connector(&one, 1).into(),
         connector(&one, 2).into(),
         connector(&w.acme.profile, 3).into(),
+        program.clone().into(),
+        routing_version(&program, 1).into(),
         paid.clone().into(),
         payment_link(&paid, 1).into(),
         payment_link(&paid, 2).into(),
@@ -88,7 +92,7 @@ pub(super) fn a_removal_is_refused_with_the_exact_counts_of_children(fixture: &m
             w.acme.merchant.entity(),
             "merchant account `merchant_1` still has 3 × business profile, 1 × API key, 3 × blocklist entry",
         ),
-        (one.entity(), "business profile `pro_1` still has 2 × connector account, 1 × payment"),
+        (one.entity(), "business profile `pro_1` still has 2 × connector account, 1 × routing program, 1 × payment"),
         (paid.entity(), "payment `pay_1` still has 2 × payment link"),
     ];
     for (entity, message) in children {
@@ -141,6 +145,29 @@ pub(super) fn a_payment_takes_its_links_along(fixture: &mut dyn Fixture) {
     assert_eq!(links.records, [other.into()]);
 }
 
+pub(super) fn a_routing_program_takes_its_versions_along_without_a_cascade(fixture: &mut dyn Fixture) {
+    let w = World::open(fixture);
+    let (one, two) = (routing_program(&w.acme.profile, 1), routing_program(&w.acme.profile, 2));
+    let versions = [1, 2].map(|number| routing_version(&one, number));
+    let other = routing_version(&two, 1);
+    let mut records: Vec<Record> = vec![one.clone().into(), two.into(), other.clone().into()];
+    records.extend(versions.clone().map(Record::from));
+    w.apply(w.acme.creating(records));
+    // Of the versions, one by one.
+    let [first, second] = versions;
+    w.apply(removal(&w.acme, first.entity(), 1, false));
+    assert_gone(&w, &w.acme, &[first.into()]);
+    // A later change of the set finds none of what went along.
+    let mut set = removal(&w.acme, one.entity(), 1, false);
+    set.remove(second.entity(), 1, false);
+    w.refuse(set, "not_found", "there is no version of a routing program `routing_1.00002`");
+    w.apply(removal(&w.acme, one.entity(), 1, false));
+    assert_gone(&w, &w.acme, &[one.clone().into(), second.clone().into()]);
+    let left = w.list(&w.acme.query(Collection::RoutingVersions { program: None })).expect("the tenant lives");
+    assert_eq!(left.records, [other.into()]);
+    w.refuse(w.acme.creating([second.into()]), "not_found", "there is no routing program `routing_1`");
+}
+
 pub(super) fn a_profile_takes_everything_below_it_along_and_nothing_else(fixture: &mut dyn Fixture) {
     let w = World::open(fixture);
     // Equal ids in both tenants, but for what is unique over the whole store.
@@ -151,7 +178,7 @@ pub(super) fn a_profile_takes_everything_below_it_along_and_nothing_else(fixture
     w.apply(removal(&w.acme, all[0].entity(), 1, true));
     let (below, beside): (Vec<Record>, Vec<Record>) =
         all.into_iter().partition(|r| !matches!(r.kind(), EntityKind::ApiKey | EntityKind::BlockRule));
-    assert_eq!(below.len(), 4);
+    assert_eq!(below.len(), 6);
     assert_gone(&w, &w.acme, &below);
     for record in beside.iter().chain(&tenant_second(&w.acme)).chain(&sisters).chain(&tenant_second(&w.sister)) {
         assert_eq!(w.get(&crate::records::key_of(&record.entity())).as_ref(), Some(record));
@@ -160,8 +187,15 @@ pub(super) fn a_profile_takes_everything_below_it_along_and_nothing_else(fixture
 
 /// Records beside [`Tenant::one_of_each`] of 1, below the default profile.
 fn tenant_second(of: &Tenant) -> Vec<Record> {
-    let paid = payment(&of.profile, 2);
-    vec![connector(&of.profile, 2).into(), paid.clone().into(), payment_link(&paid, 2).into()]
+    let (paid, program) = (payment(&of.profile, 2), routing_program(&of.profile, 2));
+    let version = routing_version(&program, 2);
+    vec![
+        connector(&of.profile, 2).into(),
+        program.into(),
+        version.into(),
+        paid.clone().into(),
+        payment_link(&paid, 2).into(),
+    ]
 }
 
 pub(super) fn a_merchant_account_takes_everything_below_it_along_and_nothing_else(fixture: &mut dyn Fixture) {

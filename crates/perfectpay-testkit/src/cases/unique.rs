@@ -1,11 +1,13 @@
 //! Unique keys: over which range a value is one object's alone, and when it is free again.
 
-use perfectpay::store::{Key, MerchantPath};
+use perfectpay::profile::ProfileState;
+use perfectpay::routing::RoutingProgramState;
+use perfectpay::store::{Key, MerchantPath, Stored};
 
 use crate::Fixture;
 use crate::records::{
-    Tenant, World, api_key, connector, digest, incarnation, organization, organization_set, profile, renamed, revoked,
-    text, touched,
+    Tenant, World, activated, api_key, connector, digest, incarnation, organization, organization_set, profile,
+    renamed, revoked, routing_program, text, touched,
 };
 
 const NAME_TAKEN: &str = "another business profile has this profile_name";
@@ -112,6 +114,48 @@ pub(super) fn a_connector_label_is_unique_within_its_profile(fixture: &mut dyn F
     w.refuse(set.clone(), "duplicate", message);
     set.changes.insert(0, perfectpay::store::Change::Remove { entity: one.entity(), version: 1, cascade: false });
     w.apply(set);
+}
+
+pub(super) fn a_profile_has_at_most_one_active_routing_program(fixture: &mut dyn Fixture) {
+    let w = World::open(fixture);
+    let other = profile(&w.acme.merchant, 1);
+    let (one, two) = (routing_program(&w.acme.profile, 1), routing_program(&w.acme.profile, 2));
+    let beside = routing_program(&other, 3);
+    w.apply(w.acme.creating([other.clone().into(), one.clone().into(), two.clone().into(), beside.clone().into()]));
+    let active = |profile: &Stored<ProfileState>| w.get(&Key::ActiveProgram(w.acme.path(), profile.id.clone()));
+    assert_eq!(active(&w.acme.profile), None);
+    let update = |row: Stored<RoutingProgramState>| {
+        let mut set = w.acme.set();
+        set.update(row);
+        set
+    };
+    w.apply(update(activated(&one)));
+    assert_eq!(active(&w.acme.profile), Some(activated(&one).into()));
+    let message = "another routing program has this active_program";
+    w.refuse(update(activated(&two)), "duplicate", message);
+    let mut third = activated(&routing_program(&w.acme.profile, 4));
+    third.version = 1;
+    w.refuse(w.acme.creating([third.into()]), "duplicate", message);
+    // Another profile has its own, and so has another account with equal ids.
+    w.apply(update(activated(&beside)));
+    assert_eq!(active(&other), Some(activated(&beside).into()));
+    let mut theirs = activated(&routing_program(&w.sister.profile, 1));
+    theirs.version = 1;
+    w.apply(w.sister.creating([theirs.clone().into()]));
+    let key = Key::ActiveProgram(w.sister.path(), w.sister.profile.id.clone());
+    assert_eq!(w.get(&key), Some(theirs.into()));
+    // What frees the place comes before what takes it; and an update may keep its own.
+    let mut resting = touched(&activated(&one));
+    resting.state.active = None;
+    let mut set = update(resting);
+    set.update(activated(&two));
+    w.apply(set);
+    assert_eq!(active(&w.acme.profile), Some(activated(&two).into()));
+    w.apply(update(touched(&activated(&two))));
+    let mut set = w.acme.set();
+    set.remove(two.entity(), 3, false);
+    w.apply(set);
+    assert_eq!(active(&w.acme.profile), None);
 }
 
 pub(super) fn the_ids_of_tenants_are_unique_over_the_whole_store(fixture: &mut dyn Fixture) {

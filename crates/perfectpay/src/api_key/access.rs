@@ -24,6 +24,8 @@ pub enum Resource {
     Profiles,
     /// Its connector accounts.
     Connectors,
+    /// Its routing programs and fallback orders.
+    Routing,
     /// Its API keys.
     ApiKeys,
     /// Its blocklist, and the screening of cards.

@@ -11,7 +11,7 @@ use super::settings::{
     PaymentMethodBlocking, SessionExpiry,
 };
 use crate::error::{EntityKind, Error, Fault};
-use crate::id::{MerchantId, ProfileId};
+use crate::id::{ConnectorId, MerchantId, ProfileId};
 use crate::list::UniqueList;
 use crate::merchant::MerchantState;
 use crate::money::Country;
@@ -225,6 +225,10 @@ pub struct ProfileState {
     pub outgoing_webhook_custom_http_headers: Option<Sealed>,
     /// The secret under which the card-testing guard counts cards.
     pub card_testing_secret: Sealed,
+    /// The order in which connector accounts are tried where no routing program selects one, as far as it was said: the
+    /// others follow. Accounts that are gone may be in it.
+    #[serde(default)]
+    pub fallback: Vec<ConnectorId>,
 }
 
 impl State for ProfileState {
@@ -241,6 +245,7 @@ impl State for ProfileState {
             payment_response_hash_key,
             outgoing_webhook_custom_http_headers,
             card_testing_secret,
+            fallback: _,
         } = self;
         let optional = [(PASSWORD, webhook_password), (HEADERS, outgoing_webhook_custom_http_headers)];
         let always = [(HASH_KEY, payment_response_hash_key), (CARD_TESTING, card_testing_secret)];
@@ -305,6 +310,7 @@ impl ProfileState {
             payment_response_hash_key: seals.seal(HASH_KEY, hash_key)?,
             outgoing_webhook_custom_http_headers: headers.map(|h| seals.seal(HEADERS, h.as_slice())).transpose()?,
             card_testing_secret: seals.seal(CARD_TESTING, card_testing_secret)?,
+            fallback: Vec::new(),
         })
     }
 

@@ -123,6 +123,8 @@ impl Below {
     ) -> Result<(), Error> {
         for collection in [
             Collection::Connectors { profile: Some(id.clone()) },
+            Collection::RoutingPrograms { profile: Some(id.clone()) },
+            Collection::RoutingVersions { program: None },
             Collection::ProfileBlockRules { profile: id.clone() },
             Collection::Payments,
             Collection::PaymentLinks,
@@ -130,6 +132,7 @@ impl Below {
             overlay
                 .each(within(tenant, collection), |record| {
                     let is_its = match record {
+                        Record::RoutingVersion(row) => row.state.profile_id == *id,
                         Record::Payment(row) => row.state.profile_id == *id,
                         Record::PaymentLink(row) => row.state.profile_id == *id,
                         _ => true,

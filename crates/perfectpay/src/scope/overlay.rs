@@ -53,8 +53,8 @@ struct Staged {
     holders: HashMap<UniqueKey, EntityRef>,
     /// What was read or expected of the real store, at the first version seen.
     pins: BTreeMap<EntityRef, u64>,
-    /// Numbers of children that decisions stood on, as they are in the real store.
-    children: Vec<Expectation>,
+    /// Numbers of children, and free keys, that decisions stood on, as they are in the real store.
+    stood_on: Vec<Expectation>,
     organization: Option<TenantRef>,
     merchants: Vec<TenantRef>,
     /// Whether a command concerned an organization that was there before the batch.
@@ -103,6 +103,11 @@ impl Staged {
         match record {
             Record::Merchant(row) => !gone(EntityKind::Organization, row.state.organization, String::new()),
             Record::Connector(row) => !gone(EntityKind::Profile, row.tenant, row.state.profile_id.to_string()),
+            Record::RoutingProgram(row) => !gone(EntityKind::Profile, row.tenant, row.state.profile_id.to_string()),
+            Record::RoutingVersion(row) => {
+                !gone(EntityKind::Profile, row.tenant, row.state.profile_id.to_string())
+                    && !gone(EntityKind::RoutingProgram, row.tenant, row.id.program.to_string())
+            }
             Record::Payment(row) => !gone(EntityKind::Profile, row.tenant, row.state.profile_id.to_string()),
             Record::PaymentLink(row) => {
                 !gone(EntityKind::Profile, row.tenant, row.state.profile_id.to_string())
@@ -232,8 +237,17 @@ impl Staged {
                 let [now, before] = [now, before].map(|n| u64::try_from(n).unwrap_or(u64::MAX));
                 let count = count.saturating_add(before).saturating_sub(now);
                 let expectation = Expectation::Children { of, kind, count };
-                if !self.children.contains(&expectation) {
-                    self.children.push(expectation);
+                if !self.stood_on.contains(&expectation) {
+                    self.stood_on.push(expectation);
+                }
+            }
+            Expectation::Free { key } => {
+                let held = |record: &Record| record.unique_keys().contains(&key);
+                // Whoever has it in the real store loses it by the batch's own changes.
+                let frees = self.touched.values().filter_map(|touched| touched.origin.as_ref()).any(held);
+                let expectation = Expectation::Free { key };
+                if !frees && !self.stood_on.contains(&expectation) {
+                    self.stood_on.push(expectation);
                 }
             }
             // Not admitted: what it counts is not known here.
@@ -271,6 +285,8 @@ pub(super) fn key_of(entity: &EntityRef) -> Result<Key, Error> {
         EntityKind::DataKey => Key::DataKey(entity.tenant, entity.id.parse()?),
         EntityKind::Profile => Key::Profile(path, entity.id.parse()?),
         EntityKind::Connector => Key::Connector(path, entity.id.parse()?),
+        EntityKind::RoutingProgram => Key::RoutingProgram(path, entity.id.parse()?),
+        EntityKind::RoutingVersion => Key::RoutingVersion(path, entity.id.parse()?),
         EntityKind::ApiKey => Key::ApiKey(path, entity.id.parse()?),
         EntityKind::BlockRule => {
             let id: BlockRuleId = entity.id.parse()?;
@@ -326,7 +342,7 @@ impl Overlay {
         for (entity, version) in &staged.pins {
             set.expect(entity.clone(), *version);
         }
-        set.expectations.extend(staged.children.iter().cloned());
+        set.expectations.extend(staged.stood_on.iter().cloned());
         set.changes.clone_from(&staged.changes);
         Ok(set)
     }
@@ -407,6 +423,9 @@ impl Overlay {
                 Some(Key::ProfileByName(MerchantPath::Pinned(*tenant), name.parse()?))
             }
             UniqueKey::DefaultProfile(tenant) => Some(Key::DefaultProfile(MerchantPath::Pinned(*tenant))),
+            UniqueKey::ActiveProgram(tenant, profile) => {
+                Some(Key::ActiveProgram(MerchantPath::Pinned(*tenant), profile.parse()?))
+            }
             UniqueKey::ApiKeyDigest(digest) => Some(Key::ApiKeyByDigest(*digest)),
             UniqueKey::ConnectorLabel(tenant, profile, _) => return self.labelled(*tenant, profile, key).await,
             UniqueKey::PublishableKey(key) => Some(Key::MerchantByPublishableKey(key.parse()?)),
@@ -483,12 +502,15 @@ impl Overlay {
             EntityKind::Profile => {
                 let profile: ProfileId = entity.id.parse()?;
                 let rules = Collection::ProfileBlockRules { profile: profile.clone() };
+                let programs = Collection::RoutingPrograms { profile: Some(profile.clone()) };
                 let connectors = Collection::Connectors { profile: Some(profile) };
-                [connectors, rules, Collection::Payments].map(within).into()
+                [connectors, programs, rules, Collection::Payments].map(within).into()
             }
             EntityKind::Payment => vec![within(Collection::PaymentLinks)],
             EntityKind::DataKey
             | EntityKind::Connector
+            | EntityKind::RoutingProgram
+            | EntityKind::RoutingVersion
             | EntityKind::ApiKey
             | EntityKind::BlockRule
             | EntityKind::PaymentLink => Vec::new(),
@@ -562,6 +584,9 @@ impl Overlay {
             Key::Merchant(path) => (path, EntityKind::Merchant, String::new()),
             Key::Profile(path, id) => (path, EntityKind::Profile, id.to_string()),
             Key::ProfileByName(path, _) | Key::DefaultProfile(path) => (path, EntityKind::Profile, String::new()),
+            Key::RoutingProgram(path, id) => (path, EntityKind::RoutingProgram, id.to_string()),
+            Key::ActiveProgram(path, _) => (path, EntityKind::RoutingProgram, String::new()),
+            Key::RoutingVersion(path, id) => (path, EntityKind::RoutingVersion, id.to_string()),
             Key::Connector(path, id) => (path, EntityKind::Connector, id.to_string()),
             Key::ApiKey(path, id) => (path, EntityKind::ApiKey, id.to_string()),
             Key::BlockRule(BlocklistPath::Merchant(path), id) => (path, EntityKind::BlockRule, id.to_string()),
@@ -577,6 +602,7 @@ impl Overlay {
         let held = match key {
             Key::ProfileByName(_, name) => UniqueKey::ProfileName(merchant.tenant, name.to_string()),
             Key::DefaultProfile(_) => UniqueKey::DefaultProfile(merchant.tenant),
+            Key::ActiveProgram(_, profile) => UniqueKey::ActiveProgram(merchant.tenant, profile.to_string()),
             _ => return Ok(Some(EntityRef { kind, tenant: merchant.tenant, id })),
         };
         Ok(self.holder(&held).await?.map(|record| record.entity()))

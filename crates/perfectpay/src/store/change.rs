@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::log::{LogChange, LogPosition, Verb};
-use super::record::Record;
+use super::record::{Record, UniqueKey};
 use crate::actor::Actor;
 use crate::blocklist::{ExpiredRules, NewRules};
 use crate::error::{EntityKind, Fault};
@@ -155,6 +155,11 @@ pub enum Expectation {
         kind: EntityKind,
         /// How many were counted.
         count: u64,
+    },
+    /// No living object has this key.
+    Free {
+        /// The key.
+        key: UniqueKey,
     },
     /// The merchant account's blocklist has exactly so many entries whose fingerprints were made under this version of
     /// its secret. One that does not live has none.

@@ -143,6 +143,10 @@ fn expect(expectation: &Expectation, premises: &mut dyn Premises) -> Result<(), 
             let found = children.iter().find(|c| c.kind == *kind).map_or(0, |c| c.count);
             if found == *count { Ok(()) } else { Err(Error::Moved { entity: of.named() }) }
         }
+        Expectation::Free { key } => match premises.holder(key)? {
+            None => Ok(()),
+            Some(holder) => Err(Error::Moved { entity: holder.named() }),
+        },
         Expectation::Fingerprints { of, version, count } => {
             let found = premises.fingerprints(of, *version)?;
             if found == *count { Ok(()) } else { Err(Error::Moved { entity: of.named() }) }
@@ -174,7 +178,7 @@ impl Staged<'_> {
         match self.versions.get(entity) {
             Some(version) => Ok(*version),
             // It went along: what does not count as a child does not keep its tenant from going.
-            None if self.is_below_a_removed_tenant(entity) => Ok(None),
+            None if self.is_below_a_removed_tenant(entity) || self.is_of_a_removed_program(entity) => Ok(None),
             None => self.premises.version(entity),
         }
     }
@@ -183,6 +187,17 @@ impl Staged<'_> {
         [EntityKind::Organization, EntityKind::Merchant].into_iter().any(|kind| {
             let tenant = EntityRef { kind, tenant: entity.tenant, id: String::new() };
             matches!(self.versions.get(&tenant), Some(None))
+        })
+    }
+
+    fn is_of_a_removed_program(&self, entity: &EntityRef) -> bool {
+        let program = match entity.kind {
+            EntityKind::RoutingVersion => entity.id.rsplit_once('.').map(|(program, _)| program),
+            _ => None,
+        };
+        program.is_some_and(|id| {
+            let program = EntityRef { kind: EntityKind::RoutingProgram, tenant: entity.tenant, id: id.to_owned() };
+            matches!(self.versions.get(&program), Some(None))
         })
     }
 

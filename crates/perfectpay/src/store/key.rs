@@ -5,9 +5,11 @@ use crate::blocklist::{BlockCount, BlockKind, BlockRows, BlockRuleId};
 use crate::error::EntityKind;
 use crate::id::{
     ApiKeyId, ConnectorId, DataKeyId, Incarnation, MerchantId, OrganizationId, PaymentId, PaymentLinkId, ProfileId,
+    RoutingId,
 };
 use crate::merchant::PublishableKey;
 use crate::page::PageRequest;
+use crate::routing::RoutingVersionId;
 use crate::seal::KeyId;
 use crate::text::Name;
 use crate::time::Timestamp;
@@ -72,6 +74,12 @@ pub enum Key {
     DefaultProfile(MerchantPath),
     /// A connector account.
     Connector(MerchantPath, ConnectorId),
+    /// A routing program.
+    RoutingProgram(MerchantPath, RoutingId),
+    /// The active routing program of a profile.
+    ActiveProgram(MerchantPath, ProfileId),
+    /// One version of a routing program.
+    RoutingVersion(MerchantPath, RoutingVersionId),
     /// An API key.
     ApiKey(MerchantPath, ApiKeyId),
     /// An API key by its digest, over the whole store: whose it is, is the answer.
@@ -107,6 +115,16 @@ pub enum Collection {
         /// Only those of this profile.
         profile: Option<ProfileId>,
     },
+    /// A merchant account's routing programs, newest first.
+    RoutingPrograms {
+        /// Only those of this profile.
+        profile: Option<ProfileId>,
+    },
+    /// The versions of a merchant account's routing programs, newest first.
+    RoutingVersions {
+        /// Only those of this program.
+        program: Option<RoutingId>,
+    },
     /// A merchant account's API keys, revoked ones too, oldest first.
     ApiKeys,
     /// An organization's or a merchant account's blocklist, newest first; of a merchant account with the entries of its
@@ -140,6 +158,8 @@ impl Collection {
             EntityKind::Organization | EntityKind::Merchant | EntityKind::DataKey => None,
             EntityKind::Profile => Some(Self::Profiles),
             EntityKind::Connector => Some(Self::Connectors { profile: None }),
+            EntityKind::RoutingProgram => Some(Self::RoutingPrograms { profile: None }),
+            EntityKind::RoutingVersion => Some(Self::RoutingVersions { program: None }),
             EntityKind::ApiKey => Some(Self::ApiKeys),
             EntityKind::BlockRule => Some(Self::BlockRules { kind: None }),
             EntityKind::Payment => Some(Self::Payments),
@@ -156,9 +176,12 @@ impl Collection {
             | Self::Connectors { .. }
             | Self::ApiKeys
             | Self::DataKeys { .. } => Order::Ascending,
-            Self::BlockRules { .. } | Self::ProfileBlockRules { .. } | Self::Payments | Self::PaymentLinks => {
-                Order::Descending
-            }
+            Self::RoutingPrograms { .. }
+            | Self::RoutingVersions { .. }
+            | Self::BlockRules { .. }
+            | Self::ProfileBlockRules { .. }
+            | Self::Payments
+            | Self::PaymentLinks => Order::Descending,
         }
     }
 

@@ -38,10 +38,12 @@ pub const MAX_LOAD_BYTES: usize = 16 * 1024 * 1024;
 const FULL: (usize, usize) = (MAX_LOAD_ITEMS / 2, MAX_LOAD_BYTES / 8);
 
 /// The kinds below a merchant account in the order in which a load has them: parents first, API keys last.
-pub const BELOW_MERCHANT: [EntityKind; 7] = [
+pub const BELOW_MERCHANT: [EntityKind; 9] = [
     EntityKind::DataKey,
     EntityKind::Profile,
     EntityKind::Connector,
+    EntityKind::RoutingProgram,
+    EntityKind::RoutingVersion,
     EntityKind::BlockRule,
     EntityKind::Payment,
     EntityKind::PaymentLink,

@@ -12,6 +12,7 @@ use crate::merchant::{DataKeyState, KeyHolder, MerchantState};
 use crate::organization::OrganizationState;
 use crate::payment::{PaymentLinkState, PaymentState};
 use crate::profile::ProfileState;
+use crate::routing::{RoutingProgramState, RoutingVersionState};
 use crate::seal::Sealed;
 use crate::stored::{EntityRef, State, Stored};
 use crate::time::Timestamp;
@@ -31,6 +32,8 @@ pub enum UniqueKey {
     DefaultProfile(Incarnation),
     /// A connector account's label within its profile: merchant, profile id, label.
     ConnectorLabel(Incarnation, String, String),
+    /// The active routing program of a profile, of which there is at most one: merchant, profile id.
+    ActiveProgram(Incarnation, String),
     /// An API key's digest, over the whole store.
     ApiKeyDigest([u8; 32]),
 }
@@ -45,6 +48,7 @@ impl UniqueKey {
             Self::ProfileName(..) => "profile_name",
             Self::DefaultProfile(_) => "default_profile",
             Self::ConnectorLabel(..) => "connector_label",
+            Self::ActiveProgram(..) => "active_program",
             Self::ApiKeyDigest(_) => "api_key",
         }
     }
@@ -154,6 +158,10 @@ records! {
     Profile(ProfileState),
     /// A connector account.
     Connector(ConnectorState),
+    /// A routing program.
+    RoutingProgram(RoutingProgramState),
+    /// One version of a routing program.
+    RoutingVersion(RoutingVersionState),
     /// An API key.
     ApiKey(ApiKeyState),
     /// An entry of a blocklist.
@@ -209,6 +217,8 @@ impl Record {
                 BlockScope::Profile(profile) => within(row.tenant, EntityKind::Profile, profile.to_string()),
             },
             Self::Connector(row) => within(row.tenant, EntityKind::Profile, row.state.profile_id.to_string()),
+            Self::RoutingProgram(row) => within(row.tenant, EntityKind::Profile, row.state.profile_id.to_string()),
+            Self::RoutingVersion(row) => within(row.tenant, EntityKind::RoutingProgram, row.id.program.to_string()),
             Self::Payment(row) => within(row.tenant, EntityKind::Profile, row.state.profile_id.to_string()),
             Self::PaymentLink(row) => within(row.tenant, EntityKind::Payment, row.state.payment_id.to_string()),
         }
@@ -234,20 +244,30 @@ impl Record {
                 row.state.profile_id.to_string(),
                 row.state.connector_label.to_string(),
             )],
+            Self::RoutingProgram(row) => {
+                let profile = || row.state.profile_id.to_string();
+                row.state.active.iter().map(|_| UniqueKey::ActiveProgram(row.tenant, profile())).collect()
+            }
             Self::ApiKey(row) => row.state.digest.iter().map(|d| UniqueKey::ApiKeyDigest(d.digest)).collect(),
-            Self::DataKey(_) | Self::BlockRule(_) | Self::Payment(_) | Self::PaymentLink(_) => Vec::new(),
+            Self::DataKey(_)
+            | Self::RoutingVersion(_)
+            | Self::BlockRule(_)
+            | Self::Payment(_)
+            | Self::PaymentLink(_) => Vec::new(),
         }
     }
 
     /// Whether the object holds up its parent: a removal that does not cascade is refused while one lives.
     pub fn counts_as_child(&self) -> bool {
         match self {
-            Self::DataKey(_) => false,
+            // Versions are their program's, and go with it.
+            Self::DataKey(_) | Self::RoutingVersion(_) => false,
             Self::ApiKey(row) => row.state.revoked_at.is_none(),
             Self::Organization(_)
             | Self::Merchant(_)
             | Self::Profile(_)
             | Self::Connector(_)
+            | Self::RoutingProgram(_)
             | Self::BlockRule(_)
             | Self::Payment(_)
             | Self::PaymentLink(_) => true,
@@ -277,6 +297,14 @@ impl Record {
                 Collection::Connectors { profile: None },
                 Collection::Connectors { profile: Some(row.state.profile_id.clone()) },
             ],
+            Self::RoutingProgram(row) => vec![
+                Collection::RoutingPrograms { profile: None },
+                Collection::RoutingPrograms { profile: Some(row.state.profile_id.clone()) },
+            ],
+            Self::RoutingVersion(row) => vec![
+                Collection::RoutingVersions { program: None },
+                Collection::RoutingVersions { program: Some(row.id.program.clone()) },
+            ],
             Self::ApiKey(_) => vec![Collection::ApiKeys],
             Self::BlockRule(row) => {
                 let mut collections =
@@ -296,6 +324,8 @@ impl Record {
         match self {
             Self::Profile(row) => Some(&row.id),
             Self::Connector(row) => Some(&row.state.profile_id),
+            Self::RoutingProgram(row) => Some(&row.state.profile_id),
+            Self::RoutingVersion(row) => Some(&row.state.profile_id),
             Self::Payment(row) => Some(&row.state.profile_id),
             Self::PaymentLink(row) => Some(&row.state.profile_id),
             Self::Organization(_) | Self::Merchant(_) | Self::DataKey(_) | Self::ApiKey(_) | Self::BlockRule(_) => None,
