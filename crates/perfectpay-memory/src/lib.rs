@@ -55,7 +55,7 @@ impl fmt::Debug for MemoryStore {
     }
 }
 
-/// A place in a collection: whose, which, when created, id.
+/// A place in a collection: whose, which, by which time, id.
 type Place = (Incarnation, Collection, Timestamp, String);
 
 #[derive(Default)]
@@ -356,12 +356,15 @@ impl State {
             }
             Key::Payment(path, id) => child(path, EntityKind::Payment, id),
             Key::PaymentLink(path, id) => child(path, EntityKind::PaymentLink, id),
+            Key::Event(path, id) => child(path, EntityKind::Event, id),
+            Key::PaymentDecision(path, id) => child(path, EntityKind::PaymentDecision, id),
+            Key::EventOnce(path, once) => held(UniqueKey::EventOnce(self.merchant(path)?, once.clone())),
         }
     }
 
     fn list(&self, query: &Query) -> Option<Listing> {
         let tenant = match query {
-            Query::Organizations(_) | Query::DataKeys(..) => Incarnation::PLATFORM,
+            Query::Organizations(_) | Query::DataKeys(..) | Query::Outbox(_) => Incarnation::PLATFORM,
             Query::Merchants(path, _) | Query::OrganizationBlockRules(path, ..) => self.organization(path)?,
             Query::Within(path, ..) => self.merchant(path)?,
         };
@@ -508,10 +511,13 @@ fn rule_of(tenant: Incarnation, id: String) -> EntityRef {
     EntityRef { kind: EntityKind::BlockRule, tenant, id }
 }
 
-/// Where a record stands in the collections of its tenant, or of its organization.
+/// Where a record stands in the collections that it is in.
 fn places(record: &Record) -> Vec<Place> {
-    let meta = record.meta();
-    let place = |collection| (record.listed_by(), collection, meta.created_at, meta.id.clone());
+    let id = record.meta().id;
+    let place = |collection: Collection| {
+        let (of, at) = record.place_in(&collection);
+        (of, collection, at, id.clone())
+    };
     record.collections().into_iter().map(place).collect()
 }
 

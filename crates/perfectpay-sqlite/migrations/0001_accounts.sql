@@ -212,6 +212,40 @@ CREATE TABLE pp_payment_link (
 CREATE INDEX pp_payment_link_listed ON pp_payment_link (merchant, created_at, id);
 CREATE INDEX pp_payment_link_of_payment ON pp_payment_link (merchant, payment);
 
+CREATE TABLE pp_payment_decision (
+    merchant    BLOB    NOT NULL,
+    id          TEXT    NOT NULL CHECK (octet_length(id) BETWEEN 1 AND 64),
+    version     INTEGER NOT NULL CHECK (version >= 1),
+    created_at  INTEGER NOT NULL,
+    modified_at INTEGER NOT NULL,
+    payment     TEXT    NOT NULL,
+    body        TEXT    NOT NULL CHECK (octet_length(body) <= 524288 AND json_valid(body)),
+    PRIMARY KEY (merchant, id),
+    FOREIGN KEY (merchant, payment) REFERENCES pp_payment (merchant, id)
+) STRICT;
+CREATE INDEX pp_payment_decision_listed ON pp_payment_decision (merchant, created_at, id);
+CREATE INDEX pp_payment_decision_of_payment ON pp_payment_decision (merchant, payment);
+
+-- `once` is what only one event of the account may have; `due_at` is null unless its delivery is pending.
+CREATE TABLE pp_event (
+    merchant    BLOB    NOT NULL,
+    id          TEXT    NOT NULL CHECK (octet_length(id) BETWEEN 1 AND 64),
+    version     INTEGER NOT NULL CHECK (version >= 1),
+    created_at  INTEGER NOT NULL,
+    modified_at INTEGER NOT NULL,
+    payment     TEXT    NOT NULL,
+    once        TEXT    NOT NULL CHECK (octet_length(once) BETWEEN 1 AND 64),
+    due_at      INTEGER,
+    body        TEXT    NOT NULL CHECK (octet_length(body) <= 524288 AND json_valid(body)),
+    PRIMARY KEY (merchant, id),
+    UNIQUE (merchant, once),
+    FOREIGN KEY (merchant, payment) REFERENCES pp_payment (merchant, id)
+) STRICT;
+CREATE INDEX pp_event_listed ON pp_event (merchant, created_at, id);
+CREATE INDEX pp_event_of_payment ON pp_event (merchant, payment);
+CREATE INDEX pp_event_due ON pp_event (due_at, id) WHERE due_at IS NOT NULL;
+CREATE INDEX pp_event_due_of_merchant ON pp_event (merchant, due_at, id) WHERE due_at IS NOT NULL;
+
 CREATE TABLE pp_idempotency (
     tenant     BLOB    NOT NULL CHECK (octet_length(tenant) = 16),
     key        TEXT    NOT NULL CHECK (octet_length(key) BETWEEN 1 AND 255),
@@ -422,6 +456,29 @@ CREATE VIEW pp_payment_link_view AS SELECT
     strftime('%Y-%m-%dT%H:%M:%fZ', row.modified_at / 1000.0, 'unixepoch')         AS modified_at,
     row.body
 FROM pp_payment_link AS row JOIN pp_merchant ON pp_merchant.incarnation = row.merchant;
+
+CREATE VIEW pp_payment_decision_view AS SELECT
+    pp_merchant.id                                                                AS merchant_id,
+    row.payment                                                                   AS payment_id,
+    row.id                                                                        AS decision_id,
+    row.version,
+    strftime('%Y-%m-%dT%H:%M:%fZ', row.created_at / 1000.0, 'unixepoch')          AS created_at,
+    strftime('%Y-%m-%dT%H:%M:%fZ', row.modified_at / 1000.0, 'unixepoch')         AS modified_at,
+    row.body
+FROM pp_payment_decision AS row JOIN pp_merchant ON pp_merchant.incarnation = row.merchant;
+
+CREATE VIEW pp_event_view AS SELECT
+    pp_merchant.id                                                                AS merchant_id,
+    row.payment                                                                   AS payment_id,
+    row.id                                                                        AS event_id,
+    row.body ->> '$.event_type'                                                   AS event_type,
+    row.body ->> '$.delivery.state'                                               AS delivery,
+    row.body ->> '$.delivery.attempts'                                            AS attempts,
+    strftime('%Y-%m-%dT%H:%M:%fZ', row.due_at / 1000.0, 'unixepoch')              AS due_at,
+    row.version,
+    strftime('%Y-%m-%dT%H:%M:%fZ', row.created_at / 1000.0, 'unixepoch')          AS created_at,
+    strftime('%Y-%m-%dT%H:%M:%fZ', row.modified_at / 1000.0, 'unixepoch')         AS modified_at
+FROM pp_event AS row JOIN pp_merchant ON pp_merchant.incarnation = row.merchant;
 
 CREATE VIEW pp_idempotency_view AS SELECT
     lower(hex(tenant))                                                            AS tenant,

@@ -140,6 +140,9 @@ static API_KEY: ByPath = by_path!("pp_api_key", " AND id = ?");
 static BLOCK_RULE: ByPath = by_path!(rule_columns, "pp_block_rule", " AND id = ?");
 static PAYMENT: ByPath = by_path!("pp_payment", " AND id = ?");
 static PAYMENT_LINK: ByPath = by_path!("pp_payment_link", " AND id = ?");
+static PAYMENT_DECISION: ByPath = by_path!("pp_payment_decision", " AND id = ?");
+static EVENT: ByPath = by_path!("pp_event", " AND id = ?");
+static EVENT_ONCE: ByPath = by_path!("pp_event", " AND once = ?");
 
 /// One record.
 pub(crate) fn get(conn: &Connection, key: &Key) -> Result<Option<Record>, Failure> {
@@ -184,6 +187,11 @@ pub(crate) fn get(conn: &Connection, key: &Key) -> Result<Option<Record>, Failur
         }
         Key::Payment(path, id) => (EntityKind::Payment, PAYMENT.resolve(path, [text(id.as_str())])),
         Key::PaymentLink(path, id) => (EntityKind::PaymentLink, PAYMENT_LINK.resolve(path, [text(id.as_str())])),
+        Key::Event(path, id) => (EntityKind::Event, EVENT.resolve(path, [text(id.as_str())])),
+        Key::PaymentDecision(path, id) => {
+            (EntityKind::PaymentDecision, PAYMENT_DECISION.resolve(path, [text(id.as_str())]))
+        }
+        Key::EventOnce(path, once) => (EntityKind::Event, EVENT_ONCE.resolve(path, [text(once)])),
     };
     let mut statement = conn.prepare_cached(sql)?;
     let mut rows = statement.query(params_from_iter(bound))?;
@@ -225,7 +233,7 @@ fn organization_by(path: &OrganizationPath) -> (&'static str, Vec<Bound<'_>>) {
 pub(crate) fn list(conn: &Connection, query: &Query) -> Result<Option<Listing>, Failure> {
     let moment = conn.unchecked_transaction()?;
     let tenant = match query {
-        Query::Organizations(_) | Query::DataKeys(..) => Some(Incarnation::PLATFORM),
+        Query::Organizations(_) | Query::DataKeys(..) | Query::Outbox(_) => Some(Incarnation::PLATFORM),
         Query::Merchants(path, _) | Query::OrganizationBlockRules(path, ..) => {
             incarnation(&moment, organization_by(path))?
         }
@@ -249,6 +257,13 @@ fn incarnation(conn: &Connection, path: (&'static str, Vec<Bound<'_>>)) -> Resul
 macro_rules! ascending {
     ($columns:ident, $of:literal) => {
         concat!($columns!(), $of, " (created_at, id) > (?, ?) ORDER BY created_at, id LIMIT ?")
+    };
+}
+
+/// A page of pending events, the one that is due first in front.
+macro_rules! due {
+    ($of:literal) => {
+        concat!(child_columns!(), $of, " due_at IS NOT NULL AND (due_at, id) > (?, ?) ORDER BY due_at, id LIMIT ?")
     };
 }
 
@@ -304,10 +319,12 @@ fn page(conn: &Connection, tenant: Incarnation, query: &Query) -> Result<Vec<Rec
             ascending!(key_columns, "pp_data_key WHERE wrapped_by = ? AND"),
             vec![text(wrapped_by.as_str())],
         ),
+        (Query::Outbox(_), _) => (EntityKind::Event, due!("pp_event WHERE"), vec![]),
         // A merchant account has none of them.
-        (Query::Within(..), Collection::Organizations | Collection::Merchants | Collection::DataKeys { .. }) => {
-            return Ok(Vec::new());
-        }
+        (
+            Query::Within(..),
+            Collection::Organizations | Collection::Merchants | Collection::DataKeys { .. } | Collection::Outbox,
+        ) => return Ok(Vec::new()),
         (Query::Within(..), Collection::Profiles) => {
             (EntityKind::Profile, ascending!(child_columns, "pp_profile WHERE merchant = ? AND"), vec![of])
         }
@@ -372,6 +389,17 @@ fn page(conn: &Connection, tenant: Incarnation, query: &Query) -> Result<Vec<Rec
         }
         (Query::Within(..), Collection::PaymentLinks) => {
             (EntityKind::PaymentLink, descending!(child_columns, "pp_payment_link WHERE merchant = ? AND"), vec![of])
+        }
+        (Query::Within(..), Collection::PaymentDecisions) => (
+            EntityKind::PaymentDecision,
+            descending!(child_columns, "pp_payment_decision WHERE merchant = ? AND"),
+            vec![of],
+        ),
+        (Query::Within(..), Collection::Events) => {
+            (EntityKind::Event, descending!(child_columns, "pp_event WHERE merchant = ? AND"), vec![of])
+        }
+        (Query::Within(..), Collection::PendingEvents) => {
+            (EntityKind::Event, due!("pp_event WHERE merchant = ? AND"), vec![of])
         }
     };
     let front = if collection.order() == Order::Ascending { i64::MIN } else { i64::MAX };

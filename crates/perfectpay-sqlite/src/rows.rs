@@ -147,6 +147,8 @@ static BLOCK_RULE: Table = rules!("pp_block_rule", "merchant");
 static ORGANIZATION_RULE: Table = rules!("pp_organization_rule", "organization");
 static PAYMENT: Table = table!("pp_payment", ["profile" = "?7"], []);
 static PAYMENT_LINK: Table = table!("pp_payment_link", ["payment" = "?7"], []);
+static PAYMENT_DECISION: Table = table!("pp_payment_decision", ["payment" = "?7"], []);
+static EVENT: Table = table!("pp_event", ["payment" = "?7", "once" = "?8", "due_at" = "?9"], []);
 
 impl Table {
     /// Where the record of this kind with this id is kept.
@@ -164,6 +166,8 @@ impl Table {
             EntityKind::BlockRule => &BLOCK_RULE,
             EntityKind::Payment => &PAYMENT,
             EntityKind::PaymentLink => &PAYMENT_LINK,
+            EntityKind::Event => &EVENT,
+            EntityKind::PaymentDecision => &PAYMENT_DECISION,
         }
     }
 }
@@ -266,6 +270,10 @@ pub(crate) fn columns(record: &Record) -> Result<Vec<Value>, Error> {
         }
         Record::Payment(row) => vec![text(&row.state.profile_id)],
         Record::PaymentLink(row) => vec![text(&row.state.payment_id)],
+        Record::PaymentDecision(row) => vec![text(&row.state.payment_id)],
+        Record::Event(row) => {
+            vec![text(&row.state.payment_id), text(&row.state.once), time(row.state.delivery.due_at)]
+        }
     })
 }
 

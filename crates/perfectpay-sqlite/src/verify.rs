@@ -130,12 +130,13 @@ const OF_MERCHANT: &str = "EXISTS (SELECT 1 FROM pp_merchant AS p WHERE p.incarn
 const OF_HOLDER: &str = "coalesce((SELECT 1 FROM pp_organization AS p WHERE p.incarnation = r.organization),
     (SELECT 1 FROM pp_merchant AS p WHERE p.incarnation = r.merchant), 0)";
 const OF_PROFILE: &str = "EXISTS (SELECT 1 FROM pp_profile AS p WHERE p.merchant = r.merchant AND p.id = r.profile)";
+const OF_PAYMENT: &str = "EXISTS (SELECT 1 FROM pp_payment AS p WHERE p.merchant = r.merchant AND p.id = r.payment)";
 
 const BODY: &[&str] = &["body"];
 const RULE_BODY: &[&str] = &["action", "expires_at", "reason", "source", "author", "metadata"];
 const RULE_COLUMNS: &[&str] = &["kind", "profile"];
 
-static KEPT: [Kept; 12] = [
+static KEPT: [Kept; 14] = [
     Kept {
         kind: EntityKind::Organization,
         table: "pp_organization",
@@ -230,7 +231,23 @@ static KEPT: [Kept; 12] = [
         table: "pp_payment_link",
         tenant: "merchant",
         columns: &["payment"],
-        parent: "EXISTS (SELECT 1 FROM pp_payment AS p WHERE p.merchant = r.merchant AND p.id = r.payment)",
+        parent: OF_PAYMENT,
+        body: BODY,
+    },
+    Kept {
+        kind: EntityKind::PaymentDecision,
+        table: "pp_payment_decision",
+        tenant: "merchant",
+        columns: &["payment"],
+        parent: OF_PAYMENT,
+        body: BODY,
+    },
+    Kept {
+        kind: EntityKind::Event,
+        table: "pp_event",
+        tenant: "merchant",
+        columns: &["payment", "once", "due_at"],
+        parent: OF_PAYMENT,
         body: BODY,
     },
 ];
@@ -864,7 +881,9 @@ impl Tenant {
                     self.profile_went >= position
                 }
                 EntityKind::RoutingVersion => self.profile_went.max(self.program_went) >= position,
-                EntityKind::PaymentLink => self.profile_went.max(self.payment_went) >= position,
+                EntityKind::PaymentLink | EntityKind::Event | EntityKind::PaymentDecision => {
+                    self.profile_went.max(self.payment_went) >= position
+                }
                 _ => false,
             }
     }

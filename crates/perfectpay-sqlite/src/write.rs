@@ -233,7 +233,9 @@ fn remove(
         }
         EntityKind::Payment if cascade => {
             let of = params![entity.tenant.as_bytes(), entity.id];
-            execute(conn, "DELETE FROM pp_payment_link WHERE merchant = ? AND payment = ?", of)?;
+            execute(conn, "DELETE FROM pp_payment_link WHERE merchant = ?1 AND payment = ?2", of)?;
+            execute(conn, "DELETE FROM pp_payment_decision WHERE merchant = ?1 AND payment = ?2", of)?;
+            execute(conn, "DELETE FROM pp_event WHERE merchant = ?1 AND payment = ?2", of)?;
         }
         EntityKind::BlockRule => {
             let id: BlockRuleId = entity.id.parse().map_err(Error::from)?;
@@ -247,7 +249,9 @@ fn remove(
         | EntityKind::RoutingVersion
         | EntityKind::ApiKey
         | EntityKind::Payment
-        | EntityKind::PaymentLink => {}
+        | EntityKind::PaymentLink
+        | EntityKind::Event
+        | EntityKind::PaymentDecision => {}
     }
     let removed = params![entity.tenant.as_bytes(), entity.id, integer(at_version)?];
     ensure(execute(conn, Table::of(entity.kind, &entity.id).remove, removed)? == 1)
@@ -263,6 +267,8 @@ fn merchants(conn: &Connection, organization: Incarnation) -> Result<Vec<Incarna
 fn close_merchant(conn: &Connection, merchant: Incarnation) -> Result<(), Failure> {
     for sql in [
         "DELETE FROM pp_payment_link WHERE merchant = ?",
+        "DELETE FROM pp_payment_decision WHERE merchant = ?",
+        "DELETE FROM pp_event WHERE merchant = ?",
         "DELETE FROM pp_payment WHERE merchant = ?",
         "DELETE FROM pp_connector WHERE merchant = ?",
         "DELETE FROM pp_routing_version WHERE merchant = ?",
@@ -304,6 +310,10 @@ fn close_profile(conn: &Connection, profile: &EntityRef, counts: &mut Counts) ->
     }
     for sql in [
         "DELETE FROM pp_payment_link WHERE merchant = ?1
+         AND payment IN (SELECT id FROM pp_payment WHERE merchant = ?1 AND profile = ?2)",
+        "DELETE FROM pp_payment_decision WHERE merchant = ?1
+         AND payment IN (SELECT id FROM pp_payment WHERE merchant = ?1 AND profile = ?2)",
+        "DELETE FROM pp_event WHERE merchant = ?1
          AND payment IN (SELECT id FROM pp_payment WHERE merchant = ?1 AND profile = ?2)",
         "DELETE FROM pp_payment WHERE merchant = ?1 AND profile = ?2",
         "DELETE FROM pp_connector WHERE merchant = ?1 AND profile = ?2",
@@ -548,8 +558,11 @@ fn children(conn: &Connection, entity: &EntityRef) -> Result<Vec<ChildCount>, Fa
         (EntityKind::BlockRule, "SELECT count(*) FROM pp_block_rule WHERE merchant = ?1 AND profile = ?2"),
         (EntityKind::Payment, "SELECT count(*) FROM pp_payment WHERE merchant = ?1 AND profile = ?2"),
     ];
-    const OF_PAYMENT: [(EntityKind, &str); 1] =
-        [(EntityKind::PaymentLink, "SELECT count(*) FROM pp_payment_link WHERE merchant = ?1 AND payment = ?2")];
+    const OF_PAYMENT: [(EntityKind, &str); 3] = [
+        (EntityKind::PaymentLink, "SELECT count(*) FROM pp_payment_link WHERE merchant = ?1 AND payment = ?2"),
+        (EntityKind::Event, "SELECT count(*) FROM pp_event WHERE merchant = ?1 AND payment = ?2"),
+        (EntityKind::PaymentDecision, "SELECT count(*) FROM pp_payment_decision WHERE merchant = ?1 AND payment = ?2"),
+    ];
     let kinds: &[(EntityKind, &'static str)] = match entity.kind {
         EntityKind::Organization => &OF_ORGANIZATION,
         EntityKind::Merchant => &OF_MERCHANT,
@@ -561,7 +574,9 @@ fn children(conn: &Connection, entity: &EntityRef) -> Result<Vec<ChildCount>, Fa
         | EntityKind::RoutingVersion
         | EntityKind::ApiKey
         | EntityKind::BlockRule
-        | EntityKind::PaymentLink => &[],
+        | EntityKind::PaymentLink
+        | EntityKind::Event
+        | EntityKind::PaymentDecision => &[],
     };
     let mut found = Vec::new();
     for (kind, sql) in kinds {
@@ -600,7 +615,7 @@ impl Seen<'_> {
     }
 
     fn holder_of(&self, key: &UniqueKey) -> Result<Option<EntityRef>, Failure> {
-        use EntityKind::{ApiKey, Connector, Merchant, Organization, Profile, RoutingProgram};
+        use EntityKind::{ApiKey, Connector, Event, Merchant, Organization, Profile, RoutingProgram};
         match key {
             UniqueKey::OrganizationId(id) => {
                 self.tenant(Organization, "SELECT incarnation FROM pp_organization WHERE id = ?", &[id])
@@ -626,6 +641,10 @@ impl Seen<'_> {
             UniqueKey::ActiveProgram(of, profile) => {
                 let sql = "SELECT id FROM pp_routing_program WHERE merchant = ? AND profile = ? AND active IS NOT NULL";
                 self.within(*of, RoutingProgram, sql, &[of.as_bytes(), profile])
+            }
+            UniqueKey::EventOnce(of, once) => {
+                let sql = "SELECT id FROM pp_event WHERE merchant = ? AND once = ?";
+                self.within(*of, Event, sql, &[of.as_bytes(), once])
             }
             UniqueKey::ApiKeyDigest(digest) => {
                 let mut statement = self.0.prepare_cached("SELECT merchant, id FROM pp_api_key WHERE digest = ?")?;
@@ -673,6 +692,13 @@ impl Seen<'_> {
             }
             EntityKind::PaymentLink => {
                 self.within(tenant, Payment, "SELECT payment FROM pp_payment_link WHERE merchant = ? AND id = ?", bound)
+            }
+            EntityKind::PaymentDecision => {
+                let sql = "SELECT payment FROM pp_payment_decision WHERE merchant = ? AND id = ?";
+                self.within(tenant, Payment, sql, bound)
+            }
+            EntityKind::Event => {
+                self.within(tenant, Payment, "SELECT payment FROM pp_event WHERE merchant = ? AND id = ?", bound)
             }
         }
     }

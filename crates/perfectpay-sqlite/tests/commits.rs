@@ -11,9 +11,9 @@
 mod common;
 
 use common::{
-    a_whole_tree, api_key, apply, at, block_rule, connector, created, creating, data_key, entity, in_merchant,
-    in_organization, merchant, once, organization, payment, payment_link, profile, removing, revoked, set, tenant,
-    touched, verdict,
+    a_whole_tree, api_key, apply, at, block_rule, connector, created, creating, data_key, entity, event, in_merchant,
+    in_organization, merchant, once, organization, payment, payment_decision, payment_link, profile, removing, revoked,
+    set, tenant, touched, verdict,
 };
 use futures_lite::future::block_on;
 use perfectpay::blocklist::{BlockAction, BlockKind};
@@ -126,7 +126,10 @@ fn keys() -> Vec<Key> {
             Key::BlockRule(path.clone().into(), "card_bin:411111".parse().unwrap()),
             Key::BlockRule(path.clone().into(), "fingerprint@pro_a:abc".parse().unwrap()),
             Key::Payment(path.clone(), "pay_1".parse().unwrap()),
-            Key::PaymentLink(path, "plink_1".parse().unwrap()),
+            Key::PaymentLink(path.clone(), "plink_1".parse().unwrap()),
+            Key::Event(path.clone(), "evt_1".parse().unwrap()),
+            Key::PaymentDecision(path.clone(), "dec_1".parse().unwrap()),
+            Key::EventOnce(path, "evt_1".to_owned()),
         ]);
     }
     keys
@@ -150,11 +153,15 @@ fn collections() -> Vec<Collection> {
         Collection::BlockRules { kind: Some(BlockKind::ExtendedCardBin) },
         Collection::Payments,
         Collection::PaymentLinks,
+        Collection::PaymentDecisions,
+        Collection::Events,
+        Collection::PendingEvents,
+        Collection::Outbox,
     ]
 }
 
 fn queries(page: &PageRequest) -> Vec<Query> {
-    let mut queries = vec![Query::Organizations(page.clone())];
+    let mut queries = vec![Query::Organizations(page.clone()), Query::Outbox(page.clone())];
     queries.extend(["mk_1", "mk_9"].map(|id| Query::DataKeys(id.parse().unwrap(), page.clone())));
     queries.extend(organization_paths().into_iter().map(|path| Query::Merchants(path, page.clone())));
     for path in paths() {
@@ -210,7 +217,10 @@ fn updating(record: impl Into<perfectpay::store::Record>) -> ChangeSet {
 
 /// Sets of one change that are wrong, or almost, by what is wrong with them. All stand on [`a_whole_tree`].
 fn cases() -> Vec<(&'static str, ChangeSet)> {
-    use EntityKind::{ApiKey, BlockRule, Connector, DataKey, Merchant, Organization, Payment, PaymentLink, Profile};
+    use EntityKind::{
+        ApiKey, BlockRule, Connector, DataKey, Event, Merchant, Organization, Payment, PaymentDecision, PaymentLink,
+        Profile,
+    };
     let stale = |row: Stored<_>| Stored { version: 7, ..row };
     vec![
         ("nothing to do", set(by_org())),
@@ -247,6 +257,10 @@ fn cases() -> Vec<(&'static str, ChangeSet)> {
         ("a data key goes", removing(by_merchant(), entity(DataKey, 2, "dk_1"), 1, false)),
         ("a connector goes", removing(by_merchant(), entity(Connector, 2, "mca_1"), 1, false)),
         ("a link goes", removing(by_merchant(), entity(PaymentLink, 2, "plink_1"), 1, true)),
+        ("an event", creating(by_merchant(), [event(2, "pay_1", "evt_2").into()])),
+        ("an event of no payment", creating(by_merchant(), [event(2, "pay_9", "evt_2").into()])),
+        ("a decision goes", removing(by_merchant(), entity(PaymentDecision, 2, "dec_1"), 1, false)),
+        ("an event goes", removing(by_merchant(), entity(Event, 2, "evt_1"), 1, false)),
         ("a payment goes with its link", removing(by_merchant(), entity(Payment, 2, "pay_1"), 1, true)),
         ("a profile goes with everything", removing(by_merchant(), entity(Profile, 2, "pro_a"), 1, true)),
         ("a merchant goes with everything", removing(by_merchant(), entity(Merchant, 2, "another name"), 1, true)),
@@ -265,6 +279,8 @@ fn cases() -> Vec<(&'static str, ChangeSet)> {
         ("as many payments", children(entity(Profile, 2, "pro_a"), Payment, 1)),
         ("as many connectors", children(entity(Profile, 2, "pro_a"), Connector, 1)),
         ("as many links", children(entity(Payment, 2, "pay_1"), PaymentLink, 1)),
+        ("as many decisions", children(entity(Payment, 2, "pay_1"), PaymentDecision, 1)),
+        ("as many events", children(entity(Payment, 2, "pay_1"), Event, 1)),
         ("as many merchants", children(entity(Organization, 1, "org_1"), Merchant, 1)),
         ("no children of nothing", children(entity(Organization, 9, "org_9"), Merchant, 0)),
         ("an equal request again", once(creating(by_org(), [organization(8).into()]), "create-org", 1)),
@@ -302,6 +318,12 @@ fn sets_with_a_wrong_field() -> Vec<(&'static str, ChangeSet)> {
     cases.push(("a label that is taken", creating(by_merchant(), [two.clone().into()])));
     two.state.profile_id = "pro_b".parse().unwrap();
     cases.push(("a label of another profile", creating(by_merchant(), [two.into()])));
+    let mut two = event(2, "pay_1", "evt_2");
+    two.state.once = "evt_1".into();
+    cases.push(("an event that is the same as another", creating(by_merchant(), [two.into()])));
+    let mut done = touched(&event(2, "pay_1", "evt_1"));
+    done.state.delivery = done.state.delivery.arrived(at(12_000));
+    cases.push(("an event that was delivered", updating(done)));
     let mut renamed = touched(&profile(2, "pro_b"));
     renamed.state.profile_name = "pro_a".parse().unwrap();
     cases.push(("an update to a name that is taken", updating(renamed)));
@@ -317,7 +339,9 @@ fn sets_with_a_wrong_field() -> Vec<(&'static str, ChangeSet)> {
 
 /// Sets of several changes, of which the later ones stand on the earlier.
 fn sets_of_several() -> Vec<(&'static str, ChangeSet)> {
-    use EntityKind::{BlockRule, Connector, Merchant, Organization, Payment, PaymentLink, Profile};
+    use EntityKind::{
+        BlockRule, Connector, Event, Merchant, Organization, Payment, PaymentDecision, PaymentLink, Profile,
+    };
     let mut cases = Vec::new();
     let mut swap = set(by_merchant());
     let mut first = touched(&profile(2, "pro_a"));
@@ -341,6 +365,8 @@ fn sets_of_several() -> Vec<(&'static str, ChangeSet)> {
     cases.push(("a change behind a cascade", behind));
     let mut clearing = removing(by_merchant(), entity(Connector, 2, "mca_1"), 1, false);
     clearing.remove(entity(PaymentLink, 2, "plink_1"), 1, false);
+    clearing.remove(entity(Event, 2, "evt_1"), 1, false);
+    clearing.remove(entity(PaymentDecision, 2, "dec_1"), 1, false);
     clearing.remove(entity(Payment, 2, "pay_1"), 1, false);
     clearing.remove(entity(Profile, 2, "pro_a"), 1, false);
     cases.push(("a profile behind its children", clearing.clone()));
@@ -400,6 +426,8 @@ fn pages_follow_each_other_as_in_the_memory_store() {
         many.create(created(connector(2, "pro_a", &format!("mca_x{number}")), moment));
         many.create(created(block_rule(2, &format!("card_bin:40000{number}")), moment));
         many.create(created(payment(2, "pro_b", &format!("pay_x{number}")), moment));
+        many.create(created(event(2, "pay_1", &format!("evt_x{number}")), moment));
+        many.create(created(payment_decision(2, "pay_1", &format!("dec_x{number}")), moment));
     }
     pair.same(many);
     for first in queries(&PageRequest::of(2).unwrap()) {
@@ -407,12 +435,14 @@ fn pages_follow_each_other_as_in_the_memory_store() {
         for _ in 0..20 {
             pair.lists_the_same(&query);
             let Some(listing) = block_on(pair.sqlite.list(&query)).unwrap() else { break };
-            let Some(last) = listing.records.get(1).map(perfectpay::store::Record::meta) else { break };
-            let next = PageRequest::of(2).unwrap().after(Cursor { created_at: last.created_at, id: last.id });
+            let Some(last) = listing.records.get(1) else { break };
+            let created_at = last.place_in(&query.collection()).1;
+            let next = PageRequest::of(2).unwrap().after(Cursor { created_at, id: last.meta().id });
             query = match query {
                 Query::Organizations(_) => Query::Organizations(next),
                 Query::Merchants(path, _) => Query::Merchants(path, next),
                 Query::DataKeys(wrapped_by, _) => Query::DataKeys(wrapped_by, next),
+                Query::Outbox(_) => Query::Outbox(next),
                 Query::OrganizationBlockRules(path, kind, _) => Query::OrganizationBlockRules(path, kind, next),
                 Query::Within(path, collection, _) => Query::Within(path, collection, next),
             };

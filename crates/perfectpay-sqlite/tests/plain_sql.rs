@@ -135,7 +135,7 @@ fn a_removed_profile_leaves_nothing_below_it_and_everything_beside_it() {
     let path = store.path().unwrap();
     let before = count(path, "SELECT count(*) FROM pp_block_rule") + count(path, "SELECT count(*) FROM pp_api_key");
     apply(&store, remove(in_merchant(2, 1), entity(EntityKind::Profile, 2, "pro_a"), 1));
-    for table in ["pp_connector", "pp_payment", "pp_payment_link"] {
+    for table in ["pp_connector", "pp_payment", "pp_payment_link", "pp_payment_decision", "pp_event"] {
         assert_eq!(count(path, &format!("SELECT count(*) FROM {table}")), 0, "{table}");
     }
     let after = count(path, "SELECT count(*) FROM pp_block_rule") + count(path, "SELECT count(*) FROM pp_api_key");
@@ -150,7 +150,9 @@ fn a_removed_payment_takes_its_links_and_leaves_its_profile() {
     let (_folder, store) = filled();
     let path = store.path().unwrap();
     apply(&store, remove(in_merchant(2, 1), entity(EntityKind::Payment, 2, "pay_1"), 1));
-    assert_eq!(count(path, "SELECT (SELECT count(*) FROM pp_payment) + (SELECT count(*) FROM pp_payment_link)"), 0);
+    for table in ["pp_payment", "pp_payment_link", "pp_payment_decision", "pp_event"] {
+        assert_eq!(count(path, &format!("SELECT count(*) FROM {table}")), 0, "{table}");
+    }
     assert_eq!(count(path, "SELECT count(*) FROM pp_connector"), 1);
 }
 
@@ -170,6 +172,8 @@ fn no_list_sorts_or_scans() {
         ("pp_organization_rule", "organization = x'00' AND kind = 1 AND", " DESC"),
         ("pp_payment", "merchant = x'00' AND", " DESC"),
         ("pp_payment_link", "merchant = x'00' AND", " DESC"),
+        ("pp_payment_decision", "merchant = x'00' AND", " DESC"),
+        ("pp_event", "merchant = x'00' AND", " DESC"),
     ] {
         let sql = format!(
             "EXPLAIN QUERY PLAN SELECT version FROM {table} WHERE {of} (created_at, id) > (1, 'a')
@@ -178,5 +182,14 @@ fn no_list_sorts_or_scans() {
         let mut plan = conn.prepare(&sql).unwrap();
         let plan: Vec<String> = plan.query_map([], |row| row.get(3)).unwrap().map(Result::unwrap).collect();
         assert!(plan.len() == 1 && plan[0].contains("(created_at,id)>"), "{sql}: {plan:?}");
+    }
+    for (of, index) in [("", "pp_event_due "), ("merchant = x'00' AND", "pp_event_due_of_merchant ")] {
+        let sql = format!(
+            "EXPLAIN QUERY PLAN SELECT version FROM pp_event WHERE {of} due_at IS NOT NULL AND (due_at, id) > (1, 'a')
+             ORDER BY due_at, id LIMIT 9"
+        );
+        let mut plan = conn.prepare(&sql).unwrap();
+        let plan: Vec<String> = plan.query_map([], |row| row.get(3)).unwrap().map(Result::unwrap).collect();
+        assert!(plan.len() == 1 && plan[0].contains(index) && plan[0].contains("(due_at,id)>"), "{sql}: {plan:?}");
     }
 }

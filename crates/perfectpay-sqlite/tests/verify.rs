@@ -143,7 +143,9 @@ fn the_newest_entry_is_missed_even_where_nothing_names_it() {
         after(gone),
         [
             "log `4`: the newest entry is not there",
+            &spelled("history `event {2}/evt_1`: it is there, and the log says that it is not"),
             &spelled("history `payment {2}/pay_1`: it is there, and the log says that it is not"),
+            &spelled("history `payment_decision {2}/dec_1`: it is there, and the log says that it is not"),
             &spelled("history `payment_link {2}/plink_1`: it is there, and the log says that it is not"),
         ]
     );

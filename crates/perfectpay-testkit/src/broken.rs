@@ -55,6 +55,7 @@ fn behind(query: &Query, cursor: Option<Cursor>) -> Query {
         Query::Organizations(_) => Query::Organizations(page),
         Query::Merchants(path, _) => Query::Merchants(path.clone(), page),
         Query::DataKeys(wrapped_by, _) => Query::DataKeys(wrapped_by.clone(), page),
+        Query::Outbox(_) => Query::Outbox(page),
         Query::OrganizationBlockRules(path, kind, _) => Query::OrganizationBlockRules(path.clone(), *kind, page),
         Query::Within(path, collection, _) => Query::Within(path.clone(), collection.clone(), page),
     }
@@ -80,6 +81,9 @@ fn through(key: &Key, turn: impl Fn(&MerchantPath) -> MerchantPath) -> Key {
         Key::BlockRule(path, id) => Key::BlockRule(path, id),
         Key::Payment(path, id) => Key::Payment(turn(&path), id),
         Key::PaymentLink(path, id) => Key::PaymentLink(turn(&path), id),
+        Key::Event(path, id) => Key::Event(turn(&path), id),
+        Key::PaymentDecision(path, id) => Key::PaymentDecision(turn(&path), id),
+        Key::EventOnce(path, once) => Key::EventOnce(turn(&path), once),
     }
 }
 
@@ -701,6 +705,72 @@ broken! {
         }
     }
 
+    /// The outbox is in the order in which its events were created.
+    OutboxByCreation {} ["pending_events_are_listed_over_all_tenants_by_when_they_are_due"] {
+        async fn list(&self, next: &dyn Store, query: &Query) -> Result<Option<Listing>, Error> {
+            let mut listing = next.list(query).await?;
+            if let (Query::Outbox(_), Some(listing)) = (query, &mut listing) {
+                listing.records.sort_by_key(|record| record.meta().created_at);
+            }
+            Ok(listing)
+        }
+    }
+
+    /// The outbox has the events of one tenant.
+    OutboxOfOne {} [
+        "pending_events_are_listed_over_all_tenants_by_when_they_are_due",
+        "a_merchant_account_lists_its_own_events_and_the_outbox_is_none_of_its_lists",
+    ] {
+        async fn list(&self, next: &dyn Store, query: &Query) -> Result<Option<Listing>, Error> {
+            let mut listing = next.list(query).await?;
+            if let (Query::Outbox(_), Some(listing)) = (query, &mut listing) {
+                let first = listing.records.first().map(|record| record.meta().tenant);
+                listing.records.retain(|record| Some(record.meta().tenant) == first);
+            }
+            Ok(listing)
+        }
+    }
+
+    /// An account's pending events are all of its events.
+    PendingIsAll {} ["an_event_that_is_not_pending_is_in_no_outbox"] {
+        async fn list(&self, next: &dyn Store, query: &Query) -> Result<Option<Listing>, Error> {
+            match query {
+                Query::Within(path, Collection::PendingEvents, page) => {
+                    next.list(&Query::Within(path.clone(), Collection::Events, page.clone())).await
+                }
+                other => next.list(other).await,
+            }
+        }
+    }
+
+    /// An account that asks for the outbox is answered with everybody's.
+    OutboxLeaks {} ["a_merchant_account_lists_its_own_events_and_the_outbox_is_none_of_its_lists"] {
+        async fn list(&self, next: &dyn Store, query: &Query) -> Result<Option<Listing>, Error> {
+            match query {
+                Query::Within(_, Collection::Outbox, page) => next.list(&Query::Outbox(page.clone())).await,
+                other => next.list(other).await,
+            }
+        }
+    }
+
+    /// Two events may be the same.
+    EventsTwice {} ["an_event_is_unique_within_its_account_by_what_it_is_the_same_by"] {
+        async fn commit(&self, next: &dyn Store, set: ChangeSet) -> Result<Committed, Error> {
+            match next.commit(set.clone()).await {
+                Err(Error::Duplicate { kind: EntityKind::Event, .. }) => {
+                    let mut other = set;
+                    for change in &mut other.changes {
+                        if let Change::Create(Record::Event(row)) = change {
+                            row.state.once = row.id.to_string();
+                        }
+                    }
+                    next.commit(other).await
+                }
+                answer => answer,
+            }
+        }
+    }
+
     /// Pages are counted off, not cut at a cursor.
     PagesByOffset { offsets: Mutex<BTreeMap<Cursor, usize>> } [
         "records_that_come_and_go_between_pages_skip_and_repeat_no_other",
@@ -713,7 +783,7 @@ broken! {
             let limit = query.page().limit() as usize;
             while page.len() > limit {
                 page.truncate(limit);
-                let last = page.last().map(crate::probe::cursor_at);
+                let last = page.last().map(|last| crate::probe::cursor_in(&query.collection(), last));
                 all.append(&mut page);
                 page = next.list(&behind(query, last)).await?.unwrap_or_default().records;
             }
@@ -726,7 +796,7 @@ broken! {
             };
             let records: Vec<Record> = all.into_iter().skip(start).take(limit + 1).collect();
             if let Some(last) = records.get(limit - 1) {
-                locked(&self.offsets).insert(crate::probe::cursor_at(last), start + limit);
+                locked(&self.offsets).insert(crate::probe::cursor_in(&query.collection(), last), start + limit);
             }
             Ok(Some(Listing { records, total }))
         }

@@ -178,7 +178,8 @@ impl Probe {
             if !more {
                 return Some(records);
             }
-            page = page.after(cursor_at(records.last().expect("a full page has a last record")));
+            let last = records.last().expect("a full page has a last record");
+            page = page.after(cursor_in(&query.collection(), last));
         }
         panic!("the list {:?} does not end", query(page));
     }
@@ -224,6 +225,7 @@ impl Probe {
         seen.claims(self, Incarnation::PLATFORM);
         seen.log(self, &LogScope::All);
         seen.note("head", &self.head());
+        seen.list(self, "outbox", Query::Outbox);
         for organization in seen.list(self, "organizations", Query::Organizations) {
             let Record::Organization(row) = &organization else { panic!("{organization:?} among organizations") };
             let mut merchants = Vec::new();
@@ -255,6 +257,11 @@ impl Probe {
 pub fn cursor_at(record: &Record) -> Cursor {
     let meta = record.meta();
     Cursor { created_at: meta.created_at, id: meta.id }
+}
+
+/// The cursor behind this record in a collection that it is in.
+pub fn cursor_in(collection: &Collection, record: &Record) -> Cursor {
+    Cursor { created_at: record.place_in(collection).1, id: record.meta().id }
 }
 
 /// The text of a sealed value, whose `Debug` shows nothing.

@@ -10,9 +10,10 @@ use std::str::FromStr;
 use perfectpay::api_key::{Access, ApiKeyState, KeyPolicy, TokenDigest};
 use perfectpay::blocklist::{BlockAction, BlockKind, BlockRuleId, BlockRuleState, BlockScope};
 use perfectpay::connector::{AuthType, ConnectorState, ConnectorStatus, ConnectorType};
+use perfectpay::event::{Delivery, EventState, EventType, once};
 use perfectpay::merchant::{DataKeyState, FingerprintSecret, KeyHolder, MerchantState, PrimaryBusinesses};
 use perfectpay::organization::OrganizationState;
-use perfectpay::payment::{AuthenticationType, CaptureMethod, PaymentLinkState, PaymentState};
+use perfectpay::payment::{AuthenticationType, CaptureMethod, PaymentDecisionState, PaymentLinkState, PaymentState};
 use perfectpay::profile::{Branding, ProfileSettings, ProfileState};
 use perfectpay::routing::{RetryPolicy, RoutingKind, RoutingProgramState, RoutingVersionId, RoutingVersionState};
 use perfectpay::store::{
@@ -269,6 +270,40 @@ pub fn payment_link(of: &Stored<PaymentState>, number: u32) -> Stored<PaymentLin
     Stored::new(of.tenant, text(format!("plink_{number}")), moment(number), state)
 }
 
+/// A decision about a payment, `dec_{number}`.
+pub fn payment_decision(of: &Stored<PaymentState>, number: u32) -> Stored<PaymentDecisionState> {
+    let state = PaymentDecisionState { profile_id: of.state.profile_id.clone(), payment_id: of.id.clone() };
+    Stored::new(of.tenant, text(format!("dec_{number}")), moment(number), state)
+}
+
+/// An event of a payment, whose id and digest no other number and no other tenant has; it is due when it is created.
+pub fn event(of: &Stored<PaymentState>, number: u32) -> Stored<EventState> {
+    let id = format!("evt_{}_{number}", of.tenant);
+    let state = EventState {
+        profile_id: of.state.profile_id.clone(),
+        payment_id: of.id.clone(),
+        event_type: EventType::PaymentSucceeded,
+        once: once(&id, EventType::PaymentSucceeded),
+        payload: sealed(9),
+        delivery: Delivery::begun(moment(number)),
+    };
+    Stored::new(of.tenant, text(id), moment(number), state)
+}
+
+/// The next version of an event, which is due then.
+pub fn due(row: &Stored<EventState>, at: Timestamp) -> Stored<EventState> {
+    let mut next = touched(row);
+    next.state.delivery.due_at = Some(at);
+    next
+}
+
+/// The next version of an event, delivered.
+pub fn delivered(row: &Stored<EventState>) -> Stored<EventState> {
+    let mut next = touched(row);
+    next.state.delivery = row.state.delivery.arrived(now());
+    next
+}
+
 /// The next version of an object, as its state is.
 pub fn touched<S: State>(row: &Stored<S>) -> Stored<S> {
     row.next(now(), row.state.clone())
@@ -368,7 +403,8 @@ impl Tenant {
     }
 
     /// One record of every kind below a merchant account that has a collection, each of this number, parents first: a
-    /// profile, a connector account, a routing program and its first version, an API key, a blocklist entry, a payment and its link.
+    /// profile, a connector account, a routing program and its first version, an API key, a blocklist entry, a payment, its
+    /// link, a decision about it and an event of it.
     pub fn one_of_each(&self, number: u32) -> Vec<Record> {
         let profile = profile(&self.merchant, number);
         let payment = payment(&profile, number);
@@ -382,6 +418,8 @@ impl Tenant {
             block_rule(&self.merchant, number).into(),
             payment.clone().into(),
             payment_link(&payment, number).into(),
+            payment_decision(&payment, number).into(),
+            event(&payment, number).into(),
         ]
     }
 }
@@ -450,6 +488,10 @@ pub fn keys_of(record: &Record, path: &MerchantPath) -> Vec<Key> {
         Record::BlockRule(row) => vec![Key::BlockRule(path.into(), row.id.clone())],
         Record::Payment(row) => vec![Key::Payment(path, row.id.clone())],
         Record::PaymentLink(row) => vec![Key::PaymentLink(path, row.id.clone())],
+        Record::PaymentDecision(row) => vec![Key::PaymentDecision(path, row.id.clone())],
+        Record::Event(row) => {
+            vec![Key::Event(path.clone(), row.id.clone()), Key::EventOnce(path, row.state.once.clone())]
+        }
     }
 }
 
@@ -474,6 +516,8 @@ pub fn key_of(entity: &EntityRef) -> Key {
         }
         EntityKind::Payment => Key::Payment(path, text(id)),
         EntityKind::PaymentLink => Key::PaymentLink(path, text(id)),
+        EntityKind::Event => Key::Event(path, text(id)),
+        EntityKind::PaymentDecision => Key::PaymentDecision(path, text(id)),
     }
 }
 
@@ -497,6 +541,9 @@ pub fn collections() -> Vec<Collection> {
         Collection::BlockRules { kind: None },
         Collection::Payments,
         Collection::PaymentLinks,
+        Collection::PaymentDecisions,
+        Collection::Events,
+        Collection::PendingEvents,
     ];
     all.extend(by_kind.map(|kind| Collection::BlockRules { kind: Some(kind) }));
     all

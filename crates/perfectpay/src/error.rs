@@ -50,6 +50,10 @@ pub enum EntityKind {
     Payment,
     /// A payment link.
     PaymentLink,
+    /// An event that a webhook tells of.
+    Event,
+    /// What was decided about a payment.
+    PaymentDecision,
 }
 
 impl EntityKind {
@@ -67,6 +71,8 @@ impl EntityKind {
             Self::BlockRule => "blocklist entry",
             Self::Payment => "payment",
             Self::PaymentLink => "payment link",
+            Self::Event => "event",
+            Self::PaymentDecision => "decision",
         }
     }
 }

@@ -133,10 +133,23 @@ ids! {
     PaymentLinkId = "plink_", "a payment link";
     /// Names a routing program: `routing_…`.
     RoutingId = "routing_", "a routing program";
+    /// Names an event that a webhook tells of: `evt_` and the 32 hexadecimal digits of a UUIDv7.
+    EventId = "evt_", "an event";
+    /// Names a decision about a payment: `dec_…`.
+    DecisionId = "dec_", "a decision";
     /// Names a tenant's data key: `dk_…`.
     DataKeyId = "dk_", "a data key";
     /// Names a customer of a merchant. The caller chooses it.
     CustomerId = "", "a customer";
+}
+
+impl EventId {
+    /// Makes a new id in the published form: the UUIDv7 as 32 hexadecimal digits in lower case, without dashes.
+    pub fn of_moment(now: Timestamp, random: &[u8; 10]) -> Self {
+        let millis = u64::try_from(now.unix_millis()).unwrap_or(0);
+        let uuid = uuid::Builder::from_unix_timestamp_millis(millis, random).into_uuid();
+        Self(format!("evt_{}", uuid.simple()).into())
+    }
 }
 
 /// A tenant's internal number: 16 bytes, made once, never used again.
@@ -231,6 +244,14 @@ mod tests {
         assert_eq!(early.as_str().len(), 4 + 26);
         assert!(early < late);
         assert_eq!(early.as_str().parse::<ProfileId>().unwrap(), early);
+    }
+
+    #[test]
+    fn the_id_of_an_event_is_a_uuid_of_version_7_in_hexadecimal() {
+        let at = Timestamp::from_unix_millis(1_700_000_000_000).unwrap();
+        let id = EventId::of_moment(at, &[255; 10]);
+        assert_eq!(id.as_str(), "evt_018bcfe568007fffbfffffffffffffff");
+        assert_eq!(id.as_str().parse::<EventId>().unwrap(), id);
     }
 
     #[test]

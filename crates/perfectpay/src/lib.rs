@@ -83,6 +83,7 @@ pub mod blocklist;
 pub mod connector;
 pub mod envelope;
 pub mod error;
+pub mod event;
 pub mod id;
 pub mod json;
 pub mod keyring;
@@ -124,9 +125,10 @@ pub use connector::{
 };
 pub use envelope::{Envelope, ErrorCode};
 pub use error::{ChildCount, Entity, EntityKind, Error, ErrorKind, Fault, Refusal, Source, Unavailability};
+pub use event::{Delivery, DeliveryState, Event, EventClass, EventType, RetryPlan, RetryStep};
 pub use id::{
-    ApiKeyId, ConnectorId, CustomerId, DataKeyId, Incarnation, MerchantId, OrganizationId, PaymentId, PaymentLinkId,
-    ProfileId, RoutingId,
+    ApiKeyId, ConnectorId, CustomerId, DataKeyId, DecisionId, EventId, Incarnation, MerchantId, OrganizationId,
+    PaymentId, PaymentLinkId, ProfileId, RoutingId,
 };
 pub use keyring::{Keyring, LocalKeyring};
 pub use list::{BoundedList, BoundedMap, UniqueList};

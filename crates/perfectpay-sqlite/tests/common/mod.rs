@@ -8,9 +8,10 @@ use futures_lite::future::block_on;
 use perfectpay::api_key::{Access, ApiKeyState, TokenDigest};
 use perfectpay::blocklist::{BlockAction, BlockRuleId, BlockRuleState};
 use perfectpay::connector::ConnectorState;
+use perfectpay::event::EventState;
 use perfectpay::merchant::{DataKeyState, KeyHolder, MerchantState};
 use perfectpay::organization::OrganizationState;
-use perfectpay::payment::{PaymentLinkState, PaymentState};
+use perfectpay::payment::{PaymentDecisionState, PaymentLinkState, PaymentState};
 use perfectpay::profile::ProfileState;
 use perfectpay::store::{
     Actor, ChangeSet, CommitClass, Committed, EntityRef, IdempotencyClaim, Owner, Receipt, Record, Store, Stored,
@@ -133,6 +134,20 @@ pub fn payment_link(merchant: u64, payment: &str, id: &str) -> Stored<PaymentLin
     Stored::new(tenant(merchant), id.parse().unwrap(), at(9_000), state)
 }
 
+pub fn payment_decision(merchant: u64, payment: &str, id: &str) -> Stored<PaymentDecisionState> {
+    let payment_id = payment.parse().unwrap();
+    let state = PaymentDecisionState { payment_id, ..records::payment_decision(&a_payment(), 1).state };
+    Stored::new(tenant(merchant), id.parse().unwrap(), at(9_300), state)
+}
+
+/// An event that is the same by its id, and due at 11,000.
+pub fn event(merchant: u64, payment: &str, id: &str) -> Stored<EventState> {
+    let mut state =
+        EventState { payment_id: payment.parse().unwrap(), once: id.into(), ..records::event(&a_payment(), 1).state };
+    state.delivery.due_at = Some(at(11_000));
+    Stored::new(tenant(merchant), id.parse().unwrap(), at(9_500), state)
+}
+
 /// The same record at another moment of creation.
 pub fn created<S: perfectpay::store::State>(mut row: Stored<S>, millis: i64) -> Stored<S> {
     row.created_at = at(millis);
@@ -214,8 +229,15 @@ pub fn a_whole_tree() -> Vec<ChangeSet> {
             block_rule(2, "fingerprint@pro_a:abc").into(),
         ],
     );
-    let mut paying =
-        creating(in_merchant(2, 1), [payment(2, "pro_a", "pay_1").into(), payment_link(2, "pay_1", "plink_1").into()]);
+    let mut paying = creating(
+        in_merchant(2, 1),
+        [
+            payment(2, "pro_a", "pay_1").into(),
+            payment_link(2, "pay_1", "plink_1").into(),
+            payment_decision(2, "pay_1", "dec_1").into(),
+            event(2, "pay_1", "evt_1").into(),
+        ],
+    );
     paying.class = CommitClass::Operational;
     vec![
         once(creating(in_organization(1), [organization(1).into()]), "create-org", 1),

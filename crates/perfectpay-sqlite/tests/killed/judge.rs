@@ -193,7 +193,9 @@ const LIVING: &str = "
     UNION ALL SELECT 'api_key', lower(hex(merchant)), id, version FROM pp_api_key
     UNION ALL SELECT 'block_rule', lower(hex(merchant)), id, version FROM pp_block_rule
     UNION ALL SELECT 'payment', lower(hex(merchant)), id, version FROM pp_payment
-    UNION ALL SELECT 'payment_link', lower(hex(merchant)), id, version FROM pp_payment_link";
+    UNION ALL SELECT 'payment_link', lower(hex(merchant)), id, version FROM pp_payment_link
+    UNION ALL SELECT 'payment_decision', lower(hex(merchant)), id, version FROM pp_payment_decision
+    UNION ALL SELECT 'event', lower(hex(merchant)), id, version FROM pp_event";
 
 /// What must be empty, and what it would mean if it were not.
 const NOTHING: [(&str, &str); 10] = [

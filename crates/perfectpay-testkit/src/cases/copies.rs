@@ -10,7 +10,7 @@ use perfectpay::{EntityKind, Incarnation};
 use crate::Fixture;
 use crate::probe::{Probe, plain};
 use crate::records::{
-    Tenant, World, api_key, block_rule, claim, key_of, logged, moment, now, organization, organization_data_key,
+    Tenant, World, api_key, block_rule, claim, event, key_of, logged, moment, now, organization, organization_data_key,
     organization_set, payment, profile, renamed, revoked, text, touched, with_version,
 };
 
@@ -138,13 +138,15 @@ fn refused(probe: &Probe, load: Load, code: &str) {
 pub(super) fn an_export_is_the_whole_store_in_the_order_of_loads(fixture: &mut dyn Fixture) {
     let w = furnished(fixture);
     let items = w.export(&Extent::Everything);
+    let event = event(&payment(&profile(&w.acme.merchant, 1), 1), 1);
+    let event = format!("event {}", event.id);
     let expected = [
         "entry of 1",
         "entry of 1",
         "entry of 3",
         "entry of 3",
         "entry of 3",
-        "entry of 8",
+        "entry of 10",
         "entry of 1",
         "entry of 2",
         "entry of 2",
@@ -167,6 +169,8 @@ pub(super) fn an_export_is_the_whole_store_in_the_order_of_loads(fixture: &mut d
         "block_rule card_bin:000001",
         "payment pay_1",
         "payment_link plink_1",
+        "payment_decision dec_1",
+        &event,
         "claim key-0",
         "api_key dev_1",
         "api_key dev_2",

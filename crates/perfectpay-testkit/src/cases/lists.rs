@@ -9,9 +9,9 @@ use perfectpay::{Cursor, PageRequest, Timestamp};
 use crate::Fixture;
 use crate::probe::cursor_at;
 use crate::records::{
-    Tenant, World, api_key, block_rule, block_rule_of, connector, data_key, moment, now, organization,
-    organization_data_key, organization_set, payment, payment_link, profile, routing_program, routing_version, sealed,
-    text, touched, wrapped_by,
+    Tenant, World, api_key, block_rule, block_rule_of, connector, data_key, event, moment, now, organization,
+    organization_data_key, organization_set, payment, payment_decision, payment_link, profile, routing_program,
+    routing_version, sealed, text, touched, wrapped_by,
 };
 
 fn page(limit: u32) -> PageRequest {
@@ -49,6 +49,8 @@ fn makers() -> Vec<(Collection, Maker)> {
         (Collection::BlockRules { kind: Some(BlockKind::CardBin) }, |t, n| block_rule(&t.merchant, n).into()),
         (Collection::Payments, |t, n| payment(&t.profile, n).into()),
         (Collection::PaymentLinks, |t, n| payment_link(&payment(&t.profile, 500), n).into()),
+        (Collection::Events, |t, n| event(&payment(&t.profile, 500), n).into()),
+        (Collection::PaymentDecisions, |t, n| payment_decision(&payment(&t.profile, 500), n).into()),
     ]
 }
 
@@ -62,7 +64,7 @@ fn is_filtered(collection: &Collection) -> bool {
     )
 }
 
-/// A world whose `acme` has the payment that links hang on, and the program that versions do.
+/// A world whose `acme` has the payment that links and events hang on, and the program that versions do.
 fn world(fixture: &dyn Fixture) -> World {
     let w = World::open(fixture);
     let (payment, program) = (payment(&w.acme.profile, 500), routing_program(&w.acme.profile, 500));

@@ -8,6 +8,7 @@ mod checked;
 mod concurrency;
 mod copies;
 mod durability;
+mod events;
 mod exactness;
 mod idempotency;
 mod isolation;
@@ -161,6 +162,13 @@ suite! {
         a_blocklist_counts_all_of_its_entries_on_every_page
         no_other_collection_is_counted
         data_keys_are_listed_by_what_wrapped_them_over_all_tenants
+    }
+    events {
+        pending_events_are_listed_over_all_tenants_by_when_they_are_due
+        an_event_that_is_not_pending_is_in_no_outbox
+        a_merchant_account_lists_its_own_events_and_the_outbox_is_none_of_its_lists
+        an_event_is_unique_within_its_account_by_what_it_is_the_same_by
+        a_payment_takes_its_events_along_and_is_held_up_by_them
     }
     rules {
         a_blocklist_is_scanned_by_name_whole_and_in_parts

@@ -4,11 +4,13 @@
 //! version. A link is created together with its payment, in one commit: its branding, its expiry and its URL are
 //! resolved then and do not move afterwards.
 
+mod decision;
 mod link;
 
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+pub use self::decision::PaymentDecisionState;
 pub(crate) use self::link::plan;
 pub use self::link::{PaymentLink, PaymentLinkInPayment, PaymentLinkState, PaymentLinkStatus};
 use crate::error::{EntityKind, Error, Fault};

@@ -128,6 +128,8 @@ impl Below {
             Collection::ProfileBlockRules { profile: id.clone() },
             Collection::Payments,
             Collection::PaymentLinks,
+            Collection::Events,
+            Collection::PaymentDecisions,
         ] {
             overlay
                 .each(within(tenant, collection), |record| {
@@ -135,6 +137,8 @@ impl Below {
                         Record::RoutingVersion(row) => row.state.profile_id == *id,
                         Record::Payment(row) => row.state.profile_id == *id,
                         Record::PaymentLink(row) => row.state.profile_id == *id,
+                        Record::Event(row) => row.state.profile_id == *id,
+                        Record::PaymentDecision(row) => row.state.profile_id == *id,
                         _ => true,
                     };
                     if is_its {

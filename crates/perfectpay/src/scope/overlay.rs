@@ -113,6 +113,14 @@ impl Staged {
                 !gone(EntityKind::Profile, row.tenant, row.state.profile_id.to_string())
                     && !gone(EntityKind::Payment, row.tenant, row.state.payment_id.to_string())
             }
+            Record::PaymentDecision(row) => {
+                !gone(EntityKind::Profile, row.tenant, row.state.profile_id.to_string())
+                    && !gone(EntityKind::Payment, row.tenant, row.state.payment_id.to_string())
+            }
+            Record::Event(row) => {
+                !gone(EntityKind::Profile, row.tenant, row.state.profile_id.to_string())
+                    && !gone(EntityKind::Payment, row.tenant, row.state.payment_id.to_string())
+            }
             Record::BlockRule(row) => match &row.id.scope {
                 BlockScope::Organization => !gone(EntityKind::Organization, row.tenant, String::new()),
                 BlockScope::Merchant => true,
@@ -132,7 +140,7 @@ impl Staged {
 
     /// Which records of a collection the batch wrote that are there now, and how many of them were there before.
     fn members(&self, of: Incarnation, collection: &Collection) -> (Vec<&Record>, u64) {
-        let is_in = |record: &Record| record.listed_by() == of && record.collections().contains(collection);
+        let is_in = |record: &Record| record.place_in(collection).0 == of && record.collections().contains(collection);
         let now = self.touched.values().filter_map(|touched| touched.now.as_ref());
         let before = self.touched.values().filter_map(|touched| touched.origin.as_ref());
         let before = before.filter(|record| is_in(record)).count();
@@ -260,9 +268,8 @@ fn is_child(record: &Record, of: &EntityRef) -> bool {
     record.counts_as_child() && record.parent(&Owner::default()).as_ref() == Some(of)
 }
 
-fn place(record: &Record) -> (Timestamp, String) {
-    let meta = record.meta();
-    (meta.created_at, meta.id)
+fn place(collection: &Collection, record: &Record) -> (Timestamp, String) {
+    (record.place_in(collection).1, record.meta().id)
 }
 
 /// The same query for another page.
@@ -271,6 +278,7 @@ pub(super) fn paged(query: &Query, page: PageRequest) -> Query {
         Query::Organizations(_) => Query::Organizations(page),
         Query::Merchants(path, _) => Query::Merchants(path.clone(), page),
         Query::DataKeys(wrapped_by, _) => Query::DataKeys(wrapped_by.clone(), page),
+        Query::Outbox(_) => Query::Outbox(page),
         Query::OrganizationBlockRules(path, kind, _) => Query::OrganizationBlockRules(path.clone(), *kind, page),
         Query::Within(path, collection, _) => Query::Within(path.clone(), collection.clone(), page),
     }
@@ -298,6 +306,8 @@ pub(super) fn key_of(entity: &EntityRef) -> Result<Key, Error> {
         }
         EntityKind::Payment => Key::Payment(path, entity.id.parse()?),
         EntityKind::PaymentLink => Key::PaymentLink(path, entity.id.parse()?),
+        EntityKind::Event => Key::Event(path, entity.id.parse()?),
+        EntityKind::PaymentDecision => Key::PaymentDecision(path, entity.id.parse()?),
     })
 }
 
@@ -429,6 +439,7 @@ impl Overlay {
             UniqueKey::ApiKeyDigest(digest) => Some(Key::ApiKeyByDigest(*digest)),
             UniqueKey::ConnectorLabel(tenant, profile, _) => return self.labelled(*tenant, profile, key).await,
             UniqueKey::PublishableKey(key) => Some(Key::MerchantByPublishableKey(key.parse()?)),
+            UniqueKey::EventOnce(tenant, once) => Some(Key::EventOnce(MerchantPath::Pinned(*tenant), once.clone())),
         };
         let base = match base {
             Some(path) => self.base.get(&path).await?,
@@ -457,6 +468,7 @@ impl Overlay {
     pub(super) async fn each(&self, query: Query, mut visit: impl FnMut(&Record) + Send) -> Result<(), Error> {
         let mut cursor: Option<Cursor> = None;
         let limit = crate::page::MAX_LIMIT;
+        let collection = query.collection();
         loop {
             let page = PageRequest::of(limit)?.after(cursor);
             let Some(listing) = self.list(&paged(&query, page)).await? else { return Ok(()) };
@@ -465,7 +477,7 @@ impl Overlay {
             cursor = None;
             for record in listing.records.iter().take(wanted) {
                 visit(record);
-                let (created_at, id) = place(record);
+                let (created_at, id) = place(&collection, record);
                 cursor = Some(Cursor { created_at, id });
             }
             if !more {
@@ -506,14 +518,18 @@ impl Overlay {
                 let connectors = Collection::Connectors { profile: Some(profile) };
                 [connectors, programs, rules, Collection::Payments].map(within).into()
             }
-            EntityKind::Payment => vec![within(Collection::PaymentLinks)],
+            EntityKind::Payment => {
+                [Collection::PaymentLinks, Collection::Events, Collection::PaymentDecisions].map(within).into()
+            }
             EntityKind::DataKey
             | EntityKind::Connector
             | EntityKind::RoutingProgram
             | EntityKind::RoutingVersion
             | EntityKind::ApiKey
             | EntityKind::BlockRule
-            | EntityKind::PaymentLink => Vec::new(),
+            | EntityKind::PaymentLink
+            | EntityKind::Event
+            | EntityKind::PaymentDecision => Vec::new(),
         };
         let mut counts: BTreeMap<EntityKind, u64> = BTreeMap::new();
         for query in queries {
@@ -597,12 +613,16 @@ impl Overlay {
             }
             Key::Payment(path, id) => (path, EntityKind::Payment, id.to_string()),
             Key::PaymentLink(path, id) => (path, EntityKind::PaymentLink, id.to_string()),
+            Key::Event(path, id) => (path, EntityKind::Event, id.to_string()),
+            Key::PaymentDecision(path, id) => (path, EntityKind::PaymentDecision, id.to_string()),
+            Key::EventOnce(path, _) => (path, EntityKind::Event, String::new()),
         };
         let Some(merchant) = self.merchant(path).await? else { return Ok(None) };
         let held = match key {
             Key::ProfileByName(_, name) => UniqueKey::ProfileName(merchant.tenant, name.to_string()),
             Key::DefaultProfile(_) => UniqueKey::DefaultProfile(merchant.tenant),
             Key::ActiveProgram(_, profile) => UniqueKey::ActiveProgram(merchant.tenant, profile.to_string()),
+            Key::EventOnce(_, once) => UniqueKey::EventOnce(merchant.tenant, once.clone()),
             _ => return Ok(Some(EntityRef { kind, tenant: merchant.tenant, id })),
         };
         Ok(self.holder(&held).await?.map(|record| record.entity()))
@@ -714,7 +734,7 @@ impl Store for Overlay {
 
     async fn list(&self, query: &Query) -> Result<Option<Listing>, Error> {
         let (of, query) = match query {
-            Query::Organizations(_) | Query::DataKeys(..) => (Incarnation::PLATFORM, query.clone()),
+            Query::Organizations(_) | Query::DataKeys(..) | Query::Outbox(_) => (Incarnation::PLATFORM, query.clone()),
             Query::Merchants(path, page) => {
                 let Some(found) = self.organization(path).await? else { return Ok(None) };
                 let of = found.meta().tenant;
@@ -745,7 +765,8 @@ impl Store for Overlay {
             let more = listing.records.len() >= wanted;
             total = total.or(listing.total);
             rows.extend(listing.records);
-            cursor = rows.last().map(place).map(|(created_at, id)| Cursor { created_at, id });
+            let last = rows.last().map(|last| place(&collection, last));
+            cursor = last.map(|(created_at, id)| Cursor { created_at, id });
             let staged = self.staged();
             rows.retain(|row| !staged.touched.contains_key(&row.entity()) && staged.stands(row));
             if more && rows.len() < wanted {
@@ -756,12 +777,12 @@ impl Store for Overlay {
             let count = u64::try_from(members.len()).unwrap_or(u64::MAX);
             let behind = |record: &&&Record| {
                 let Some(start) = &start else { return true };
-                let at = place(record);
+                let at = place(&collection, record);
                 let start = (start.created_at, start.id.clone());
                 if ascending { at > start } else { at < start }
             };
             rows.extend(members.iter().filter(behind).map(|record| (*record).clone()));
-            rows.sort_by_cached_key(place);
+            rows.sort_by_cached_key(|row| place(&collection, row));
             if !ascending {
                 rows.reverse();
             }

@@ -244,8 +244,9 @@ impl Session {
         let limit = usize::try_from(query.page().limit()).unwrap_or(usize::MAX);
         let more = listing.records.len() > limit;
         let page = listing.records.get(..limit).unwrap_or(&listing.records);
-        let last = page.last().filter(|_| more).map(Record::meta);
-        let next = last.map(|meta| Cursor { created_at: meta.created_at, id: meta.id });
+        let last = page.last().filter(|_| more);
+        let collection = query.collection();
+        let next = last.map(|last| Cursor { created_at: last.place_in(&collection).1, id: last.meta().id });
         // What the caller's key is not for is left out; the page is shorter then, and the cursor the same.
         let records = listing.records.into_iter().take(limit).filter(|record| self.reaches(record));
         let items: Vec<Stored<S>> = records.map(Stored::try_from).collect::<Result<_, _>>()?;

@@ -4,8 +4,8 @@ use super::record::Record;
 use crate::blocklist::{BlockCount, BlockKind, BlockRows, BlockRuleId};
 use crate::error::EntityKind;
 use crate::id::{
-    ApiKeyId, ConnectorId, DataKeyId, Incarnation, MerchantId, OrganizationId, PaymentId, PaymentLinkId, ProfileId,
-    RoutingId,
+    ApiKeyId, ConnectorId, DataKeyId, DecisionId, EventId, Incarnation, MerchantId, OrganizationId, PaymentId,
+    PaymentLinkId, ProfileId, RoutingId,
 };
 use crate::merchant::PublishableKey;
 use crate::page::PageRequest;
@@ -90,9 +90,15 @@ pub enum Key {
     Payment(MerchantPath, PaymentId),
     /// A payment link.
     PaymentLink(MerchantPath, PaymentLinkId),
+    /// An event.
+    Event(MerchantPath, EventId),
+    /// An event by what [it is the same by](crate::event::once).
+    EventOnce(MerchantPath, String),
+    /// A decision about a payment.
+    PaymentDecision(MerchantPath, DecisionId),
 }
 
-/// The direction of a collection, by time of creation and then by id as bytes.
+/// The direction of a collection, by [time](super::Record::place_in) and then by id as bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
     /// Oldest first.
@@ -142,6 +148,15 @@ pub enum Collection {
     Payments,
     /// A merchant account's payment links, newest first.
     PaymentLinks,
+    /// What was decided about a merchant account's payments, newest first.
+    PaymentDecisions,
+    /// A merchant account's events, delivered ones too, newest first.
+    Events,
+    /// A merchant account's pending events, the one that is due first in front.
+    PendingEvents,
+    /// The pending events of all tenants, the one that is due first in front. Nobody chooses the id of an event, so that
+    /// two are never equal, whosever they are.
+    Outbox,
     /// The data keys of all tenants that one key of the keyring wrapped, oldest first. Nobody chooses the id of a data
     /// key, so that two are never equal, whosever they are.
     DataKeys {
@@ -164,6 +179,8 @@ impl Collection {
             EntityKind::BlockRule => Some(Self::BlockRules { kind: None }),
             EntityKind::Payment => Some(Self::Payments),
             EntityKind::PaymentLink => Some(Self::PaymentLinks),
+            EntityKind::Event => Some(Self::Events),
+            EntityKind::PaymentDecision => Some(Self::PaymentDecisions),
         }
     }
 
@@ -175,13 +192,17 @@ impl Collection {
             | Self::Profiles
             | Self::Connectors { .. }
             | Self::ApiKeys
+            | Self::PendingEvents
+            | Self::Outbox
             | Self::DataKeys { .. } => Order::Ascending,
             Self::RoutingPrograms { .. }
             | Self::RoutingVersions { .. }
             | Self::BlockRules { .. }
             | Self::ProfileBlockRules { .. }
             | Self::Payments
-            | Self::PaymentLinks => Order::Descending,
+            | Self::PaymentLinks
+            | Self::PaymentDecisions
+            | Self::Events => Order::Descending,
         }
     }
 
@@ -201,10 +222,12 @@ pub enum Query {
     Merchants(OrganizationPath, PageRequest),
     /// The data keys of all tenants that this key of the keyring wrapped.
     DataKeys(KeyId, PageRequest),
+    /// The pending events of all tenants.
+    Outbox(PageRequest),
     /// An organization's blocklist, or its entries of one kind.
     OrganizationBlockRules(OrganizationPath, Option<BlockKind>, PageRequest),
-    /// A collection of a merchant account. Of organizations, merchant accounts and data keys it has none: an empty
-    /// listing.
+    /// A collection of a merchant account. Of organizations, merchant accounts, data keys and the outbox it has none: an
+    /// empty listing.
     Within(MerchantPath, Collection, PageRequest),
 }
 
@@ -215,6 +238,7 @@ impl Query {
             Self::Organizations(page)
             | Self::Merchants(_, page)
             | Self::DataKeys(_, page)
+            | Self::Outbox(page)
             | Self::OrganizationBlockRules(_, _, page)
             | Self::Within(_, _, page) => page,
         }
@@ -225,6 +249,7 @@ impl Query {
         match self {
             Self::Organizations(_) => Collection::Organizations,
             Self::Merchants(..) => Collection::Merchants,
+            Self::Outbox(_) => Collection::Outbox,
             Self::DataKeys(wrapped_by, _) => Collection::DataKeys { wrapped_by: wrapped_by.clone() },
             Self::OrganizationBlockRules(_, kind, _) => Collection::BlockRules { kind: *kind },
             Self::Within(_, collection, _) => collection.clone(),

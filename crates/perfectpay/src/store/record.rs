@@ -7,10 +7,11 @@ use crate::api_key::ApiKeyState;
 use crate::blocklist::{BlockRuleState, BlockScope};
 use crate::connector::ConnectorState;
 use crate::error::{EntityKind, Error};
+use crate::event::EventState;
 use crate::id::{Incarnation, ProfileId};
 use crate::merchant::{DataKeyState, KeyHolder, MerchantState};
 use crate::organization::OrganizationState;
-use crate::payment::{PaymentLinkState, PaymentState};
+use crate::payment::{PaymentDecisionState, PaymentLinkState, PaymentState};
 use crate::profile::ProfileState;
 use crate::routing::{RoutingProgramState, RoutingVersionState};
 use crate::seal::Sealed;
@@ -36,6 +37,8 @@ pub enum UniqueKey {
     ActiveProgram(Incarnation, String),
     /// An API key's digest, over the whole store.
     ApiKeyDigest([u8; 32]),
+    /// What [an event is the same by](crate::event::once), within its merchant account.
+    EventOnce(Incarnation, String),
 }
 
 impl UniqueKey {
@@ -50,6 +53,7 @@ impl UniqueKey {
             Self::ConnectorLabel(..) => "connector_label",
             Self::ActiveProgram(..) => "active_program",
             Self::ApiKeyDigest(_) => "api_key",
+            Self::EventOnce(..) => "event_type",
         }
     }
 }
@@ -170,6 +174,10 @@ records! {
     Payment(PaymentState),
     /// A payment link.
     PaymentLink(PaymentLinkState),
+    /// An event that a webhook tells of.
+    Event(EventState),
+    /// What was decided about a payment.
+    PaymentDecision(PaymentDecisionState),
 }
 
 impl<S: State> Stored<S> {
@@ -221,6 +229,8 @@ impl Record {
             Self::RoutingVersion(row) => within(row.tenant, EntityKind::RoutingProgram, row.id.program.to_string()),
             Self::Payment(row) => within(row.tenant, EntityKind::Profile, row.state.profile_id.to_string()),
             Self::PaymentLink(row) => within(row.tenant, EntityKind::Payment, row.state.payment_id.to_string()),
+            Self::Event(row) => within(row.tenant, EntityKind::Payment, row.state.payment_id.to_string()),
+            Self::PaymentDecision(row) => within(row.tenant, EntityKind::Payment, row.state.payment_id.to_string()),
         }
     }
 
@@ -249,11 +259,13 @@ impl Record {
                 row.state.active.iter().map(|_| UniqueKey::ActiveProgram(row.tenant, profile())).collect()
             }
             Self::ApiKey(row) => row.state.digest.iter().map(|d| UniqueKey::ApiKeyDigest(d.digest)).collect(),
+            Self::Event(row) => vec![UniqueKey::EventOnce(row.tenant, row.state.once.clone())],
             Self::DataKey(_)
             | Self::RoutingVersion(_)
             | Self::BlockRule(_)
             | Self::Payment(_)
-            | Self::PaymentLink(_) => Vec::new(),
+            | Self::PaymentLink(_)
+            | Self::PaymentDecision(_) => Vec::new(),
         }
     }
 
@@ -270,12 +282,14 @@ impl Record {
             | Self::RoutingProgram(_)
             | Self::BlockRule(_)
             | Self::Payment(_)
-            | Self::PaymentLink(_) => true,
+            | Self::PaymentLink(_)
+            | Self::Event(_)
+            | Self::PaymentDecision(_) => true,
         }
     }
 
     /// Whose collections the object is listed in: the tenant's; a merchant account in its organization's, organizations
-    /// and data keys in the platform's.
+    /// and data keys in the platform's. The outbox is the platform's, too, whosever the event is: [`Self::place_in`].
     pub fn listed_by(&self) -> Incarnation {
         match self {
             Self::Organization(_) | Self::DataKey(_) => Incarnation::PLATFORM,
@@ -284,7 +298,17 @@ impl Record {
         }
     }
 
-    /// The collections of whoever [lists](Self::listed_by) it that the object is in.
+    /// Where the object stands in one of its [collections](Self::collections): whose the collection is, and the time by
+    /// which it is ordered. Of pending events that is when they are due, of everything else when it was created.
+    pub fn place_in(&self, collection: &Collection) -> (Incarnation, Timestamp) {
+        match (self, collection) {
+            (Self::Event(row), Collection::Outbox) => (Incarnation::PLATFORM, row.state.due_or(row.created_at)),
+            (Self::Event(row), Collection::PendingEvents) => (row.tenant, row.state.due_or(row.created_at)),
+            _ => (self.listed_by(), self.meta().created_at),
+        }
+    }
+
+    /// The collections that the object is in, those of whoever [lists](Self::listed_by) it and the platform's outbox.
     pub fn collections(&self) -> Vec<Collection> {
         match self {
             Self::Organization(_) => vec![Collection::Organizations],
@@ -316,6 +340,11 @@ impl Record {
             }
             Self::Payment(_) => vec![Collection::Payments],
             Self::PaymentLink(_) => vec![Collection::PaymentLinks],
+            Self::Event(row) if row.state.delivery.due_at.is_some() => {
+                vec![Collection::Events, Collection::PendingEvents, Collection::Outbox]
+            }
+            Self::Event(_) => vec![Collection::Events],
+            Self::PaymentDecision(_) => vec![Collection::PaymentDecisions],
         }
     }
 
@@ -328,6 +357,8 @@ impl Record {
             Self::RoutingVersion(row) => Some(&row.state.profile_id),
             Self::Payment(row) => Some(&row.state.profile_id),
             Self::PaymentLink(row) => Some(&row.state.profile_id),
+            Self::Event(row) => Some(&row.state.profile_id),
+            Self::PaymentDecision(row) => Some(&row.state.profile_id),
             Self::Organization(_) | Self::Merchant(_) | Self::DataKey(_) | Self::ApiKey(_) | Self::BlockRule(_) => None,
         }
     }
