@@ -13,7 +13,7 @@ fn a_warm_screen_allocates_nothing_hit_or_miss() {
         ["4242424242424242", "4111111111111111", "6011000000000004", "5555555555554444", "378282246310005"]
             .map(|card| card.parse().unwrap())
             .into();
-    let blocklist = block_on(async {
+    let (blocklist, screener) = block_on(async {
         // A clock that stands still keeps the list fresh.
         let settings = host::settings().unwrap().clock(Arc::new(TestClock::default()));
         let pay = PerfectPay::open(Arc::new(MemoryStore::new()), settings).await.unwrap();
@@ -28,7 +28,8 @@ fn a_warm_screen_allocates_nothing_hit_or_miss() {
         tenant.organization_scope(&pay).blocklist().add(add("card_prefix", "5555555")).await.unwrap();
         let fingerprint = account.screen(&cards[0]).await.unwrap().fingerprint.unwrap().to_string();
         account.add(add("fingerprint", &fingerprint)).await.unwrap();
-        profile
+        let screener = profile.screener().await.unwrap();
+        (profile, screener)
     });
     let screen = || {
         block_on(async {
@@ -43,4 +44,8 @@ fn a_warm_screen_allocates_nothing_hit_or_miss() {
     let mut blocked = 0;
     let allocated = allocation_counter::measure(|| blocked = screen());
     assert_eq!((blocked, allocated.count_total), (4, 0));
+    let held = || block_on(async { screener.screen(&cards[0]).await.unwrap().is_blocked() });
+    assert!(held(), "keeps the lists");
+    let allocated = allocation_counter::measure(|| assert!(held()));
+    assert_eq!(allocated.count_total, 0);
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_lite::future::block_on;
 use perfectpay::{
     BlockAction, BlockKind, BlockRequest, BlocklistScope, CardFacts, CardNumber, Error, MerchantScope, PerfectPay,
-    Screening, Timestamp, Unavailability,
+    Screener, Screening, Timestamp, Unavailability,
 };
 use perfectpay_memory::MemoryStore;
 use perfectpay_testkit::faulty::{FailNth, On, When};
@@ -91,6 +91,8 @@ struct Process {
     pay: PerfectPay,
     tenant: Arc<Tenant>,
     other: perfectpay::ProfileId,
+    /// Made once, before anything happens.
+    screeners: Vec<(At, Screener)>,
 }
 
 impl Process {
@@ -159,12 +161,17 @@ impl Process {
     /// Whether memory answers what the store does, everywhere.
     async fn check(&self) {
         let batch = self.pay.batch();
-        for at in [At::Merchant, At::Profile, At::Other] {
+        for (at, screener) in &self.screeners {
+            let at = *at;
             let (memory, store) = (self.blocklist(&self.pay, at), self.blocklist(batch.pay(), at));
             let mut expected = Vec::new();
             for number in 0..CARDS.len() {
                 let of_store = answer(store.screen(&card(number)).await);
                 assert_eq!(answer(memory.screen(&card(number)).await), of_store, "{at:?} {number}");
+                // The first call may go the ordinary way, the second one does not.
+                for _ in 0..2 {
+                    assert_eq!(answer(screener.screen(&card(number)).await), of_store, "{at:?} {number}");
+                }
                 let explained = |found: Result<perfectpay::Explanation, Error>| {
                     found.map(|found| format!("{found:?}")).map_err(|error| told(&error))
                 };
@@ -172,14 +179,17 @@ impl Process {
                 assert_eq!(explained(ours), explained(theirs), "{at:?} {number}");
                 expected.push(of_store);
             }
-            match memory.screen_many(&cards()).await {
-                Ok(many) => assert_eq!(many.into_iter().map(|one| answer(Ok(one))).collect::<Vec<_>>(), expected),
-                Err(error) => assert!(expected.iter().all(|one| *one == Err(told(&error)))),
+            for many in [memory.screen_many(&cards()).await, screener.screen_many(&cards()).await] {
+                match many {
+                    Ok(many) => assert_eq!(many.into_iter().map(|one| answer(Ok(one))).collect::<Vec<_>>(), expected),
+                    Err(error) => assert!(expected.iter().all(|one| *one == Err(told(&error)))),
+                }
             }
             for known in ["424242", "42424242", "41111111111"] {
                 let facts = CardFacts::new(known, ["tok_8", "tok_11", "tok_10"]).unwrap();
-                let (ours, theirs) = (memory.screen_facts(&facts).await, store.screen_facts(&facts).await);
-                assert_eq!(answer(ours), answer(theirs), "{at:?} {known}");
+                let of_store = answer(store.screen_facts(&facts).await);
+                assert_eq!(answer(memory.screen_facts(&facts).await), of_store, "{at:?} {known}");
+                assert_eq!(answer(screener.screen_facts(&facts).await), of_store, "{at:?} {known}");
             }
         }
     }
@@ -202,7 +212,18 @@ async fn processes(world: &World, staleness: Duration, bytes: usize) -> [Process
     let pays = [world.reopened(choose).await, world.reopened(choose).await];
     let tenant = Arc::new(host::stand_up(&pays[0], "acme").await.unwrap());
     let other = tenant.scope(&pays[0]).create_profile(read(r#"{"profile_name": "other"}"#).unwrap()).await.unwrap();
-    pays.map(|pay| Process { pay, tenant: tenant.clone(), other: other.profile_id.clone() })
+    let [one, two] = pays.map(|pay| {
+        let (tenant, other, screeners) = (tenant.clone(), other.profile_id.clone(), Vec::new());
+        Process { pay, tenant, other, screeners }
+    });
+    let mut processes = [one, two];
+    for process in &mut processes {
+        for at in [At::Merchant, At::Profile, At::Other] {
+            let screener = process.blocklist(&process.pay, at).screener().await.unwrap();
+            process.screeners.push((at, screener));
+        }
+    }
+    processes
 }
 
 proptest! {
@@ -292,20 +313,43 @@ fn a_new_owner_of_an_id_has_nothing_of_the_old_ones_list() {
             scope.blocklist().toggle(Some(true)).await.unwrap();
             assert!(!scope.blocklist().screen(&card(0)).await.unwrap().is_blocked(), "{}", world.name);
         }
+        let screener = by_id.blocklist().screener().await.unwrap();
+        assert!(!screener.screen(&card(0)).await.unwrap().is_blocked(), "{}", world.name);
         by_id.blocklist().add(bin("card_bin", "424242")).await.unwrap();
+        assert!(screener.screen(&card(0)).await.unwrap().is_blocked(), "{}", world.name);
         for scope in [&by_id, &tenant.scope(&world.pay), caller.merchant()] {
             assert!(scope.blocklist().screen(&card(0)).await.unwrap().is_blocked(), "{}", world.name);
         }
         by_id.remove().cascade().await.unwrap();
+        assert_eq!(screener.screen(&card(0)).await.unwrap_err().code(), "not_found", "{}", world.name);
         for scope in [&by_id, &tenant.scope(&world.pay)] {
             let error = scope.blocklist().screen(&card(0)).await.unwrap_err();
             assert_eq!(error.code(), "not_found", "{}", world.name);
         }
         host::merchant_in(&world.pay, &tenant.organization, "acme").await.unwrap();
+        let screening = screener.screen(&card(0)).await.unwrap();
+        assert_eq!((screening.guard, screening.matched), (false, None), "{}", world.name);
         for scope in [&by_id, &tenant.scope(&world.pay)] {
             let screening = scope.blocklist().screen(&card(0)).await.unwrap();
             assert_eq!((screening.guard, screening.matched), (false, None), "{}", world.name);
         }
         assert!(caller.merchant().blocklist().screen(&card(0)).await.is_err(), "{}", world.name);
+    });
+}
+
+#[test]
+fn a_batch_has_no_screener_and_a_callers_key_is_checked_at_every_card() {
+    on_every_backend(async |world| {
+        let tenant = host::stand_up(&world.pay, "acme").await.unwrap();
+        let batch = world.pay.batch();
+        let error = tenant.scope(batch.pay()).blocklist().screener().await.unwrap_err();
+        assert_eq!(error.code(), "blocklist.screener_in_batch", "{}", world.name);
+        let issued = tenant.key.api_key.as_ref().unwrap().expose();
+        let caller = world.pay.authenticate(issued).await.unwrap();
+        let screener = caller.merchant().blocklist().screener().await.unwrap();
+        assert!(!screener.screen(&card(0)).await.unwrap().is_blocked(), "{}", world.name);
+        tenant.scope(&world.pay).api_key(&tenant.key.key_id).revoke().await.unwrap();
+        let error = screener.screen(&card(0)).await.unwrap_err();
+        assert_eq!(error.code(), "unauthorized", "{}", world.name);
     });
 }

@@ -163,7 +163,7 @@ pub use scope::{
     ApiKeyScope, Batch, BatchReceipt, BlocklistScope, Caller, Command, ConnectorScope, Create, CreateOptions,
     Freshness, Impact, LeftUnder, LogRetention, LogTail, MerchantScope, Need, Operation, OrganizationBlocklistScope,
     OrganizationScope, PaymentClient, PaymentLinkScope, PaymentScope, PerfectPay, ProfileScope, Remove, RemoveOptions,
-    Rotated, SealFault, SealReport, Settings, Update, UpdateOptions, Verdict, Verified,
+    Rotated, Screener, SealFault, SealReport, Settings, Update, UpdateOptions, Verdict, Verified,
 };
 pub use seal::{KeyId, MasterKey, Sealed};
 pub use secret::{Disclosed, SecretObject, SecretText};

@@ -11,10 +11,12 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use arc_swap::{ArcSwapOption, Guard};
+use arc_swap::ArcSwapOption;
 use fearless_simd::Level;
 
 use super::follow::Follows;
+use super::screen::Screen;
+use super::screener::{Seat, Seats};
 use super::session::Session;
 use crate::blocklist::index::{
     Covers, DigestKeys, DigitSpan, DigitsKind, FingerprintDigest, Index, IndexBuilder, IndexEdit, IndexEntry, IndexKey,
@@ -79,6 +81,8 @@ pub(super) struct List {
     above: ArcSwapOption<List>,
     /// Profiles without entries that were asked at and live.
     profiles: RwLock<HashSet<ProfileId>>,
+    /// The screeners that have it.
+    seats: Mutex<Seats>,
 }
 
 /// What moved and was not read again yet.
@@ -153,10 +157,46 @@ impl Compiled {
     }
 }
 
-/// A merchant account's list and that of its organization, both current when they were handed out.
+/// A merchant account's list and that of its organization, both current when they were handed out, with the number of the
+/// profile that is asked at.
 pub(super) struct Ready {
     pub(super) own: Arc<List>,
     pub(super) above: Arc<List>,
+    compiled: Arc<Compiled>,
+    compiled_above: Arc<Compiled>,
+    profile: Option<u32>,
+}
+
+impl Ready {
+    /// Whether both are told of what moves, and nothing was told.
+    #[inline]
+    pub(super) fn is_current(&self) -> bool {
+        let reflects = |list: &List, compiled: &Compiled| {
+            list.told.load(Ordering::Acquire) == compiled.reflects && list.shelved.load(Ordering::Acquire)
+        };
+        reflects(&self.own, &self.compiled) && reflects(&self.above, &self.compiled_above)
+    }
+
+    /// Notes that they were asked.
+    #[inline]
+    pub(super) fn ask(&self, clock: Timestamp) {
+        self.own.ask(clock);
+        self.above.ask(clock);
+    }
+
+    /// What a card is screened with, at a moment of the host's clock.
+    #[inline]
+    pub(super) fn screen<'a>(&'a self, session: &'a Session, clock: Timestamp) -> Screen<'a> {
+        let follower = &session.inner.follower;
+        Screen {
+            lists: &session.inner.lists,
+            own: &self.compiled,
+            above: &self.compiled_above,
+            profile: self.profile,
+            now: follower.moment_at(clock),
+            staleness: follower.age(clock),
+        }
+    }
 }
 
 impl Lists {
@@ -188,7 +228,7 @@ impl Lists {
         profile: Option<&ProfileId>,
         clock: Timestamp,
     ) -> Result<Option<Ready>, Error> {
-        let own = loop {
+        let (own, compiled) = loop {
             let kept = self.shelf().paths.get(path).cloned();
             let own = match kept {
                 Some(own) => own,
@@ -197,23 +237,30 @@ impl Lists {
                     None => return Ok(None),
                 },
             };
-            if own.is_current() || self.refresh(session, &own).await? {
-                break own;
+            if let Some(compiled) = self.compiled(session, &own).await? {
+                break (own, compiled);
             }
             // Its owner is gone and it left the shelf; another one may have the path by now.
         };
         let above = self.above(&own);
-        if !above.is_current() && !self.refresh(session, &above).await? {
-            return Ok(None);
-        }
+        let Some(compiled_above) = self.compiled(session, &above).await? else { return Ok(None) };
         if let Some(profile) = profile
-            && !own.lives(session, profile).await?
+            && !own.lives(session, profile, &compiled).await?
         {
             return Err(Error::not_found(EntityKind::Profile, profile));
         }
-        own.ask(clock);
-        above.ask(clock);
-        Ok(Some(Ready { own, above }))
+        let profile = profile.and_then(|profile| compiled.number(profile));
+        let ready = Ready { own, above, compiled, compiled_above, profile };
+        ready.ask(clock);
+        Ok(Some(ready))
+    }
+
+    /// The list up to everything that was told before; `None` where its owner is gone.
+    async fn compiled(&self, session: &Session, list: &Arc<List>) -> Result<Option<Arc<Compiled>>, Error> {
+        match list.current() {
+            None => self.refresh(session, list).await,
+            current => Ok(current),
+        }
     }
 
     /// The list of the organization above, kept or not.
@@ -255,12 +302,12 @@ impl Lists {
         list
     }
 
-    /// Reads what moved, or everything. Whether the list's owner lives.
-    async fn refresh(&self, session: &Session, list: &Arc<List>) -> Result<bool, Error> {
+    /// Reads what moved, or everything. `None` where the list's owner is gone.
+    async fn refresh(&self, session: &Session, list: &Arc<List>) -> Result<Option<Arc<Compiled>>, Error> {
         let _turn = list.turn.lock().await;
         // Whoever had the turn before may have read it all.
-        if list.is_current() {
-            return Ok(true);
+        if let Some(current) = list.current() {
+            return Ok(Some(current));
         }
         let taken = list.take();
         let before = list.compiled.load_full().filter(|_| !taken.noted.all);
@@ -271,11 +318,13 @@ impl Lists {
         let Some(compiled) = read else {
             taken.done();
             self.drop_all(std::slice::from_ref(list));
-            return Ok(false);
+            return Ok(None);
         };
         let weight = compiled.index.bytes() + WEIGHT;
+        let compiled = Arc::new(compiled);
         // The one before is let go here, behind its readers, and not by one of them.
-        list.compiled.store(Some(Arc::new(compiled)));
+        list.compiled.store(Some(Arc::clone(&compiled)));
+        list.seats().clear();
         taken.done();
         drop(before);
         let was = list.weight.swap(weight, Ordering::AcqRel);
@@ -287,7 +336,7 @@ impl Lists {
         } else if weight.saturating_sub(was) > self.budget {
             self.make_room(list);
         }
-        Ok(true)
+        Ok(Some(compiled))
     }
 
     /// Lets go of lists that were not asked for longest, until an eighth of the budget is free or only this one is left.
@@ -325,6 +374,11 @@ impl Lists {
             }
             self.weight.fetch_sub(list.weight.swap(0, Ordering::AcqRel), Ordering::AcqRel);
         }
+        drop(places);
+        // What is off the shelf is nobody's any more once these let go of it.
+        for list in lists {
+            list.seats().clear();
+        }
     }
 
     fn shelf(&self) -> RwLockReadGuard<'_, Shelf> {
@@ -350,18 +404,25 @@ impl List {
             shelved: AtomicBool::new(true),
             above: ArcSwapOption::empty(),
             profiles: RwLock::default(),
+            seats: Mutex::default(),
         }
     }
 
-    /// Whether it is kept and reflects everything that was told.
-    fn is_current(&self) -> bool {
+    /// The list, if it is kept and reflects everything that was told.
+    fn current(&self) -> Option<Arc<Compiled>> {
         let told = self.told.load(Ordering::Acquire);
-        self.compiled().as_ref().is_some_and(|compiled| compiled.reflects == told)
+        let compiled = self.compiled.load();
+        let current = compiled.as_ref().filter(|compiled| compiled.reflects == told);
+        current.map(Arc::clone)
     }
 
-    /// The list as it is kept, for a call that found it current.
-    pub(super) fn compiled(&self) -> Guard<Option<Arc<Compiled>>> {
-        self.compiled.load()
+    fn seats(&self) -> MutexGuard<'_, Seats> {
+        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that a screener has it.
+    pub(super) fn seat(&self, seat: &Arc<Seat>) {
+        self.seats().add(seat);
     }
 
     fn ask(&self, clock: Timestamp) {
@@ -410,9 +471,9 @@ impl List {
     }
 
     /// Whether a profile lives at which it is asked.
-    async fn lives(&self, session: &Session, profile: &ProfileId) -> Result<bool, Error> {
+    async fn lives(&self, session: &Session, profile: &ProfileId, compiled: &Compiled) -> Result<bool, Error> {
         // One that has entries does: they go with it.
-        let has_entries = self.compiled().as_ref().is_some_and(|compiled| compiled.number(profile).is_some());
+        let has_entries = compiled.number(profile).is_some();
         if has_entries || self.profiles.read().unwrap_or_else(PoisonError::into_inner).contains(profile) {
             return Ok(true);
         }

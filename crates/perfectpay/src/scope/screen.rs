@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use super::lists::{Compiled, Lists, Ready, fingerprint};
+use super::lists::{Compiled, Lists, fingerprint};
 use crate::blocklist::index::{DigitSpan, DigitsKind, Facts, FingerprintDigest, LeadingDigits, Match, MatchedBy};
 use crate::blocklist::{
     BlockKind, BlockRuleId, CardFacts, CardNumber, Fingerprint, MAX_FINGERPRINTS, Matched, MatchedValue, Screening,
 };
 use crate::error::Error;
-use crate::id::ProfileId;
 use crate::merchant::MAX_FINGERPRINT_SECRETS;
 use crate::time::Timestamp;
 
@@ -21,8 +20,12 @@ const GROUP: usize = 16;
 /// What a screening stands on, besides the card.
 pub(super) struct Screen<'a> {
     pub(super) lists: &'a Lists,
-    pub(super) ready: &'a Ready,
-    pub(super) profile: Option<&'a ProfileId>,
+    /// The merchant account's list.
+    pub(super) own: &'a Compiled,
+    /// Its organization's.
+    pub(super) above: &'a Compiled,
+    /// The number that the account's list has for the profile that is asked at; one without entries has none.
+    pub(super) profile: Option<u32>,
     pub(super) now: Timestamp,
     pub(super) staleness: Duration,
 }
@@ -55,110 +58,93 @@ impl Prints {
 }
 
 impl Screen<'_> {
-    /// Hands the two lists out as they are now.
-    fn with<T>(&self, answer: impl FnOnce(&Compiled, &Compiled) -> Result<T, Error>) -> Result<T, Error> {
-        let (own, above) = (self.ready.own.compiled(), self.ready.above.compiled());
-        match (own.as_ref(), above.as_ref()) {
-            (Some(own), Some(above)) => answer(own, above),
-            // They were, and nothing takes them out of a list that somebody holds.
-            _ => Err(Error::corrupt("a blocklist was taken apart while it was asked")),
-        }
-    }
-
     /// Screens a card. Allocates nothing.
+    #[inline]
     pub(super) fn card(&self, card: &CardNumber) -> Result<Screening, Error> {
-        self.with(|own, above| {
-            let mut prints = Prints::NONE;
-            for secret in own.account.iter().flat_map(|account| &account.secrets) {
-                let made = secret.fingerprint(card);
-                prints.push(Some(made), self.lists.keys().fingerprint(made.version, &made.digest));
-            }
-            let facts = Facts { leading: LeadingDigits::of(card.prefix()), fingerprints: prints.digests() };
-            let profile = self.profile.and_then(|profile| own.number(profile));
-            let winner = first(
-                own.index.matched(&facts, profile, self.now),
-                above.index.matched(&Facts { fingerprints: &[], ..facts }, None, self.now),
-            );
-            self.answer(own, winner.as_ref(), &prints)
-        })
+        let mut prints = Prints::NONE;
+        for secret in self.own.account.iter().flat_map(|account| &account.secrets) {
+            let made = secret.fingerprint(card);
+            prints.push(Some(made), self.lists.keys().fingerprint(made.version, &made.digest));
+        }
+        let facts = Facts { leading: LeadingDigits::of(card.prefix()), fingerprints: prints.digests() };
+        self.answer(self.winner(&facts).as_ref(), &prints)
     }
 
     /// Screens many cards, in their order.
     pub(super) fn cards(&self, cards: &[CardNumber]) -> Result<Vec<Screening>, Error> {
-        self.with(|own, above| {
-            let mut screenings = Vec::with_capacity(cards.len());
-            let profile = self.profile.and_then(|profile| own.number(profile));
-            for cards in cards.chunks(GROUP) {
-                let mut prints = [Prints::NONE; GROUP];
-                for secret in own.account.iter().flat_map(|account| &account.secrets) {
-                    let made = secret.fingerprints(cards, self.lists.level());
-                    for (prints, made) in prints.iter_mut().zip(made.into_iter().flatten()) {
-                        prints.push(Some(made), self.lists.keys().fingerprint(made.version, &made.digest));
-                    }
-                }
-                let mut facts = [Facts::default(); GROUP];
-                for (facts, (card, prints)) in facts.iter_mut().zip(cards.iter().zip(&prints)) {
-                    let leading = LeadingDigits::of(card.prefix());
-                    *facts = Facts { leading, fingerprints: prints.digests() };
-                }
-                let facts = facts.get(..cards.len()).unwrap_or_default();
-                let mut winners = [None; GROUP];
-                let mut places = winners.iter_mut();
-                own.index.match_many(facts, profile, self.now, |found| {
-                    if let Some(place) = places.next() {
-                        *place = found;
-                    }
-                });
-                let winners = winners.iter().zip(facts).map(|(winner, facts)| {
-                    first(*winner, above.index.matched(&Facts { fingerprints: &[], ..*facts }, None, self.now))
-                });
-                for (winner, prints) in winners.zip(&prints) {
-                    screenings.push(self.answer(own, winner.as_ref(), prints)?);
+        let mut screenings = Vec::with_capacity(cards.len());
+        for cards in cards.chunks(GROUP) {
+            let mut prints = [Prints::NONE; GROUP];
+            for secret in self.own.account.iter().flat_map(|account| &account.secrets) {
+                let made = secret.fingerprints(cards, self.lists.level());
+                for (prints, made) in prints.iter_mut().zip(made.into_iter().flatten()) {
+                    prints.push(Some(made), self.lists.keys().fingerprint(made.version, &made.digest));
                 }
             }
-            Ok(screenings)
-        })
+            let mut facts = [Facts::default(); GROUP];
+            for (facts, (card, prints)) in facts.iter_mut().zip(cards.iter().zip(&prints)) {
+                let leading = LeadingDigits::of(card.prefix());
+                *facts = Facts { leading, fingerprints: prints.digests() };
+            }
+            let facts = facts.get(..cards.len()).unwrap_or_default();
+            let mut winners = [None; GROUP];
+            let mut places = winners.iter_mut();
+            self.own.index.match_many(facts, self.profile, self.now, |found| {
+                if let Some(place) = places.next() {
+                    *place = found;
+                }
+            });
+            let winners = winners.iter().zip(facts).map(|(winner, facts)| {
+                first(*winner, self.above.index.matched(&Facts { fingerprints: &[], ..*facts }, None, self.now))
+            });
+            for (winner, prints) in winners.zip(&prints) {
+                screenings.push(self.answer(winner.as_ref(), prints)?);
+            }
+        }
+        Ok(screenings)
     }
 
     /// Screens a card whose number the host does not have.
     pub(super) fn facts(&self, card: &CardFacts) -> Result<Screening, Error> {
-        self.with(|own, above| {
-            let texts = Texts::of(card);
-            let prints = texts.prints(self.lists);
-            let facts = Facts { leading: LeadingDigits::of(card.bin()), fingerprints: prints.digests() };
-            let profile = self.profile.and_then(|profile| own.number(profile));
-            let winner = first(
-                own.index.matched(&facts, profile, self.now),
-                above.index.matched(&Facts { fingerprints: &[], ..facts }, None, self.now),
-            );
-            let matched = winner.map(|winner| told(own, &winner, |at| texts.value(at)));
-            Ok(self.screening(own, matched.transpose()?, None))
-        })
+        let texts = Texts::of(card);
+        let prints = texts.prints(self.lists);
+        let facts = Facts { leading: LeadingDigits::of(card.bin()), fingerprints: prints.digests() };
+        let winner = self.winner(&facts);
+        let matched = winner.map(|winner| told(self.own, &winner, |at| texts.value(at)));
+        Ok(self.screening(matched.transpose()?, None))
     }
 
     /// The names of all entries that match a card, the one that decides first.
     pub(super) fn names(&self, card: &CardFacts) -> Result<Vec<BlockRuleId>, Error> {
-        self.with(|own, above| {
-            let texts = Texts::of(card);
-            let prints = texts.prints(self.lists);
-            let facts = Facts { leading: LeadingDigits::of(card.bin()), fingerprints: prints.digests() };
-            let profile = self.profile.and_then(|profile| own.number(profile));
-            let mut matches = own.index.all_matching(&facts, profile, self.now);
-            matches.extend(above.index.all_matching(&Facts { fingerprints: &[], ..facts }, None, self.now));
-            matches.sort();
-            matches.iter().map(|found| Ok(told(own, found, |at| texts.value(at))?.id()?)).collect()
-        })
+        let texts = Texts::of(card);
+        let prints = texts.prints(self.lists);
+        let facts = Facts { leading: LeadingDigits::of(card.bin()), fingerprints: prints.digests() };
+        let mut matches = self.own.index.all_matching(&facts, self.profile, self.now);
+        matches.extend(self.above.index.all_matching(&Facts { fingerprints: &[], ..facts }, None, self.now));
+        matches.sort();
+        matches.iter().map(|found| Ok(told(self.own, found, |at| texts.value(at))?.id()?)).collect()
     }
 
-    fn answer(&self, own: &Compiled, winner: Option<&Match>, prints: &Prints) -> Result<Screening, Error> {
+    /// The entry of both lists that decides.
+    #[inline]
+    fn winner(&self, facts: &Facts<'_>) -> Option<Match> {
+        first(
+            self.own.index.matched(facts, self.profile, self.now),
+            self.above.index.matched(&Facts { fingerprints: &[], ..*facts }, None, self.now),
+        )
+    }
+
+    #[inline]
+    fn answer(&self, winner: Option<&Match>, prints: &Prints) -> Result<Screening, Error> {
         let made = |at: usize| prints.made.get(at).copied().flatten();
-        let matched = winner.map(|winner| told(own, winner, |at| made(at).map(MatchedValue::Fingerprint)));
-        let current = own.account.as_ref().and_then(|account| made(account.current));
-        Ok(self.screening(own, matched.transpose()?, current))
+        let matched = winner.map(|winner| told(self.own, winner, |at| made(at).map(MatchedValue::Fingerprint)));
+        let current = self.own.account.as_ref().and_then(|account| made(account.current));
+        Ok(self.screening(matched.transpose()?, current))
     }
 
-    fn screening(&self, own: &Compiled, matched: Option<Matched>, fingerprint: Option<Fingerprint>) -> Screening {
-        let guard = own.account.as_ref().is_some_and(|account| account.guard);
+    #[inline]
+    fn screening(&self, matched: Option<Matched>, fingerprint: Option<Fingerprint>) -> Screening {
+        let guard = self.own.account.as_ref().is_some_and(|account| account.guard);
         Screening { guard, matched, fingerprint, staleness: self.staleness }
     }
 }

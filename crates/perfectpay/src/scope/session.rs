@@ -153,11 +153,21 @@ impl Session {
     ///
     /// The moment is the later of the clock and the newest one in the log, so that a clock set back revives nothing.
     pub(super) async fn begin(&self, operation: Operation) -> Result<Timestamp, Error> {
-        tracing::trace!(target: "perfectpay", %operation, actor = %self.actor);
+        self.trace(operation);
         match &self.guard {
             Some(guard) => guard.check(self, operation).await,
             None => Ok(self.now()),
         }
+    }
+
+    #[inline]
+    pub(super) fn trace(&self, operation: Operation) {
+        tracing::trace!(target: "perfectpay", %operation, actor = %self.actor);
+    }
+
+    /// Whether a caller's key is to be checked.
+    pub(super) fn is_guarded(&self) -> bool {
+        self.guard.is_some()
     }
 
     pub(super) fn now(&self) -> Timestamp {

@@ -1,8 +1,10 @@
-//! The two kinds of BIN, six digits and eight, by their first six: one slot says everything about those.
+//! The two kinds of BIN, six digits and eight, by their first six: one slot says everything about those. In front of many
+//! slots stands a [`Filter`] of the BINs.
 
 use std::cmp::Ordering;
 
-use super::table::{Edit, Slot, Table, tag_at};
+use super::filter::Filter;
+use super::table::{Edit, Slot, Table};
 
 /// Above the bits that say which entries there are stands where the slot belongs: 20 bits, and one that only an empty
 /// slot has.
@@ -11,12 +13,19 @@ const ENTRIES: u128 = (1 << PLACE) - 1;
 /// Below, one bit for each of the hundred BINs of eight digits, and one for that of six.
 const SIX: u32 = 100;
 
+/// Bits of the filter for each BIN: all of it is to stay in a processor's nearest caches.
+const FILTER: usize = 16;
+/// BINs from which on there is a filter.
+const FILTERED: usize = 2_048;
+
 /// What is listed under six digits.
 #[derive(Clone, Copy)]
 pub(super) struct BinSlot(u128);
 
 impl Slot for BinSlot {
     const EMPTY: Self = Self(u128::MAX);
+    /// [`Bins`] has one that says more.
+    const IS_FILTERED: bool = false;
 
     #[inline]
     fn digest(&self) -> u128 {
@@ -24,9 +33,8 @@ impl Slot for BinSlot {
     }
 
     #[inline]
-    fn tag(digest: u128) -> u8 {
-        // The last of the bits that say where it belongs: within a group no two have them alike.
-        tag_at(digest, PLACE + 1)
+    fn word(digest: u128) -> u64 {
+        u64::try_from(digest >> 64).unwrap_or_default()
     }
 
     fn order(&self, other: &Self) -> Ordering {
@@ -49,10 +57,11 @@ impl Bin {
         }
     }
 
-    fn bit(self) -> u128 {
+    #[inline]
+    fn bit(self) -> u32 {
         match self {
-            Self::Six(_) => 1 << SIX,
-            Self::Eight(digits) => 1 << (digits % 100),
+            Self::Six(_) => SIX,
+            Self::Eight(digits) => digits % 100,
         }
     }
 }
@@ -68,7 +77,7 @@ impl Listed {
     }
 
     pub(super) fn has(self, bin: Bin) -> bool {
-        self.0 & bin.bit() != 0
+        self.0 >> bin.bit() & 1 != 0
     }
 }
 
@@ -76,6 +85,7 @@ impl Listed {
 #[derive(Clone, Default)]
 pub(super) struct Bins {
     slots: Table<BinSlot>,
+    filter: Option<Filter>,
     len: usize,
 }
 
@@ -85,6 +95,7 @@ pub(super) struct Bins {
 pub(super) struct Places {
     pub(super) factors: [u32; 2],
     pub(super) offset: u32,
+    pub(super) shown: u64,
 }
 
 impl Places {
@@ -96,6 +107,14 @@ impl Places {
         let mixed = (mixed ^ mixed >> 9).wrapping_mul(second | 1) & BITS;
         u128::from(mixed) << (PLACE + 1) | ENTRIES
     }
+
+    /// What a filter is shown of a BIN: where its first six digits belong, which decides on the word, and behind it
+    /// something of its bit there.
+    #[inline]
+    fn shown(self, place: u128, bit: u32) -> u64 {
+        let place = u64::try_from(place >> (PLACE + 1)).unwrap_or_default();
+        place << 44 | (place << 7 | u64::from(bit)).wrapping_mul(self.shown | 1) >> 20
+    }
 }
 
 impl Bins {
@@ -105,18 +124,31 @@ impl Bins {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.slots.bytes()
+        self.slots.bytes() + self.filter.as_ref().map_or(0, Filter::bytes)
     }
 
-    /// The slots, to be asked for early.
+    /// Whether a card's BINs may be listed.
     #[inline]
-    pub(super) fn slots(&self) -> &Table<BinSlot> {
-        &self.slots
+    pub(super) fn may_have(&self, places: Places, six: u32, eight: Option<u32>) -> bool {
+        match &self.filter {
+            Some(filter) => {
+                let place = places.of(six);
+                filter.may_have(places.shown(place, SIX))
+                    || eight.is_some_and(|eight| filter.may_have(places.shown(place, Bin::Eight(eight).bit())))
+            }
+            None => self.len > 0,
+        }
     }
 
-    /// What is listed under six digits.
+    /// What is listed under six digits, the next two of which are such.
     #[inline]
-    pub(super) fn under(&self, place: u128) -> Listed {
+    pub(super) fn under(&self, places: Places, six: u32, eight: Option<u32>) -> Listed {
+        let listed = self.may_have(places, six, eight).then(|| self.at(places.of(six)));
+        listed.unwrap_or(Listed(0))
+    }
+
+    #[inline]
+    fn at(&self, place: u128) -> Listed {
         Listed(self.slots.find(place).map_or(0, |slot| slot.0 & ENTRIES))
     }
 
@@ -126,16 +158,17 @@ impl Bins {
         let mut edits: Vec<(u128, Bin, bool)> =
             edits.into_iter().map(|(bin, listed)| (places.of(bin.six()), bin, listed)).collect();
         edits.sort_by_key(|(place, ..)| *place);
-        let mut changed = Vec::new();
+        let (mut changed, mut listed) = (Vec::new(), Vec::new());
         for run in edits.chunk_by(|(a, ..), (b, ..)| a == b) {
             let Some((place, ..)) = run.first() else { continue };
-            let before = self.under(*place).0;
-            let after = run.iter().fold(
-                before,
-                |listed, (_, bin, stays)| {
-                    if *stays { listed | bin.bit() } else { listed & !bin.bit() }
-                },
-            );
+            let before = self.at(*place).0;
+            let after =
+                run.iter().fold(
+                    before,
+                    |listed, (_, bin, stays)| {
+                        if *stays { listed | 1 << bin.bit() } else { listed & !(1 << bin.bit()) }
+                    },
+                );
             let slot = BinSlot(place & !ENTRIES | after);
             match (before, after) {
                 (before, after) if before == after => {}
@@ -143,9 +176,31 @@ impl Bins {
                 _ => changed.push(Edit::Put(slot)),
             }
             len = len + count(after) - count(before);
+            listed
+                .extend(run.iter().filter(|(.., stays)| *stays).map(|(place, bin, _)| places.shown(*place, bin.bit())));
         }
-        Self { slots: self.slots.edited(changed), len }
+        let slots = self.slots.edited(changed);
+        let kept = self.filter.as_ref().filter(|_| len >= FILTERED);
+        let kept = kept.inspect(|filter| listed.iter().for_each(|bin| filter.mark(*bin)));
+        let filter = match kept.filter(|filter| !filter.is_worn(FILTER)) {
+            None if len >= FILTERED => Some(filter(places, &slots)),
+            kept => kept.cloned(),
+        };
+        Self { slots, filter, len }
     }
+}
+
+/// The filter of all BINs that are listed.
+fn filter(places: Places, slots: &Table<BinSlot>) -> Filter {
+    let mut listed = Vec::new();
+    for BinSlot(slot) in slots.kept() {
+        let mut rest = slot & ENTRIES;
+        while rest != 0 {
+            listed.push(places.shown(slot, rest.trailing_zeros()));
+            rest &= rest - 1;
+        }
+    }
+    Filter::of(listed.into_iter(), FILTER)
 }
 
 fn count(entries: u128) -> usize {
@@ -158,7 +213,7 @@ mod tests {
 
     #[test]
     fn no_two_six_digits_have_one_place_and_none_has_that_of_an_empty_slot() {
-        let places = Places { factors: [0x9E37_79B9, 0x85EB_CA6B], offset: 77 };
+        let places = Places { factors: [0x9E37_79B9, 0x85EB_CA6B], offset: 77, shown: 0xDA94_2042_E4DD_58B5 };
         let mut all: Vec<u128> = (0..1_000_000).map(|six| places.of(six)).collect();
         all.sort_unstable();
         all.dedup();

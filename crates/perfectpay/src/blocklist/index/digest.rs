@@ -64,10 +64,16 @@ impl DigestKeys {
         for bytes in [&mut first, &mut second, &mut offset] {
             entropy.fill(bytes);
         }
+        let mut shown = [0; 8];
+        entropy.fill(&mut shown);
         Self {
             ours: Lane::draw(entropy),
             digits: Lane::draw(entropy),
-            bins: Places { factors: [first, second].map(u32::from_le_bytes), offset: u32::from_le_bytes(offset) },
+            bins: Places {
+                factors: [first, second].map(u32::from_le_bytes),
+                offset: u32::from_le_bytes(offset),
+                shown: u64::from_le_bytes(shown),
+            },
             text,
         }
     }

@@ -16,10 +16,10 @@
 mod bins;
 mod digest;
 mod digits;
+mod filter;
 mod table;
 
 use std::cmp::Ordering;
-use std::hint::black_box;
 
 use self::bins::{Bin, Bins};
 pub use self::digest::{DigestKeys, FingerprintDigest};
@@ -445,18 +445,50 @@ impl Index {
     #[inline]
     pub fn matched(&self, card: &Facts<'_>, profile: Option<u32>, now: Timestamp) -> Option<Match> {
         let mut winner: Option<Match> = None;
-        self.each(card, profile, now, |found| {
+        let mut better = |found: Match| {
             if winner.is_none_or(|best| found < best) {
                 winner = Some(found);
             }
-        });
+        };
+        if self.special_fingerprints.len() == 0 {
+            // Nothing covers fewer cards, and all of these say the same.
+            if let Some(at) = card.fingerprints.iter().position(|digest| self.has_plain(*digest)) {
+                return Some(self.plain(MatchedBy::Fingerprint(at)));
+            }
+        } else {
+            self.each_by_fingerprint(card, profile, now, &mut better);
+        }
+        self.each_by_digits(card, profile, now, better);
         winner
+    }
+
+    #[inline]
+    fn has_plain(&self, FingerprintDigest(digest): FingerprintDigest) -> bool {
+        self.fingerprints.may_have(digest) && self.fingerprints.find(digest).is_some()
+    }
+
+    /// Whether there may be an entry that matches.
+    #[inline]
+    fn may_match(&self, card: &Facts<'_>) -> bool {
+        let prints = card.fingerprints.iter().fold(false, |may, FingerprintDigest(digest)| {
+            may | self.fingerprints.may_have(*digest) | self.special_fingerprints.may_have(*digest)
+        });
+        let others = self.lengths.present | self.special_lengths.present;
+        let bins = card.leading.map(LeadingDigits::bins);
+        prints | (others != 0) | bins.is_some_and(|(six, eight)| self.bins.may_have(self.keys.bins(), six, eight))
+    }
+
+    /// The match of an entry of which no terms are kept.
+    #[inline]
+    fn plain(&self, by: MatchedBy) -> Match {
+        Match { by, scope: self.own, action: BlockAction::Block, expires_at: None }
     }
 
     /// Every entry that matches a card, the one that decides first.
     pub fn all_matching(&self, card: &Facts<'_>, profile: Option<u32>, now: Timestamp) -> Vec<Match> {
         let mut all = Vec::new();
-        self.each(card, profile, now, |found| all.push(found));
+        self.each_by_fingerprint(card, profile, now, |found| all.push(found));
+        self.each_by_digits(card, profile, now, |found| all.push(found));
         all.sort();
         all
     }
@@ -471,59 +503,55 @@ impl Index {
         mut answer: impl FnMut(Option<Match>),
     ) {
         for group in cards.chunks(GROUP) {
-            let (mut places, mut bins) = ([None; GROUP * 2], [None; GROUP]);
-            let mut free = places.iter_mut();
-            for card in group {
-                let prints = card.fingerprints.iter().map(|digest| self.fingerprints.place(digest.0));
-                // What has no room is only not asked for early.
-                for (place, free) in prints.zip(&mut free) {
-                    *free = place;
-                }
-            }
-            for (card, place) in group.iter().zip(&mut bins) {
-                let six = card.leading.map(|leading| self.keys.bins().of(leading.bins().0));
-                *place = six.and_then(|six| self.bins.slots().place(six));
-            }
-            // Reading is apart from finding, so that as many reads as the processor can keep are under way at once.
-            black_box(bins.iter().flatten().fold(0, |read, place| read ^ place.touch()));
-            black_box(places.iter().flatten().fold(0, |read, place| read ^ place.touch()));
-            for card in group {
-                answer(self.matched(card, profile, now));
+            // The first walk goes on whatever it finds, so that as many reads as the processor can keep are under way.
+            let mut may = [false; GROUP];
+            may.iter_mut().zip(group).for_each(|(may, card)| *may = self.may_match(card));
+            for (card, may) in group.iter().zip(may) {
+                answer(if may { self.matched(card, profile, now) } else { None });
             }
         }
     }
 
-    /// Hands out every entry that matches.
+    /// Hands out every entry that matches by a fingerprint.
     #[inline]
-    fn each(&self, card: &Facts<'_>, profile: Option<u32>, now: Timestamp, mut found: impl FnMut(Match)) {
-        let plain = |by| Match { by, scope: self.own, action: BlockAction::Block, expires_at: None };
-        for (at, FingerprintDigest(digest)) in card.fingerprints.iter().enumerate() {
+    fn each_by_fingerprint(
+        &self,
+        card: &Facts<'_>,
+        profile: Option<u32>,
+        now: Timestamp,
+        mut found: impl FnMut(Match),
+    ) {
+        for (at, digest) in card.fingerprints.iter().enumerate() {
             let by = MatchedBy::Fingerprint(at);
-            if self.fingerprints.find(*digest).is_some() {
-                found(plain(by));
+            if self.has_plain(*digest) {
+                found(self.plain(by));
             }
-            if self.special_fingerprints.len() > 0 {
-                let all = self.special_fingerprints.all(*digest);
-                all.filter_map(|slot| slot.terms.matched(by, profile, now)).for_each(&mut found);
-            }
+            let all = self.special_fingerprints.all(digest.0);
+            all.filter_map(|slot| slot.terms.matched(by, profile, now)).for_each(&mut found);
         }
+    }
+
+    /// Hands out every entry that matches by the leading digits.
+    #[inline]
+    fn each_by_digits(&self, card: &Facts<'_>, profile: Option<u32>, now: Timestamp, mut found: impl FnMut(Match)) {
         let Some(leading) = card.leading else { return };
         let (six, eight) = leading.bins();
-        let listed = self.bins.under(self.keys.bins().of(six));
+        let listed = self.bins.under(self.keys.bins(), six, eight);
         if !listed.nothing() {
             if listed.has(Bin::Six(six)) {
                 let prefix = Prefix { length: 6, value: six.into() };
-                found(plain(MatchedBy::Digits(DigitSpan::of(DigitsKind::CardBin, prefix))));
+                found(self.plain(MatchedBy::Digits(DigitSpan::of(DigitsKind::CardBin, prefix))));
             }
             if let Some(eight) = eight.filter(|eight| listed.has(Bin::Eight(*eight))) {
                 let prefix = Prefix { length: 8, value: eight.into() };
-                found(plain(MatchedBy::Digits(DigitSpan::of(DigitsKind::ExtendedCardBin, prefix))));
+                found(self.plain(MatchedBy::Digits(DigitSpan::of(DigitsKind::ExtendedCardBin, prefix))));
             }
         }
         for length in self.lengths.up_to(leading.known()) {
             let prefix = Prefix::of(leading, length);
-            if self.prefixes.find(self.keys.digits(prefix.code())).is_some() {
-                found(plain(MatchedBy::Digits(DigitSpan::of(DigitsKind::CardPrefix, prefix))));
+            let digest = self.keys.digits(prefix.code());
+            if self.prefixes.may_have(digest) && self.prefixes.find(digest).is_some() {
+                found(self.plain(MatchedBy::Digits(DigitSpan::of(DigitsKind::CardPrefix, prefix))));
             }
         }
         for length in self.special_lengths.up_to(leading.known()) {

@@ -2,13 +2,17 @@
 //! three branches above it with the one before.
 //!
 //! Digests are uniform, so their order is as good as any hash. A tree over their leading bits ends in leaves of at most a
-//! few thousand slots. A leaf is its entries in order, in groups of sixteen, each in the group that its digest points at
-//! or, where that is full, closely behind. Beside each group stand sixteen tags, a byte of each entry's digest: a look-up
-//! compares those at once and hardly ever reads a slot that it does not want. The tags of ten million entries are 13 MB,
-//! of which a processor's cache has most, so a miss seldom waits for memory.
+//! few thousand slots. A leaf is its entries in order, in groups of four that for a digest alone are one cache line, each in
+//! the group that its digest points at or, where that is full, closely behind. Branches are few and stay in the nearest
+//! caches: what is found costs one line of memory.
+//!
+//! A table of more than one leaf has a [`Filter`] in front for each part that its first branch makes: what is not there is
+//! mostly found out by one word, whose place is known before anything was read.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
+
+use super::filter::Filter;
 
 /// Bits of the digest that one branch decides on.
 const BITS: u32 = 6;
@@ -21,9 +25,14 @@ const JOIN: usize = LEAF / 4;
 /// So many branches above each other decide on different bits; below them a leaf grows without a limit.
 const DEPTH: u32 = 120 / BITS;
 /// Slots of a group.
-const GROUP: usize = 16;
+const GROUP: usize = 4;
 /// Entries for each group of a leaf when it is made.
-const LOAD: usize = 12;
+const LOAD: usize = 3;
+/// Bits of the filter for each entry.
+const FILTER: usize = 12;
+
+/// A filter for each child of the first branch.
+type Filters = [Filter; FANOUT];
 
 /// What a table keeps.
 pub(super) trait Slot: Copy + Send + Sync + 'static {
@@ -31,14 +40,16 @@ pub(super) trait Slot: Copy + Send + Sync + 'static {
     const EMPTY: Self;
     /// Whether equal slots have nothing that differs.
     const IS_ITS_NAME: bool = false;
+    /// Whether a long table has filters in front.
+    const IS_FILTERED: bool = true;
 
     /// Where it belongs.
     fn digest(&self) -> u128;
 
-    /// A byte of a digest that those of one group have in common no more than chance has it, and not 0.
+    /// Half of a digest, which two that stand close together hardly ever have in common.
     #[inline]
-    fn tag(digest: u128) -> u8 {
-        tag_at(digest, 0)
+    fn word(digest: u128) -> u64 {
+        low(digest)
     }
 
     /// The order of entries. Equal ones are the same entry, of which a table keeps one; begins with the digest's order.
@@ -60,47 +71,24 @@ impl Slot for u128 {
     }
 }
 
-/// The byte of a digest behind so many bits, with 0 made 1: that is what an empty place has.
-#[inline]
-pub(super) fn tag_at(digest: u128, bits: u32) -> u8 {
-    let [byte, ..] = (digest >> bits).to_le_bytes();
-    byte.max(1)
-}
-
-/// The tags of a group: of each entry in it, and 0 behind them.
+/// Slots side by side, the free ones last.
 #[derive(Clone, Copy)]
-#[repr(align(16))]
-struct Tags([u8; GROUP]);
-
-impl Tags {
-    /// The places whose tag this is, as the highest bit of each one's byte. A place behind one of them may be among them
-    /// without being so.
-    #[inline]
-    fn places_of(&self, tag: u8) -> u128 {
-        const ONES: u128 = u128::from_le_bytes([1; GROUP]);
-        let differing = u128::from_le_bytes(self.0) ^ u128::from_le_bytes([tag; GROUP]);
-        differing.wrapping_sub(ONES) & !differing & ONES << 7
-    }
-
-    #[inline]
-    fn is_full(&self) -> bool {
-        let [.., last] = self.0;
-        last != 0
-    }
-}
+#[repr(align(64))]
+struct Group<S>([S; GROUP]);
 
 #[derive(Clone)]
 enum Node<S> {
-    Leaf(Arc<Leaf<S>>),
+    Leaf(Leaf<S>),
     Branch(Arc<Branch<S>>),
 }
 
+/// Stands in its branch, so that whoever comes from there reads nothing between it and the slots.
+#[derive(Clone)]
 struct Leaf<S> {
+    groups: Arc<[Group<S>]>,
     len: u32,
     /// The groups that digests point at; behind them may follow more for what found those full.
     homes: u32,
-    tags: Box<[Tags]>,
-    slots: Box<[[S; GROUP]]>,
 }
 
 #[derive(Clone)]
@@ -114,13 +102,16 @@ struct Branch<S> {
 #[derive(Clone)]
 pub(super) struct Table<S> {
     root: Option<Node<S>>,
+    /// Where the root is a branch.
+    filters: Option<Arc<Filters>>,
     len: usize,
+    /// Of the nodes.
     bytes: usize,
 }
 
 impl<S> Default for Table<S> {
     fn default() -> Self {
-        Self { root: None, len: 0, bytes: 0 }
+        Self { root: None, filters: None, len: 0, bytes: 0 }
     }
 }
 
@@ -166,7 +157,14 @@ impl<S: Slot> Table<S> {
         }
         let mut tally = Tally::default();
         let root = Node::build(&slots, 0, &mut tally);
-        Self { root: Some(root), len: slots.len(), bytes: tally.bytes_more }
+        let filters = (S::IS_FILTERED && matches!(root, Node::Branch(_))).then(|| {
+            let mut parts = slots.chunk_by(|a, b| part(a.digest()) == part(b.digest())).peekable();
+            Arc::new(std::array::from_fn(|child| {
+                let own = parts.next_if(|slots| slots.first().is_some_and(|slot| part(slot.digest()) == child));
+                filter(own.unwrap_or_default())
+            }))
+        });
+        Self { root: Some(root), filters, len: slots.len(), bytes: tally.bytes_more }
     }
 
     /// Those of the edits that change something, in the order of the table: of several of one entry the last, and none
@@ -206,7 +204,54 @@ impl<S: Slot> Table<S> {
         if len == 0 {
             return Self::default();
         }
-        Self { root: Some(root), len, bytes: self.bytes + tally.bytes_more - tally.bytes_less }
+        let filters = self.marked(&root, &edits);
+        Self { root: Some(root), filters, len, bytes: self.bytes + tally.bytes_more - tally.bytes_less }
+    }
+
+    /// The filters with what the edits put, for the table that they made.
+    fn marked(&self, root: &Node<S>, edits: &[Edit<S>]) -> Option<Arc<Filters>> {
+        let Node::Branch(branch) = root else { return None };
+        if !S::IS_FILTERED {
+            return None;
+        }
+        let made = |child: &Node<S>| {
+            let mut slots = Vec::new();
+            child.collect(&mut slots, &mut 0);
+            filter(&slots)
+        };
+        let Some(before) = &self.filters else {
+            return Some(Arc::new(branch.children.each_ref().map(made)));
+        };
+        let mut filters = Arc::clone(before);
+        let part_of = |edit: &Edit<S>| part(edit.slot().digest());
+        for run in edits.chunk_by(|a, b| part_of(a) == part_of(b)) {
+            let Some(at) = run.first().map(part_of) else { continue };
+            let (Some(filter), Some(child)) = (before.get(at), branch.children.get(at)) else { continue };
+            let put = |edit: &Edit<S>| matches!(edit, Edit::Put(_)).then(|| shown(edit.slot().digest()));
+            run.iter().filter_map(put).for_each(|digest| filter.mark(digest));
+            if filter.is_worn(FILTER)
+                && let Some(place) = Arc::make_mut(&mut filters).get_mut(at)
+            {
+                *place = made(child);
+            }
+        }
+        Some(filters)
+    }
+
+    /// All entries, in order.
+    pub(super) fn kept(&self) -> Vec<S> {
+        let mut slots = Vec::with_capacity(self.len);
+        self.root.iter().for_each(|root| root.collect(&mut slots, &mut 0));
+        slots
+    }
+
+    /// Whether there may be an entry with this digest: of what is not there, one in some forty may be.
+    #[inline]
+    pub(super) fn may_have(&self, digest: u128) -> bool {
+        match &self.filters {
+            Some(filters) => filters.get(part(digest)).is_some_and(|filter| filter.may_have(shown(digest))),
+            None => self.root.is_some(),
+        }
     }
 
     /// Entries.
@@ -216,7 +261,11 @@ impl<S: Slot> Table<S> {
 
     /// Bytes on the heap.
     pub(super) fn bytes(&self) -> usize {
-        self.bytes
+        let filters = self
+            .filters
+            .as_ref()
+            .map_or(0, |filters| 16 + size_of::<Filters>() + filters.iter().map(Filter::bytes).sum::<usize>());
+        self.bytes + filters
     }
 
     /// The leaf where a digest belongs, and the group of it.
@@ -235,59 +284,49 @@ impl<S: Slot> Table<S> {
         }
     }
 
-    /// The first entry with this digest.
+    /// The first entry with this digest. The filter is not asked: whoever asks has asked [`Self::may_have`].
     #[inline]
     pub(super) fn find(&self, digest: u128) -> Option<&S> {
-        let (leaf, mut at) = self.seek(digest)?;
-        let tag = S::tag(digest);
-        loop {
-            let tags = leaf.tags.get(at)?;
-            let mut places = tags.places_of(tag);
-            while places != 0 {
-                let place = usize::try_from(places.trailing_zeros() / 8).ok()?;
-                let found = leaf.slots.get(at)?.get(place)?;
-                if found.digest() == digest {
-                    return Some(found);
-                }
-                places &= places - 1;
-            }
-            if !tags.is_full() {
-                return None;
-            }
-            at += 1;
+        let (leaf, home) = self.seek(digest)?;
+        let groups = leaf.groups.get(home..)?;
+        let [Group(near), Group(next), ..] = groups else { return None };
+        // Most are in one of two groups. In which place of them nobody can foresee, so that it decides no branch: the
+        // processor goes on to the next card before these have come. Half of each digest is enough to find the place.
+        let word = S::word(digest);
+        let mut place = 2 * GROUP;
+        for (at, slot) in near.iter().chain(next).enumerate() {
+            place = if S::word(slot.digest()) == word { at } else { place };
         }
+        let found = groups.get(place / GROUP).and_then(|Group(slots)| slots.get(place % GROUP));
+        if place < 2 * GROUP && found.is_some_and(|slot| slot.digest() == digest) {
+            return found;
+        }
+        if place == 2 * GROUP && next.last()?.digest() > digest {
+            return None;
+        }
+        self.all(digest).next()
     }
 
     /// The entries with this digest.
     pub(super) fn all(&self, digest: u128) -> impl Iterator<Item = &S> {
-        let (leaf, at) = self.seek(digest).unzip();
-        let groups = leaf.zip(at).and_then(|(leaf, at)| leaf.slots.get(at..)).unwrap_or_default();
+        let sought = if self.may_have(digest) { self.seek(digest) } else { None };
+        let groups = sought.and_then(|(leaf, home)| leaf.groups.get(home..)).unwrap_or_default();
         groups
             .iter()
-            .flatten()
+            .flat_map(|Group(slots)| slots)
             .skip_while(move |slot| slot.digest() < digest)
             .take_while(move |slot| slot.digest() == digest)
     }
-
-    /// Where a look-up of the digest begins to read; finding it reads little else.
-    #[inline]
-    pub(super) fn place(&self, digest: u128) -> Option<Place<'_>> {
-        let (leaf, at) = self.seek(digest)?;
-        leaf.tags.get(at).map(Place)
-    }
 }
 
-/// What a look-up is about to read.
-#[derive(Clone, Copy)]
-pub(super) struct Place<'a>(&'a Tags);
+/// What a filter is shown of a digest, behind the bits by which it was chosen.
+#[inline]
+fn shown(digest: u128) -> u64 {
+    low(digest >> (64 - BITS))
+}
 
-impl Place<'_> {
-    /// Reads it. Nothing is made of it, so that the processor goes on before it has come.
-    #[inline]
-    pub(super) fn touch(self) -> u8 {
-        let [tag, ..] = self.0.0;
-        tag
-    }
+fn filter<S: Slot>(slots: &[S]) -> Filter {
+    Filter::of(slots.iter().map(|slot| shown(slot.digest())), FILTER)
 }
 
 #[allow(clippy::cast_possible_truncation, reason = "the low half is what is asked for")]
@@ -315,29 +354,14 @@ impl<S: Slot> Node<S> {
         if is_leaf(slots.len(), depth) {
             let leaf = Leaf::of(slots, depth);
             tally.bytes_more += leaf.bytes();
-            return Self::Leaf(Arc::new(leaf));
+            return Self::Leaf(leaf);
         }
         let mut rest = slots;
-        let parts: [&[S]; FANOUT] = std::array::from_fn(|child| {
+        let children = std::array::from_fn(|child| {
             let count = rest.partition_point(|slot| part(slot.digest() << (depth * BITS)) <= child);
             let (front, behind) = rest.split_at_checked(count).unwrap_or((rest, &[]));
             rest = behind;
-            front
-        });
-        // What look-ups read is allocated side by side, tags with tags: they then lie on few pages.
-        let below = depth + 1;
-        let mut tags = parts.map(|part| is_leaf(part.len(), below).then(|| Leaf::tags_of(part, below)));
-        let mut slots_of = parts.map(|part| is_leaf(part.len(), below).then(|| Leaf::slots_of(part, below)));
-        let children = std::array::from_fn(|child| {
-            let part = parts.get(child).copied().unwrap_or_default();
-            match (tags.get_mut(child).and_then(Option::take), slots_of.get_mut(child).and_then(Option::take)) {
-                (Some(tags), Some(slots)) => {
-                    let leaf = Leaf { len: count(part.len()), homes: homes(part.len()), tags, slots };
-                    tally.bytes_more += leaf.bytes();
-                    Self::Leaf(Arc::new(leaf))
-                }
-                _ => Self::build(part, below, tally),
-            }
+            Self::build(front, depth + 1, tally)
         });
         tally.bytes_more += branch_bytes::<S>();
         Self::Branch(Arc::new(Branch { len: slots.len(), children }))
@@ -353,7 +377,7 @@ impl<S: Slot> Node<S> {
                     tally.added += usize::from(more && matches!(edit, Edit::Put(_)));
                     tally.removed += usize::from(more && matches!(edit, Edit::Take(_)));
                     tally.bytes_more += next.bytes();
-                    return Self::Leaf(Arc::new(next));
+                    return Self::Leaf(next);
                 }
                 let slots = leaf.merged(edits, tally);
                 Self::build(&slots, depth, tally)
@@ -398,98 +422,76 @@ impl<S: Slot> Node<S> {
 }
 
 impl<S: Slot> Leaf<S> {
-    /// The leaf of these slots, which are in order.
+    /// The leaf of these slots, which are in order: each in the group that its digest points at, or behind what found that
+    /// full.
     fn of(slots: &[S], depth: u32) -> Self {
-        Self {
-            len: count(slots.len()),
-            homes: homes(slots.len()),
-            tags: Self::tags_of(slots, depth),
-            slots: Self::slots_of(slots, depth),
-        }
-    }
-
-    fn tags_of(slots: &[S], depth: u32) -> Box<[Tags]> {
-        Self::placed(slots, depth, Tags([0; GROUP]), |tags, place, slot| {
-            if let Some(tag) = tags.0.get_mut(place) {
-                *tag = S::tag(slot.digest());
-            }
-        })
-    }
-
-    fn slots_of(slots: &[S], depth: u32) -> Box<[[S; GROUP]]> {
-        Self::placed(slots, depth, [S::EMPTY; GROUP], |group, place, slot| {
-            if let Some(free) = group.get_mut(place) {
-                *free = *slot;
-            }
-        })
-    }
-
-    /// Groups with each slot in its place: in the group that its digest points at, or behind what found that full.
-    fn placed<G: Copy>(slots: &[S], depth: u32, empty: G, put: impl Fn(&mut G, usize, &S)) -> Box<[G]> {
         let homes = homes(slots.len());
         let place_behind = |last: usize, slot: &S| last.max(home(slot.digest() << (depth * BITS), homes) * GROUP) + 1;
         let groups = slots.iter().fold(1, place_behind).div_ceil(GROUP);
-        let mut placed = vec![empty; groups.max(usize::try_from(homes).unwrap_or_default())];
+        // One more than digests point at: a look-up reads two.
+        let groups = groups.max(usize::try_from(homes).unwrap_or_default() + 1);
+        let mut placed = vec![Group([S::EMPTY; GROUP]); groups];
         slots.iter().fold(0, |last, slot| {
             let behind = place_behind(last, slot);
-            if let Some(group) = placed.get_mut((behind - 1) / GROUP) {
-                put(group, (behind - 1) % GROUP, slot);
+            let group = placed.get_mut((behind - 1) / GROUP);
+            if let Some(place) = group.and_then(|Group(group)| group.get_mut((behind - 1) % GROUP)) {
+                *place = *slot;
             }
             behind
         });
-        placed.into()
+        Self { groups: placed.into(), len: count(slots.len()), homes }
     }
 
     /// The leaf after one edit, and whether that made it longer or shorter. `None` where it is to be made anew.
     fn edited(&self, edit: &Edit<S>, depth: u32) -> Option<(Self, bool)> {
-        let mut next = Self { len: self.len, homes: self.homes, tags: self.tags.clone(), slots: self.slots.clone() };
         let slot = edit.slot();
-        let mut at = home(slot.digest() << (depth * BITS), self.homes);
+        let first = home(slot.digest() << (depth * BITS), self.homes);
         // Behind full groups whose last entry comes before it.
-        while next.slots.get(at)?.last()?.order(&slot).is_lt() {
-            at += 1;
+        let behind =
+            self.groups.get(first..)?.iter().position(|Group(slots)| !slots.iter().all(|s| s.order(&slot).is_lt()));
+        let mut at = first + behind?;
+        let found = self.groups.get(at)?.0.iter().position(|kept| kept.order(&slot).is_ge())?;
+        let is_there = self.groups.get(at)?.0.get(found)?.order(&slot).is_eq();
+        if !is_there && matches!(edit, Edit::Take(_)) {
+            return Some((self.clone(), false));
         }
-        let found = next.slots.get(at)?.iter().position(|kept| kept.order(&slot).is_ge())?;
-        let is_there = next.slots.get(at)?.get(found)?.order(&slot).is_eq();
+        let mut groups: Arc<[Group<S>]> = self.groups.iter().copied().collect();
+        let moving = Arc::get_mut(&mut groups)?;
+        let mut len = self.len;
         match edit {
-            Edit::Put(slot) if is_there => *next.slots.get_mut(at)?.get_mut(found)? = *slot,
+            Edit::Put(slot) if is_there => *moving.get_mut(at)?.0.get_mut(found)? = *slot,
             Edit::Put(slot) => {
-                next.len += 1;
-                let len = usize::try_from(next.len).ok()?;
+                len += 1;
                 // Beyond so many entries groups run over too often.
-                if !is_leaf(len, depth) || next.len > self.homes.saturating_mul(count(LOAD + 1)).max(count(LOAD)) {
+                let most = self.homes.saturating_mul(13) / 4;
+                if !is_leaf(usize::try_from(len).ok()?, depth) || len > most.max(count(LOAD)) {
                     return None;
                 }
                 let mut place = found;
                 let mut carried = *slot;
                 while carried.digest() != u128::MAX {
-                    let (group, tags) = (next.slots.get_mut(at)?, &mut next.tags.get_mut(at)?.0);
+                    let Group(group) = moving.get_mut(at)?;
                     let over = *group.last()?;
                     group.get_mut(place..)?.rotate_right(1);
-                    tags.get_mut(place..)?.rotate_right(1);
                     *group.get_mut(place)? = carried;
-                    *tags.get_mut(place)? = S::tag(carried.digest());
                     (carried, place, at) = (over, 0, at + 1);
                 }
             }
-            Edit::Take(_) if !is_there => return Some((next, false)),
             Edit::Take(_) => {
-                next.len -= 1;
-                if next.len.saturating_mul(3) < self.homes.saturating_mul(count(LOAD)) {
+                len -= 1;
+                if len.saturating_mul(3) < self.homes.saturating_mul(count(LOAD)) {
                     return None;
                 }
                 let mut place = found;
                 loop {
                     // What follows closes up; the next group's first one, if it belongs here or before, comes over.
-                    let over = next.slots.get(at + 1).and_then(|group| group.first()).copied();
+                    let over = moving.get(at + 1).and_then(|Group(group)| group.first()).copied();
                     let over = over.filter(|over| {
                         over.digest() != u128::MAX && home(over.digest() << (depth * BITS), self.homes) <= at
                     });
-                    let (group, tags) = (next.slots.get_mut(at)?, &mut next.tags.get_mut(at)?.0);
+                    let Group(group) = moving.get_mut(at)?;
                     group.get_mut(place..)?.rotate_left(1);
-                    tags.get_mut(place..)?.rotate_left(1);
                     *group.last_mut()? = over.unwrap_or(S::EMPTY);
-                    *tags.last_mut()? = over.map_or(0, |over| S::tag(over.digest()));
                     if over.is_none() {
                         break;
                     }
@@ -497,16 +499,16 @@ impl<S: Slot> Leaf<S> {
                 }
             }
         }
-        Some((next, !(is_there && matches!(edit, Edit::Put(_)))))
+        Some((Self { groups, len, homes: self.homes }, !(is_there && matches!(edit, Edit::Put(_)))))
     }
 
     fn kept(&self) -> impl Iterator<Item = S> {
-        self.slots.iter().flatten().copied().filter(|slot| slot.digest() != u128::MAX)
+        self.groups.iter().flat_map(|Group(slots)| slots).copied().filter(|slot| slot.digest() != u128::MAX)
     }
 
     /// Its slots after the edits, in order as both are.
     fn merged(&self, edits: &[Edit<S>], tally: &mut Tally) -> Vec<S> {
-        let mut slots = Vec::with_capacity(self.slots.len() * GROUP + edits.len());
+        let mut slots = Vec::with_capacity(self.groups.len() * GROUP + edits.len());
         let mut edits = edits.iter().peekable();
         let mut apply = |edit: &Edit<S>, was: bool, slots: &mut Vec<S>| match edit {
             Edit::Put(slot) => {
@@ -532,7 +534,7 @@ impl<S: Slot> Leaf<S> {
 
     /// Bytes on the heap, the counters of its [`Arc`] included.
     fn bytes(&self) -> usize {
-        16 + size_of::<Self>() + self.tags.len() * size_of::<Tags>() + self.slots.len() * size_of::<[S; GROUP]>()
+        align_of::<Group<S>>() + self.groups.len() * size_of::<Group<S>>()
     }
 }
 
@@ -574,9 +576,7 @@ mod tests {
 
     fn walked(table: &Table<u128>) -> (Vec<u128>, usize) {
         let (mut slots, mut bytes) = (Vec::new(), 0);
-        if let Some(root) = &table.root {
-            root.collect(&mut slots, &mut bytes);
-        }
+        table.root.iter().for_each(|root| root.collect(&mut slots, &mut bytes));
         (slots, bytes)
     }
 
@@ -612,7 +612,7 @@ mod tests {
                 table = table.edited(table.settled(vec![Edit::Put(slot)]));
             }
         }
-        assert_eq!(walked(&table), (set.iter().copied().collect(), table.bytes()));
+        assert_eq!(walked(&table), (set.iter().copied().collect(), table.bytes));
         for round in 0..20_u64 {
             let edits: Vec<_> = (0..3_000 * round)
                 .map(|n| {
@@ -627,7 +627,7 @@ mod tests {
                 };
             }
             table = table.edited(table.settled(edits));
-            assert_eq!(walked(&table), (set.iter().copied().collect(), table.bytes()));
+            assert_eq!(walked(&table), (set.iter().copied().collect(), table.bytes));
             assert_eq!(table.len(), set.len());
         }
         let all = set.iter().copied().map(Edit::Take).collect();

@@ -281,3 +281,55 @@ fn a_list_of_hundreds_of_thousands_is_found_whole_and_changes_in_place() {
     assert!(!has(&before, 300_000) && has(&after, 300_000));
     assert!((300_001..600_000).all(|n| !has(&after, n)));
 }
+
+#[test]
+fn thousands_of_bins_are_found_each_and_nothing_beside_them_while_they_come_and_go() {
+    let keys = Arc::new(DigestKeys::draw(&SystemEntropy));
+    let key = |text: &str| {
+        let kind = if text.len() == 6 { DigitsKind::CardBin } else { DigitsKind::ExtendedCardBin };
+        IndexKey { covers: Covers::Digits(DigitSpan::prefix(kind, text).unwrap()), scope: IndexScope::Merchant }
+    };
+    let put = |text: &str| IndexEdit::Put(IndexEntry { key: key(text), action: BlockAction::Block, expires_at: None });
+    let texts: Vec<String> =
+        (0..12_000_u64)
+            .map(|n| {
+                if n % 4 == 0 {
+                    format!("{:06}", n * 61 % 1_000_000)
+                } else {
+                    format!("{:08}", n * 7_919 % 100_000_000)
+                }
+            })
+            .collect();
+    let has = |index: &Index, digits: &str| {
+        let facts = Facts { leading: LeadingDigits::of(digits), fingerprints: &[] };
+        index.matched(&facts, None, Timestamp::UNIX_EPOCH).is_some()
+    };
+    let mut index = Index::new(Arc::clone(&keys), IndexScope::Merchant);
+    let mut listed = std::collections::BTreeSet::new();
+    let check = |index: &Index, listed: &std::collections::BTreeSet<&str>| {
+        for text in &texts {
+            let card = format!("{text:0<11}");
+            let expected = listed.contains(&card[..6]) || listed.contains(&card[..8]);
+            assert_eq!(has(index, &card), expected, "{card}");
+        }
+        assert!((0..20_000_u64).all(|n| {
+            let card = format!("{:011}", n * 4_999_999 % 100_000_000_000);
+            has(index, &card) == (listed.contains(&card[..6]) || listed.contains(&card[..8]))
+        }));
+    };
+    // Below the number from which on there is a filter, beyond it, worn, and below again.
+    for part in [1_000, 3_000, 12_000_usize] {
+        index = index.edited(texts[..part].iter().map(|text| put(text)));
+        listed.extend(texts[..part].iter().map(String::as_str));
+        check(&index, &listed);
+        let before = index.clone();
+        index = index.edited(texts[..part].iter().step_by(3).map(|text| IndexEdit::Take(key(text))));
+        let had = listed.clone();
+        texts[..part].iter().step_by(3).for_each(|text| drop(listed.remove(text.as_str())));
+        check(&index, &listed);
+        check(&before, &had);
+    }
+    index = index.edited(texts[500..].iter().map(|text| IndexEdit::Take(key(text))));
+    texts[500..].iter().for_each(|text| drop(listed.remove(text.as_str())));
+    check(&index, &listed);
+}
