@@ -4,7 +4,8 @@
 //! `cargo bench -p perfectpay-benches --bench blocklist` prints the tables that `benches/README.md` keeps. Redis and
 //! `PostgreSQL` take part where `PERFECTPAY_BENCH_REDIS` (`redis://127.0.0.1/`) and `PERFECTPAY_BENCH_POSTGRES`
 //! (`host=127.0.0.1 user=bench`) name a server; the lists are loaded there once and stay. `PERFECTPAY_BENCH_ENTRIES` sets
-//! the number of fingerprints, ten million without it. Arguments choose sections: `peers growth many memory edits readers
+//! the number of fingerprints, ten million without it, and `PERFECTPAY_BENCH_PLOT` names a file for the growth as a picture.
+//! Arguments choose sections: `peers growth many memory edits readers
 //! screen`; the last one keeps a file of some 200 bytes an entry in the folder for temporary files.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::indexing_slicing, reason = "a bench stops at a surprise")]
 #![allow(
@@ -376,7 +377,7 @@ fn peers(list: &List, index: &Index) {
 
 fn growth(most: u64, keys: &Arc<DigestKeys>) {
     println!("\n{:<12} {:>10} {:>10} {:>14}", "entries", "miss, ns", "hit, ns", "bytes an entry");
-    let mut size = 1_000;
+    let (mut size, mut points) = (1_000, Vec::new());
     while size <= most {
         let list = List::of(size);
         let index = indexed(&list, keys);
@@ -384,9 +385,52 @@ fn growth(most: u64, keys: &Arc<DigestKeys>) {
         let ask = |cards: &[Card]| timed(cards, |card| asked(&index, card).is_some());
         let rounds = |cards: &[Card]| median((0..9).map(|_| ask(cards)).collect());
         let bytes = index.bytes() as f64 / index.len() as f64;
-        println!("{:<12} {:>10.1} {:>10.1} {bytes:>14.1}", index.len(), rounds(&misses), rounds(&hits));
+        let (miss, hit) = (rounds(&misses), rounds(&hits));
+        println!("{:<12} {miss:>10.1} {hit:>10.1} {bytes:>14.1}", index.len());
+        points.push((size, miss, hit));
         size *= 10;
     }
+    if let Ok(path) = std::env::var("PERFECTPAY_BENCH_PLOT") {
+        std::fs::write(path, plotted(&points)).unwrap();
+    }
+}
+
+/// The growth as a picture: entries from left to right by powers of ten, nanoseconds upwards.
+fn plotted(points: &[(u64, f64, f64)]) -> String {
+    use std::fmt::Write as _;
+    let most = points.iter().map(|(_, miss, hit)| miss.max(*hit)).fold(1.0, f64::max);
+    let step = 10_f64.powf(most.log10().floor()) / if most.log10().fract() < 0.5 { 2.0 } else { 1.0 };
+    let top = (most / step).ceil() * step;
+    let x = |at: usize| 70.0 + 480.0 * at as f64 / (points.len().max(2) - 1) as f64;
+    let y = |nanos: f64| 270.0 - 240.0 * nanos / top;
+    let mut svg = String::from(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 640 320\" font-family=\"sans-serif\" font-size=\"12\">\n\
+         <rect width=\"640\" height=\"320\" fill=\"white\"/>\n",
+    );
+    let mut nanos = 0.0;
+    while nanos <= top {
+        let at = y(nanos);
+        writeln!(svg, "<path d=\"M70 {at:.1}H550\" stroke=\"#ddd\"/>").unwrap();
+        writeln!(svg, "<text x=\"62\" y=\"{:.1}\" text-anchor=\"end\">{nanos:.0}</text>", at + 4.0).unwrap();
+        nanos += step;
+    }
+    for (at, (size, ..)) in points.iter().enumerate() {
+        let power = size.ilog10();
+        writeln!(svg, "<text x=\"{:.1}\" y=\"290\" text-anchor=\"middle\">10^{power}</text>", x(at)).unwrap();
+    }
+    let values: [(&str, &str, fn(&(u64, f64, f64)) -> f64); 2] =
+        [("misses", "#1f6feb", |point| point.1), ("hits", "#d1242f", |point| point.2)];
+    for (name, colour, of) in values {
+        let line: Vec<String> =
+            points.iter().enumerate().map(|(at, point)| format!("{:.1},{:.1}", x(at), y(of(point)))).collect();
+        writeln!(svg, "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>", line.join(" "))
+            .unwrap();
+        let end = points.last().map_or(0.0, |point| y(of(point)));
+        writeln!(svg, "<text x=\"558\" y=\"{:.1}\" fill=\"{colour}\">{name}</text>", end + 4.0).unwrap();
+    }
+    svg.push_str("<text x=\"310\" y=\"310\" text-anchor=\"middle\">fingerprints in the list</text>\n");
+    svg.push_str("<text x=\"70\" y=\"18\">ns a card</text>\n</svg>\n");
+    svg
 }
 
 fn many(list: &List, index: &Index) {
@@ -573,9 +617,7 @@ fn screen(entries: u64) {
         let started = Instant::now();
         let blocklist = block_on(async {
             let pay = opened(&path).await;
-            let blocklist = pay.merchant(&"merchant".parse().unwrap()).blocklist();
-            blocklist.screen(&cards[0]).await.unwrap();
-            blocklist
+            pay.merchant(&"merchant".parse().unwrap()).blocklist().screener().await.unwrap()
         });
         (started.elapsed().as_nanos() as f64 / entries as f64, blocklist)
     };
@@ -590,7 +632,7 @@ fn screen(entries: u64) {
         })
         .unzip();
     let (scans, loads) = (median(scans), median(loads));
-    println!("\n{entries} entries of SQLite: bare scan {scans:.0} ns an entry, loaded and first screen {loads:.0} ns");
+    println!("\n{entries} entries of SQLite: bare scan {scans:.0} ns an entry, loaded {loads:.0} ns");
     println!("rate of loading: {:.2} of the bare scan's (≥ 0.7)", scans / loads);
     let blocklist = blocklist.unwrap();
     let prepared = Hmac::<Sha256>::new_from_slice(&[7; 32]).unwrap();
