@@ -62,12 +62,14 @@ impl Seat {
 
     /// Keeps the lists, unless one of them moved or went meanwhile.
     fn keep(self: &Arc<Self>, ready: Ready) {
+        let ready = Arc::new(ready);
+        self.0.store(Some(Arc::clone(&ready)));
+        // Whoever lets go of a list says so first, and has its seats let go then: either it finds this one, or what it said
+        // is seen here.
         for list in [&ready.own, &ready.above] {
             list.seat(self);
         }
-        self.0.store(Some(Arc::new(ready)));
-        // Whoever lets go of a list says so first and looks for its seats then: one of the two sees the other.
-        if self.ready().is_none() {
+        if !ready.is_current() {
             self.clear();
         }
     }
