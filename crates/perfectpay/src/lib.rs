@@ -153,11 +153,13 @@ pub use profile::{
     TypeMessage, UiRules, VerifiedDomains, WalletBlocking, WebhookHeaders, WebhookSecrets,
 };
 pub use routing::{
-    AfterAttempt, Algorithm, CardBin, Comparison, ComparisonValue, ConnectorChoice, DeclineCode, FutureUsage,
-    KnownCard, MandateAcceptanceType, MandateType, MetadataPair, NewRoutingProgram, NewRoutingVersion,
-    NumberComparison, NumberRange, Operator, Outcome, PaymentFacts, PaymentType, Program, RetryPolicy, RoutingDiff,
-    RoutingKey, RoutingKind, RoutingMetadata, RoutingProgram, RoutingRecord, RoutingVersion, RoutingVersionId, Rule,
-    Selection, Split, Statement, StopReason, TransactionInitiator, TransactionType,
+    AfterAttempt, Algorithm, Answer, BlockedCard, Candidate, CardBin, Comparison, ComparisonValue, ConnectorChoice,
+    DecisionInputs, DeclineCode, DeclineReason, FutureUsage, GuardReason, Ineligible, KnownCard, Lint, LintKind,
+    MandateAcceptanceType, MandateType, MetadataPair, NewRoutingProgram, NewRoutingVersion, NumberComparison,
+    NumberRange, Operator, Outcome, PaymentFacts, PaymentType, Program, ProgramVersion, RetryPolicy, RoutableAccount,
+    Router, RouterRecord, RoutingDiff, RoutingExplanation, RoutingKey, RoutingKind, RoutingMetadata, RoutingProgram,
+    RoutingRecord, RoutingVersion, RoutingVersionId, Rule, SeenAccount, Selection, Split, Statement, StopReason,
+    TransactionInitiator, TransactionType, Why,
 };
 pub use scope::{
     ApiKeyScope, Batch, BatchReceipt, BlocklistScope, Caller, Command, ConnectorScope, Create, CreateOptions,

@@ -26,6 +26,11 @@ impl Currency {
         self.0.code()
     }
 
+    /// Its place among all that there are, for compiled programs. It may be another in the next release.
+    pub(crate) fn ordinal(self) -> u8 {
+        self.0 as u8
+    }
+
     /// How many decimal digits the minor unit has: 2 for `USD`, 0 for `JPY`, 3 for `KWD`. Source: ISO 4217 list one.
     pub fn exponent(self) -> u16 {
         self.0.exponent().unwrap_or(0)
@@ -76,6 +81,13 @@ impl<'de> Deserialize<'de> for Currency {
 /// A country by its ISO 3166-1 alpha-2 code in upper case: the 249 official ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Country(iso_currency::Country);
+
+impl Country {
+    /// The numeric code of ISO 3166-1: 4 to 894.
+    pub(crate) fn numeric(self) -> u16 {
+        self.0 as u16
+    }
+}
 
 impl FromStr for Country {
     type Err = Fault;

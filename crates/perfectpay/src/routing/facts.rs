@@ -98,12 +98,22 @@ impl CardBin {
         self.length
     }
 
+    /// The digits as the first of eleven, zeros behind them.
+    pub(super) fn padded(self) -> u64 {
+        padded(self.number, self.length)
+    }
+
     /// Whether the card's number begins with these digits; `None` where fewer digits are known, or these are none.
     pub fn begins_with(self, digits: &str) -> Option<bool> {
         let known = self.to_string();
         let decided = !digits.is_empty() && digits.len() <= known.len();
         decided.then(|| known.starts_with(digits))
     }
+}
+
+/// `length` digits as the first of eleven, zeros behind them.
+pub(super) fn padded(number: u64, length: u8) -> u64 {
+    number.saturating_mul(10_u64.saturating_pow(u32::from(11_u8.saturating_sub(length))))
 }
 
 impl FromStr for CardBin {

@@ -1,0 +1,176 @@
+//! What a decision is made of, and what it answers.
+
+use serde::{Deserialize, Serialize};
+
+use super::facts::PaymentFacts;
+use crate::blocklist::{BlockReason, Matched, ScreenedCard};
+use crate::connector::ConnectorName;
+use crate::id::{ConnectorId, PaymentId};
+use crate::words::words;
+
+words! { "snake_case"
+    /// Which counter of the card-testing guard stands at its threshold. They are looked at in this order.
+    GuardReason {
+        /// Of the card and the address together.
+        CardAndAddress,
+        /// Of the card, in payments of guests.
+        GuestCard,
+        /// Of the customer.
+        Customer,
+        /// Of the address, in payments of guests.
+        GuestAddress,
+    }
+}
+
+words! { "snake_case"
+    /// Why a payment is declined before any account is tried.
+    DeclineReason {
+        /// The card-testing guard: too many failed attempts with the card from the address.
+        CardTestingCardAndAddress,
+        /// Too many failed attempts of guests with the card.
+        CardTestingGuestCard,
+        /// Too many failed attempts of the customer.
+        CardTestingCustomer,
+        /// Too many failed attempts of guests from the address.
+        CardTestingGuestAddress,
+        /// An entry of a list, or nothing is known of the BIN and the profile takes no such cards.
+        BlockedBin,
+        /// The country that issued the card.
+        BlockedIssuerCountry,
+        /// How the card is funded.
+        BlockedCardType,
+        /// The card's subtype.
+        BlockedCardSubtype,
+        /// Who issued the card.
+        BlockedIssuer,
+        /// No account takes the payment.
+        NoEligibleConnector,
+    }
+}
+
+impl From<GuardReason> for DeclineReason {
+    fn from(reason: GuardReason) -> Self {
+        match reason {
+            GuardReason::CardAndAddress => Self::CardTestingCardAndAddress,
+            GuardReason::GuestCard => Self::CardTestingGuestCard,
+            GuardReason::Customer => Self::CardTestingCustomer,
+            GuardReason::GuestAddress => Self::CardTestingGuestAddress,
+        }
+    }
+}
+
+impl From<BlockReason> for DeclineReason {
+    fn from(reason: BlockReason) -> Self {
+        match reason {
+            BlockReason::BlockedBin => Self::BlockedBin,
+            BlockReason::BlockedIssuerCountry => Self::BlockedIssuerCountry,
+            BlockReason::BlockedCardType => Self::BlockedCardType,
+            BlockReason::BlockedCardSubtype => Self::BlockedCardSubtype,
+            BlockReason::BlockedIssuer => Self::BlockedIssuer,
+        }
+    }
+}
+
+/// What screening declines a payment for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BlockedCard {
+    /// Why.
+    pub reason: BlockReason,
+    /// The entry of a list that decided, by its name; absent where it was none.
+    pub entry: Option<String>,
+}
+
+impl BlockedCard {
+    /// A card that is declined for this reason, because of this entry where one of a list decided.
+    pub fn new(reason: BlockReason, entry: Option<&Matched>) -> Self {
+        Self { reason, entry: entry.map(ToString::to_string) }
+    }
+
+    /// What the lists and the profile's rules say together; `None` where they let the card pass.
+    pub fn of(screened: &ScreenedCard) -> Option<Self> {
+        let by_list = screened.screening.matched.as_ref().filter(|_| screened.screening.is_blocked());
+        screened.reason.map(|reason| Self::new(reason, by_list))
+    }
+}
+
+/// What a decision is made on, besides the router.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct DecisionInputs<'a> {
+    /// The payment.
+    pub payment_id: &'a PaymentId,
+    /// What is known of it.
+    pub facts: &'a PaymentFacts,
+    /// What the card-testing guard found.
+    pub guard: Option<GuardReason>,
+    /// What screening found.
+    pub screening: Option<&'a BlockedCard>,
+}
+
+impl<'a> DecisionInputs<'a> {
+    /// A payment of which neither the guard nor screening found anything.
+    pub fn of(payment_id: &'a PaymentId, facts: &'a PaymentFacts) -> Self {
+        Self { payment_id, facts, guard: None, screening: None }
+    }
+
+    /// The answer where the guard, or else screening, declines.
+    pub(super) fn declined(&self) -> Option<Answer> {
+        if let Some(reason) = self.guard {
+            return Some(Answer::Declined { reason: reason.into(), entry: None });
+        }
+        let blocked = self.screening?;
+        Some(Answer::Declined { reason: blocked.reason.into(), entry: blocked.entry.clone() })
+    }
+}
+
+/// What happens to a payment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// It is declined.
+    Declined {
+        /// Why.
+        reason: DeclineReason,
+        /// The entry of a blocklist that decided, by its name.
+        entry: Option<String>,
+    },
+    /// These accounts are tried, in this order; at least one.
+    Candidates(Vec<Candidate>),
+}
+
+/// An account to try.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Candidate {
+    /// The account.
+    pub account: ConnectorId,
+    /// Its connector.
+    pub connector: ConnectorName,
+    /// Why it stands here.
+    pub why: Why,
+}
+
+/// Why an account is a candidate. `drawn` says that it stands first because the payment fell into its share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "by", rename_all = "snake_case")]
+pub enum Why {
+    /// The algorithm names it, which has no rules.
+    Algorithm {
+        /// Whether it was drawn.
+        drawn: bool,
+    },
+    /// A rule selects it.
+    Rule {
+        /// The rule's place, from 0.
+        rule: u32,
+        /// Whether it was drawn.
+        drawn: bool,
+    },
+    /// No rule holds, and the default selection names it.
+    DefaultSelection {
+        /// Whether it was drawn.
+        drawn: bool,
+    },
+    /// It stands in the fallback order.
+    Fallback,
+}
