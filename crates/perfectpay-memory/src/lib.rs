@@ -19,12 +19,12 @@ use async_trait::async_trait;
 use perfectpay::blocklist::BlockRuleState;
 use perfectpay::store::{
     Actor, BELOW_MERCHANT, BlockCount, BlockPage, BlockScan, BlockSelect, BlocklistPath, Change, ChangeSet, Collection,
-    CommitClass, Committed, EntityRef, Export, Extent, Head, IdempotencyClaim, IdempotencyKey, Item, Key, Listing,
-    Load, LoadPremises, LogBeginning, LogBound, LogEntry, LogPosition, LogPruning, LogQuery, LogScope, Logged,
-    MAX_LOG_LIMIT, MAX_PRUNE_LIMIT, MAX_SCAN_LIMIT, MerchantPath, Order, OrganizationPath, Owner, Packed, Packer,
-    Premises, Prune, Pruned, Query, Receipt, Record, Store, Stored, UniqueKey, Verdict, judge, judge_load,
+    CommitClass, Committed, EntityRef, Export, Extent, Head, IdempotencyClaim, IdempotencyKey, Item, Key, KeyFilter,
+    KeyUse, Listing, Load, LoadPremises, LogBeginning, LogBound, LogEntry, LogPosition, LogPruning, LogQuery, LogScope,
+    Logged, MAX_LOG_LIMIT, MAX_PRUNE_LIMIT, MAX_SCAN_LIMIT, MerchantPath, Order, OrganizationPath, Owner, Packed,
+    Packer, Premises, Prune, Pruned, Query, Receipt, Record, Store, Stored, UniqueKey, Verdict, judge, judge_load,
 };
-use perfectpay::{ChildCount, Cursor, EntityKind, Error, Incarnation, Timestamp};
+use perfectpay::{ChildCount, Cursor, EntityKind, Error, Incarnation, PageRequest, Timestamp};
 
 /// A store in memory. Clones of an `Arc` of it share everything; it is gone with the last of them.
 #[derive(Default)]
@@ -86,6 +86,7 @@ impl State {
 
     fn put(&mut self, record: &Record, parent: Option<EntityRef>) {
         let entity = record.entity();
+        let record = &self.marked(&entity, record);
         self.take(&entity);
         for key in record.unique_keys() {
             self.holders.insert(key, entity.clone());
@@ -97,6 +98,22 @@ impl State {
             self.below.entry(parent.clone()).or_default().insert(entity.clone());
         }
         self.records.insert(entity, (record.clone(), parent));
+    }
+
+    /// The record with the mark of its last use that is kept: no update writes it.
+    fn marked(&self, entity: &EntityRef, record: &Record) -> Record {
+        let mut record = record.clone();
+        if let (Record::ApiKey(next), Some(Record::ApiKey(kept))) = (&mut record, self.record(entity)) {
+            next.state.last_used = kept.state.last_used;
+        }
+        record
+    }
+
+    fn mark(&mut self, used: &KeyUse) {
+        let entity = EntityRef { kind: EntityKind::ApiKey, tenant: used.tenant, id: used.id.to_string() };
+        if let Some((Record::ApiKey(row), _)) = self.records.get_mut(&entity) {
+            row.state.last_used = row.state.last_used.max(Some(used.at));
+        }
     }
 
     fn take(&mut self, entity: &EntityRef) {
@@ -167,6 +184,7 @@ impl State {
                     self.close(&entity);
                 }
                 Change::Reveal { .. } => {}
+                Change::MarkUsed(uses) => uses.iter().for_each(|used| self.mark(used)),
             }
         }
         if let Some(claim) = set.idempotency {
@@ -364,6 +382,10 @@ impl State {
 
     fn list(&self, query: &Query) -> Option<Listing> {
         let tenant = match query {
+            Query::ApiKeys(filter, page) => return Some(self.some_keys(None, filter, page)),
+            Query::Within(path, Collection::SomeApiKeys(filter), page) => {
+                return Some(self.some_keys(Some(self.merchant(path)?), filter, page));
+            }
             Query::Organizations(_) | Query::DataKeys(..) | Query::Outbox(_) => Incarnation::PLATFORM,
             Query::Merchants(path, _) | Query::OrganizationBlockRules(path, ..) => self.organization(path)?,
             Query::Within(path, ..) => self.merchant(path)?,
@@ -390,6 +412,19 @@ impl State {
         };
         let total = collection.is_counted().then(|| self.places.range(first..end).count() as u64);
         Some(Listing { records: found.into_iter().filter_map(|e| self.record(e)).cloned().collect(), total })
+    }
+
+    /// A page of a part of the API keys, of one account or of all.
+    fn some_keys(&self, of: Option<Incarnation>, filter: &KeyFilter, page: &PageRequest) -> Listing {
+        let keys = self.all(EntityKind::ApiKey, of).filter_map(|(record, _)| match record {
+            Record::ApiKey(row) => Some(((filter.moment(row)?, row.id.to_string()), record)),
+            _ => None,
+        });
+        let behind =
+            |place: &(Timestamp, String)| page.cursor().is_none_or(|at| (at.created_at, &at.id) < (place.0, &place.1));
+        let found: BTreeMap<_, _> = keys.filter(|(place, _)| behind(place)).collect();
+        let records = found.into_values().take(page.limit() as usize + 1).cloned().collect();
+        Listing { records, total: None }
     }
 
     fn block_rules(&self, scan: &BlockScan) -> Option<BlockPage> {

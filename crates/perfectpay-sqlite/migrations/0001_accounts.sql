@@ -19,6 +19,7 @@ CREATE TABLE pp_organization (
 ) STRICT;
 CREATE INDEX pp_organization_listed ON pp_organization (created_at, id);
 
+-- `former_key` is the publishable key before the present one. No account's present key is another one's former key.
 CREATE TABLE pp_merchant (
     incarnation     BLOB    NOT NULL PRIMARY KEY CHECK (octet_length(incarnation) = 16),
     organization    BLOB    NOT NULL             REFERENCES pp_organization (incarnation),
@@ -27,9 +28,11 @@ CREATE TABLE pp_merchant (
     created_at      INTEGER NOT NULL,
     modified_at     INTEGER NOT NULL,
     publishable_key TEXT    NOT NULL UNIQUE      CHECK (octet_length(publishable_key) BETWEEN 1 AND 512),
+    former_key      TEXT                         CHECK (octet_length(former_key) BETWEEN 1 AND 512),
     body            TEXT    NOT NULL             CHECK (octet_length(body) <= 524288 AND json_valid(body))
 ) STRICT;
 CREATE INDEX pp_merchant_listed ON pp_merchant (organization, created_at, id);
+CREATE UNIQUE INDEX pp_merchant_former_key ON pp_merchant (former_key) WHERE former_key IS NOT NULL;
 
 -- A tenant is an organization or a merchant account; `holder` says which. `wrapped_by` is the key of the keyring that
 -- wrapped it, empty where the envelope names none.
@@ -113,7 +116,8 @@ CREATE TABLE pp_routing_version (
 CREATE INDEX pp_routing_version_listed ON pp_routing_version (merchant, created_at, id);
 CREATE INDEX pp_routing_version_of_program ON pp_routing_version (merchant, program, created_at, id);
 
--- `digest` is empty once the key is revoked; two empty ones are not equal.
+-- `digest` is empty once the key is revoked; two empty ones are not equal. `pepper` is the key of the keyring that it was
+-- made under. `used_at` is the mark of the last use, written beside the record's versions.
 CREATE TABLE pp_api_key (
     merchant    BLOB    NOT NULL REFERENCES pp_merchant (incarnation),
     id          TEXT    NOT NULL CHECK (octet_length(id) BETWEEN 1 AND 64),
@@ -121,12 +125,17 @@ CREATE TABLE pp_api_key (
     created_at  INTEGER NOT NULL,
     modified_at INTEGER NOT NULL,
     digest      BLOB    UNIQUE   CHECK (octet_length(digest) = 32),
+    pepper      TEXT             CHECK (octet_length(pepper) BETWEEN 1 AND 64),
     expires_at  INTEGER,
     revoked_at  INTEGER,
+    used_at     INTEGER,
     body        TEXT    NOT NULL CHECK (octet_length(body) <= 524288 AND json_valid(body)),
     PRIMARY KEY (merchant, id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX pp_api_key_listed ON pp_api_key (merchant, created_at, id);
+CREATE INDEX pp_api_key_under ON pp_api_key (pepper, created_at, id) WHERE pepper IS NOT NULL;
+CREATE INDEX pp_api_key_ending ON pp_api_key (expires_at, id) WHERE pepper IS NOT NULL AND expires_at IS NOT NULL;
+CREATE INDEX pp_api_key_idle ON pp_api_key (coalesce(used_at, created_at), id) WHERE pepper IS NOT NULL;
 
 -- `id` is the whole name of the entry, `{kind}:{value}`, and `{kind}@{profile}:{value}` where it holds for one profile
 -- only. There may be ten millions of them, so that nothing is in a row twice or in JSON that need not be: `kind` is 1 for
@@ -316,6 +325,7 @@ CREATE VIEW pp_merchant_view AS SELECT
     pp_merchant.id                                                                AS merchant_id,
     pp_organization.id                                                            AS organization_id,
     publishable_key,
+    former_key                                                                    AS former_publishable_key,
     pp_merchant.body ->> '$.data_key'                                             AS data_key,
     pp_merchant.version,
     strftime('%Y-%m-%dT%H:%M:%fZ', pp_merchant.created_at / 1000.0, 'unixepoch')  AS created_at,
@@ -388,6 +398,8 @@ CREATE VIEW pp_api_key_view AS SELECT
     row.body ->> '$.prefix'                                                       AS prefix,
     strftime('%Y-%m-%dT%H:%M:%fZ', row.expires_at / 1000.0, 'unixepoch')          AS expires_at,
     strftime('%Y-%m-%dT%H:%M:%fZ', row.revoked_at / 1000.0, 'unixepoch')          AS revoked_at,
+    strftime('%Y-%m-%dT%H:%M:%fZ', row.used_at / 1000.0, 'unixepoch')             AS used_at,
+    row.pepper,
     row.version,
     strftime('%Y-%m-%dT%H:%M:%fZ', row.created_at / 1000.0, 'unixepoch')          AS created_at,
     strftime('%Y-%m-%dT%H:%M:%fZ', row.modified_at / 1000.0, 'unixepoch')         AS modified_at

@@ -3,8 +3,8 @@
 use perfectpay::blocklist::BlockKind;
 use perfectpay::store::{
     BlockCount, BlockPage, BlockRow, BlockRows, BlockScan, BlockSelect, BlocklistPath, Collection, EntityRef, Head,
-    IdempotencyClaim, IdempotencyKey, Key, Listing, LogChange, LogEntry, LogPosition, LogPruning, LogQuery, LogScope,
-    Logged, MAX_LOG_LIMIT, MAX_SCAN_LIMIT, MerchantPath, Order, OrganizationPath, Query, Record, RowScope,
+    IdempotencyClaim, IdempotencyKey, Key, KeyFilter, Listing, LogChange, LogEntry, LogPosition, LogPruning, LogQuery,
+    LogScope, Logged, MAX_LOG_LIMIT, MAX_SCAN_LIMIT, MerchantPath, Order, OrganizationPath, Query, Record, RowScope,
 };
 use perfectpay::{EntityKind, Error, Incarnation, ProfileId};
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
@@ -103,6 +103,18 @@ macro_rules! rule_of_organization {
     };
 }
 
+macro_rules! used_columns {
+    () => {
+        "id, version, created_at, modified_at, body, used_at FROM "
+    };
+}
+
+macro_rules! api_key_columns {
+    () => {
+        concat!("SELECT merchant, ", used_columns!())
+    };
+}
+
 macro_rules! child_columns {
     () => {
         concat!("SELECT merchant, ", body_columns!())
@@ -136,7 +148,7 @@ static CONNECTOR: ByPath = by_path!("pp_connector", " AND id = ?");
 static ROUTING_PROGRAM: ByPath = by_path!("pp_routing_program", " AND id = ?");
 static ACTIVE_PROGRAM: ByPath = by_path!("pp_routing_program", " AND profile = ? AND active IS NOT NULL");
 static ROUTING_VERSION: ByPath = by_path!("pp_routing_version", " AND id = ?");
-static API_KEY: ByPath = by_path!("pp_api_key", " AND id = ?");
+static API_KEY: ByPath = by_path!(used_columns, "pp_api_key", " AND id = ?");
 static BLOCK_RULE: ByPath = by_path!(rule_columns, "pp_block_rule", " AND id = ?");
 static PAYMENT: ByPath = by_path!("pp_payment", " AND id = ?");
 static PAYMENT_LINK: ByPath = by_path!("pp_payment_link", " AND id = ?");
@@ -151,7 +163,12 @@ pub(crate) fn get(conn: &Connection, key: &Key) -> Result<Option<Record>, Failur
         Key::Organization(path) => (EntityKind::Organization, organization_by(path)),
         Key::Merchant(path) => (EntityKind::Merchant, MERCHANT.resolve(path, [])),
         Key::MerchantByPublishableKey(key) => {
-            let sql = concat!(tenant_columns!(), "pp_merchant WHERE publishable_key = ?");
+            let sql = concat!(
+                tenant_columns!(),
+                "pp_merchant WHERE incarnation = coalesce(
+                     (SELECT incarnation FROM pp_merchant WHERE publishable_key = ?1),
+                     (SELECT incarnation FROM pp_merchant WHERE former_key = ?1))"
+            );
             (EntityKind::Merchant, (sql, vec![text(key.as_str())]))
         }
         Key::DataKey(tenant, id) => {
@@ -174,7 +191,7 @@ pub(crate) fn get(conn: &Connection, key: &Key) -> Result<Option<Record>, Failur
         }
         Key::ApiKey(path, id) => (EntityKind::ApiKey, API_KEY.resolve(path, [text(id.as_str())])),
         Key::ApiKeyByDigest(digest) => {
-            let sql = concat!(child_columns!(), "pp_api_key WHERE digest = ?");
+            let sql = concat!(api_key_columns!(), "pp_api_key WHERE digest = ?");
             (EntityKind::ApiKey, (sql, vec![blob(digest)]))
         }
         Key::BlockRule(BlocklistPath::Merchant(path), id) => {
@@ -233,7 +250,9 @@ fn organization_by(path: &OrganizationPath) -> (&'static str, Vec<Bound<'_>>) {
 pub(crate) fn list(conn: &Connection, query: &Query) -> Result<Option<Listing>, Failure> {
     let moment = conn.unchecked_transaction()?;
     let tenant = match query {
-        Query::Organizations(_) | Query::DataKeys(..) | Query::Outbox(_) => Some(Incarnation::PLATFORM),
+        Query::Organizations(_) | Query::DataKeys(..) | Query::ApiKeys(..) | Query::Outbox(_) => {
+            Some(Incarnation::PLATFORM)
+        }
         Query::Merchants(path, _) | Query::OrganizationBlockRules(path, ..) => {
             incarnation(&moment, organization_by(path))?
         }
@@ -303,6 +322,41 @@ macro_rules! newest_of_all_kinds {
     };
 }
 
+/// A page of a part of the API keys, in the order of its moments. Those with a digest live.
+macro_rules! keys_by {
+    ($moment:literal, $of:literal) => {
+        [
+            keys_by!(@of "merchant = ? AND ", $moment, $of),
+            keys_by!(@of "", $moment, $of),
+        ]
+    };
+    (@of $merchant:literal, $moment:literal, $of:literal) => {
+        concat!(
+            api_key_columns!(), "pp_api_key WHERE ", $merchant, $of, " AND (", $moment, ", id) > (?, ?) ORDER BY ", $moment,
+            ", id LIMIT ?"
+        )
+    };
+}
+
+/// The statement of a part of the API keys, of one merchant account or of all, and what is bound to it.
+fn some_keys(filter: &KeyFilter, within: bool) -> (&'static str, Vec<Bound<'_>>) {
+    let ([of_one, of_all], bound) = match filter {
+        KeyFilter::Ending { after, before } => (
+            keys_by!("expires_at", "pepper IS NOT NULL AND expires_at > ? AND expires_at < ?"),
+            vec![after.unix_millis().into(), before.unix_millis().into()],
+        ),
+        KeyFilter::Unused { since, at } => (
+            keys_by!(
+                "coalesce(used_at, created_at)",
+                "pepper IS NOT NULL AND coalesce(used_at, created_at) < ? AND (expires_at IS NULL OR expires_at > ?)"
+            ),
+            vec![since.unix_millis().into(), at.unix_millis().into()],
+        ),
+        KeyFilter::Under(pepper) => (keys_by!("created_at", "pepper = ?"), vec![text(pepper.as_str())]),
+    };
+    (if within { of_one } else { of_all }, bound)
+}
+
 /// The records of a page, and one more where there is a next page.
 fn page(conn: &Connection, tenant: Incarnation, query: &Query) -> Result<Vec<Record>, Failure> {
     let collection = query.collection();
@@ -357,7 +411,15 @@ fn page(conn: &Connection, tenant: Incarnation, query: &Query) -> Result<Vec<Rec
             vec![of, text(program.as_str())],
         ),
         (Query::Within(..), Collection::ApiKeys) => {
-            (EntityKind::ApiKey, ascending!(child_columns, "pp_api_key WHERE merchant = ? AND"), vec![of])
+            (EntityKind::ApiKey, ascending!(api_key_columns, "pp_api_key WHERE merchant = ? AND"), vec![of])
+        }
+        (Query::Within(..), Collection::SomeApiKeys(filter)) => {
+            let (sql, bound) = some_keys(filter, true);
+            (EntityKind::ApiKey, sql, std::iter::once(of).chain(bound).collect())
+        }
+        (Query::ApiKeys(filter, _), _) => {
+            let (sql, bound) = some_keys(filter, false);
+            (EntityKind::ApiKey, sql, bound)
         }
         (Query::Within(..), Collection::BlockRules { kind: None }) => (
             EntityKind::BlockRule,

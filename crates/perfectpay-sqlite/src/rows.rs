@@ -36,15 +36,17 @@ pub(crate) struct Table {
     pub(crate) of_tenant: &'static str,
 }
 
-/// `fixed` columns are in an index or a foreign key, `free` ones in none.
+/// `fixed` columns are in an index or a foreign key, `free` ones in none. `beside` ones are written with a new row alone:
+/// updates of the record leave them as they are; what is read of them follows the body.
 macro_rules! table {
     (@statements $table:literal, $tenant:literal, $place:literal, $set_id:literal,
-     [$($fixed:literal = $fixed_at:literal),*], [$($free:literal = $free_at:literal),*]) => {
+     [$($fixed:literal = $fixed_at:literal),*], [$($free:literal = $free_at:literal),*],
+     [$($beside:literal = $beside_at:literal),*]) => {
         Table {
             insert: concat!(
                 "INSERT INTO ", $table, " (", $tenant, ", id, version, created_at, modified_at, body"
-                $(, ", ", $fixed)* $(, ", ", $free)*, ") VALUES (?1, ?2, ?3, ?4, ?5, ?6"
-                $(, ", ", $fixed_at)* $(, ", ", $free_at)*, ")"
+                $(, ", ", $fixed)* $(, ", ", $free)* $(, ", ", $beside)*, ") VALUES (?1, ?2, ?3, ?4, ?5, ?6"
+                $(, ", ", $fixed_at)* $(, ", ", $free_at)* $(, ", ", $beside_at)*, ")"
             ),
             touch: concat!(
                 "UPDATE ", $table, " SET version = ?3, modified_at = ?5, body = ?6"
@@ -60,20 +62,24 @@ macro_rules! table {
             remove: concat!("DELETE FROM ", $table, " WHERE ", $place, " AND version = ?3"),
             version: concat!("SELECT version FROM ", $table, " WHERE ", $place),
             exact: concat!(
-                "SELECT ", $tenant, ", id, version, created_at, modified_at, body FROM ", $table, " WHERE ", $place
+                "SELECT ", $tenant, ", id, version, created_at, modified_at, body" $(, ", ", $beside)*,
+                " FROM ", $table, " WHERE ", $place
             ),
             of_tenant: concat!(
-                "SELECT ", $tenant, ", id, version, created_at, modified_at, body FROM ", $table,
+                "SELECT ", $tenant, ", id, version, created_at, modified_at, body" $(, ", ", $beside)*, " FROM ", $table,
                 " WHERE ", $tenant, " = ?1 ORDER BY id"
             ),
         }
     };
     // Of a tenant the incarnation is the key, and the id is only its name.
     (tenant $table:literal, $fixed:tt, $free:tt) => {
-        table!(@statements $table, "incarnation", "incarnation = ?1 AND ?2 IS NOT NULL", "id = ?2, ", $fixed, $free)
+        table!(@statements $table, "incarnation", "incarnation = ?1 AND ?2 IS NOT NULL", "id = ?2, ", $fixed, $free, [])
     };
     ($table:literal, $fixed:tt, $free:tt) => {
-        table!(@statements $table, "merchant", "merchant = ?1 AND id = ?2", "", $fixed, $free)
+        table!($table, $fixed, $free, [])
+    };
+    ($table:literal, $fixed:tt, $free:tt, $beside:tt) => {
+        table!(@statements $table, "merchant", "merchant = ?1 AND id = ?2", "", $fixed, $free, $beside)
     };
 }
 
@@ -134,15 +140,21 @@ macro_rules! rules {
 }
 
 static ORGANIZATION: Table = table!(tenant "pp_organization", [], []);
-static MERCHANT: Table = table!(tenant "pp_merchant", ["organization" = "?7", "publishable_key" = "?8"], []);
+static MERCHANT: Table =
+    table!(tenant "pp_merchant", ["organization" = "?7", "publishable_key" = "?8", "former_key" = "?9"], []);
 static DATA_KEY: Table = table!(
-    @statements "pp_data_key", "tenant", "tenant = ?1 AND id = ?2", "", ["holder" = "?7", "wrapped_by" = "?8"], []
+    @statements "pp_data_key", "tenant", "tenant = ?1 AND id = ?2", "", ["holder" = "?7", "wrapped_by" = "?8"], [], []
 );
 static PROFILE: Table = table!("pp_profile", ["name" = "?7", "is_default" = "?8"], []);
 static CONNECTOR: Table = table!("pp_connector", ["profile" = "?7", "label" = "?8"], []);
 static ROUTING_PROGRAM: Table = table!("pp_routing_program", ["profile" = "?7", "active" = "?8"], []);
 static ROUTING_VERSION: Table = table!("pp_routing_version", ["program" = "?7"], []);
-static API_KEY: Table = table!("pp_api_key", ["digest" = "?7"], ["expires_at" = "?8", "revoked_at" = "?9"]);
+static API_KEY: Table = table!(
+    "pp_api_key",
+    ["digest" = "?8", "pepper" = "?9", "expires_at" = "?10"],
+    ["revoked_at" = "?11"],
+    ["used_at" = "?7"]
+);
 static BLOCK_RULE: Table = rules!("pp_block_rule", "merchant");
 static ORGANIZATION_RULE: Table = rules!("pp_organization_rule", "organization");
 static PAYMENT: Table = table!("pp_payment", ["profile" = "?7"], []);
@@ -235,7 +247,9 @@ pub(crate) fn columns(record: &Record) -> Result<Vec<Value>, Error> {
             vec![text(&row.state.holder), wrapped_by]
         }
         Record::Merchant(row) => {
-            vec![Value::Blob(row.state.organization.as_bytes().to_vec()), text(&row.state.publishable_key)]
+            let former = row.state.former_publishable_key.as_ref();
+            let former = former.map_or(Value::Null, |former| text(&former.publishable_key));
+            vec![Value::Blob(row.state.organization.as_bytes().to_vec()), text(&row.state.publishable_key), former]
         }
         Record::Profile(row) => vec![text(&row.state.profile_name), Value::Integer(row.state.is_default.into())],
         Record::Connector(row) => vec![text(&row.state.profile_id), text(&row.state.connector_label)],
@@ -245,7 +259,9 @@ pub(crate) fn columns(record: &Record) -> Result<Vec<Value>, Error> {
         Record::RoutingVersion(row) => vec![text(&row.id.program)],
         Record::ApiKey(row) => {
             let digest = row.state.digest.as_ref().map_or(Value::Null, |d| Value::Blob(d.digest.to_vec()));
-            vec![digest, time(row.state.expires_at), time(row.state.revoked_at)]
+            let pepper = row.state.digest.as_ref().map_or(Value::Null, |d| text(&d.pepper));
+            let (ends, revoked) = (time(row.state.expires_at), time(row.state.revoked_at));
+            vec![time(row.state.last_used), digest, pepper, ends, revoked]
         }
         Record::BlockRule(row) => {
             let some = |text: Option<&str>| text.map_or(Value::Null, |text| Value::Text(text.to_owned()));
@@ -353,9 +369,11 @@ impl Prepared {
     pub(crate) fn new(set: ChangeSet) -> Result<Self, Error> {
         let row = |change: &Change| match change {
             Change::Create(record) | Change::Update(record) => Row::of(record).map(Some),
-            Change::Remove { .. } | Change::Reveal { .. } | Change::AddBlockRules(_) | Change::PurgeBlockRules(_) => {
-                Ok(None)
-            }
+            Change::Remove { .. }
+            | Change::Reveal { .. }
+            | Change::AddBlockRules(_)
+            | Change::PurgeBlockRules(_)
+            | Change::MarkUsed(_) => Ok(None),
         };
         let rows = set.changes.iter().map(row).collect::<Result<_, _>>()?;
         let (changes, entities) = (set.logged(), set.changes.iter().map(Change::entity));
@@ -493,8 +511,9 @@ pub(crate) fn indexed_id(entity: &EntityRef) -> &str {
     }
 }
 
-/// The record in the columns tenant, id, version, created at, modified at and body; of an entry of a blocklist, in place
-/// of the body, action, expiry, reason, source, author and metadata.
+/// The record in the columns tenant, id, version, created at, modified at and body; of an API key with the mark of its
+/// last use behind it; of an entry of a blocklist, in place of the body, action, expiry, reason, source, author and
+/// metadata.
 pub(crate) fn decode(kind: EntityKind, row: &rusqlite::Row<'_>) -> Result<Record, crate::error::Failure> {
     let meta = RowMeta {
         tenant: Incarnation::from_bytes(row.get(0)?),
@@ -507,7 +526,11 @@ pub(crate) fn decode(kind: EntityKind, row: &rusqlite::Row<'_>) -> Result<Record
         return rule(meta, row).map(Record::BlockRule);
     }
     let body = row.get_ref(5)?.as_str().map_err(rusqlite::Error::from)?;
-    Ok(Record::decode(kind, &meta, body)?)
+    let mut record = Record::decode(kind, &meta, body)?;
+    if let Record::ApiKey(key) = &mut record {
+        key.state.last_used = row.get::<_, Option<i64>>(6)?.map(timestamp).transpose()?;
+    }
+    Ok(record)
 }
 
 fn rule(meta: RowMeta, row: &rusqlite::Row<'_>) -> Result<Stored<BlockRuleState>, crate::error::Failure> {

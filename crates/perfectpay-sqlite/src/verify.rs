@@ -149,7 +149,7 @@ static KEPT: [Kept; 14] = [
         kind: EntityKind::Merchant,
         table: "pp_merchant",
         tenant: "incarnation",
-        columns: &["organization", "publishable_key"],
+        columns: &["organization", "publishable_key", "former_key"],
         parent: "EXISTS (SELECT 1 FROM pp_organization AS p WHERE p.incarnation = r.organization)",
         body: BODY,
     },
@@ -197,9 +197,9 @@ static KEPT: [Kept; 14] = [
         kind: EntityKind::ApiKey,
         table: "pp_api_key",
         tenant: "merchant",
-        columns: &["digest", "expires_at", "revoked_at"],
+        columns: &["used_at", "digest", "pepper", "expires_at", "revoked_at"],
         parent: OF_MERCHANT,
-        body: BODY,
+        body: &["body", "used_at"],
     },
     Kept {
         kind: EntityKind::BlockRule,
@@ -703,6 +703,10 @@ impl History {
         change: &LogChange,
         report: &mut VerifyReport,
     ) {
+        if change.verb == Verb::Used {
+            // It is of many keys, names none, and leaves all at their versions.
+            return;
+        }
         if organization.is_some_and(|organization| self.cut.contains(&organization)) {
             // An account that does not live any more.
             self.cut.insert(of);
@@ -720,7 +724,7 @@ impl History {
         let before = tenant.said.get(&key).copied();
         let follows = match (change.verb, before.map(|said| said.version)) {
             // An object that went along with another one may have been created again.
-            (_, Some(None)) | (Verb::Created, None) => true,
+            (_, Some(None)) | (Verb::Created, None) | (Verb::Used, _) => true,
             (Verb::Created, Some(_)) => tenant.gone_since(change.kind, before.map_or(0, |said| said.position)),
             (Verb::Updated | Verb::Revoked, Some(Some(version))) => change.version == version.saturating_add(1),
             (Verb::Removed | Verb::Revealed, Some(Some(version))) => change.version == version,
@@ -867,7 +871,7 @@ impl Rules {
         match change.verb {
             Verb::Created => self.said = self.said.saturating_add(change.count.into()),
             Verb::Removed => self.said = self.said.saturating_sub(change.count.into()),
-            Verb::Updated | Verb::Revoked | Verb::Revealed => {}
+            Verb::Updated | Verb::Revoked | Verb::Revealed | Verb::Used => {}
         }
     }
 }

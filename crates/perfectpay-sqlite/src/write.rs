@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 
 use perfectpay::blocklist::{BlockKind, BlockRuleId, BlockScope};
 use perfectpay::store::{
-    Change, EntityRef, Expectation, ExpiredRules, Head, IdempotencyClaim, IdempotencyKey, Item, Load, LoadPremises,
-    LogBeginning, LogPosition, Logged, NewRules, Premises, Receipt, Record, RowScope, UniqueKey, Verb, judge_load,
+    Change, EntityRef, Expectation, ExpiredRules, Head, IdempotencyClaim, IdempotencyKey, Item, KeyUse, Load,
+    LoadPremises, LogBeginning, LogPosition, Logged, NewRules, Premises, Receipt, Record, RowScope, UniqueKey, Verb,
+    judge_load,
 };
 use perfectpay::{ChildCount, EntityKind, Error, Incarnation, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, ToSql, params};
@@ -74,6 +75,7 @@ pub(crate) fn apply(conn: &Connection, prepared: &Prepared, newest: i64) -> Resu
             (Change::Reveal { entity, version: at }, _) => ensure(version(conn, entity)? == Some(*at))?,
             (Change::AddBlockRules(new), _) => add_rules(conn, new, &mut counts)?,
             (Change::PurgeBlockRules(old), _) => purge_rules(conn, old, &mut counts)?,
+            (Change::MarkUsed(uses), _) => mark_used(conn, uses)?,
             (Change::Create(_) | Change::Update(_), None) => return Err(Failure::Objection),
         }
     }
@@ -112,6 +114,7 @@ fn counted(tenant: Incarnation, id: &BlockRuleId) -> Option<(Incarnation, i64, u
 }
 
 fn create(conn: &Connection, record: &Record, row: &Row, counts: &mut Counts) -> Result<(), Failure> {
+    free_keys(conn, record)?;
     execute(conn, row.table(record.kind()).insert, row.bound().as_slice())?;
     if let Record::BlockRule(rule) = record
         && let Some(key) = counted(rule.tenant, &rule.id)
@@ -121,7 +124,21 @@ fn create(conn: &Connection, record: &Record, row: &Row, counts: &mut Counts) ->
     Ok(())
 }
 
+/// Neither key of a merchant account is another one's: of the two columns the constraints say so, and not across them.
+fn free_keys(conn: &Connection, record: &Record) -> Result<(), Failure> {
+    let Record::Merchant(row) = record else { return Ok(()) };
+    let former = row.state.former_publishable_key.as_ref().map(|former| former.publishable_key.as_str());
+    let mut statement = conn.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM pp_merchant WHERE former_key = ?2 AND incarnation <> ?1)
+             OR EXISTS (SELECT 1 FROM pp_merchant WHERE publishable_key = ?3 AND incarnation <> ?1)",
+    )?;
+    let bound = params![row.tenant.as_bytes(), row.state.publishable_key.as_str(), former];
+    let taken: bool = statement.query_row(bound, |row| row.get(0))?;
+    ensure(!taken)
+}
+
 fn update(conn: &Connection, record: &Record, row: &Row) -> Result<(), Failure> {
+    free_keys(conn, record)?;
     let table = row.table(record.kind());
     if execute(conn, table.touch, row.bound().as_slice())? == 1 {
         return Ok(());
@@ -182,6 +199,17 @@ fn purge_rules(conn: &Connection, old: &ExpiredRules, counts: &mut Counts) -> Re
             let version = row.fingerprint_version().unwrap_or_default();
             *counts.entry((old.of.tenant, kind_number(row.kind), version)).or_default() -= 1;
         }
+    }
+    Ok(())
+}
+
+/// Moves the marks of last uses on, of those keys that live.
+fn mark_used(conn: &Connection, uses: &[KeyUse]) -> Result<(), Failure> {
+    let mut statement = conn.prepare_cached(
+        "UPDATE pp_api_key SET used_at = ?3 WHERE merchant = ?1 AND id = ?2 AND (used_at IS NULL OR used_at < ?3)",
+    )?;
+    for used in uses {
+        statement.execute(params![used.tenant.as_bytes(), used.id.as_str(), used.at.unix_millis()])?;
     }
     Ok(())
 }
@@ -624,7 +652,10 @@ impl Seen<'_> {
                 self.tenant(Merchant, "SELECT incarnation FROM pp_merchant WHERE id = ?", &[id])
             }
             UniqueKey::PublishableKey(text) => {
-                self.tenant(Merchant, "SELECT incarnation FROM pp_merchant WHERE publishable_key = ?", &[text])
+                let sql = "SELECT coalesce((SELECT incarnation FROM pp_merchant WHERE publishable_key = ?1),
+                                           (SELECT incarnation FROM pp_merchant WHERE former_key = ?1)) AS found
+                           WHERE found IS NOT NULL";
+                self.tenant(Merchant, sql, &[text])
             }
             UniqueKey::ProfileName(of, name) => {
                 let sql = "SELECT id FROM pp_profile WHERE merchant = ? AND name = ?";

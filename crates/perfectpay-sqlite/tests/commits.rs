@@ -443,6 +443,7 @@ fn pages_follow_each_other_as_in_the_memory_store() {
                 Query::Merchants(path, _) => Query::Merchants(path, next),
                 Query::DataKeys(wrapped_by, _) => Query::DataKeys(wrapped_by, next),
                 Query::Outbox(_) => Query::Outbox(next),
+                Query::ApiKeys(filter, _) => Query::ApiKeys(filter, next),
                 Query::OrganizationBlockRules(path, kind, _) => Query::OrganizationBlockRules(path, kind, next),
                 Query::Within(path, collection, _) => Query::Within(path, collection, next),
             };

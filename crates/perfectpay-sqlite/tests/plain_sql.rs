@@ -192,4 +192,17 @@ fn no_list_sorts_or_scans() {
         let plan: Vec<String> = plan.query_map([], |row| row.get(3)).unwrap().map(Result::unwrap).collect();
         assert!(plan.len() == 1 && plan[0].contains(index) && plan[0].contains("(due_at,id)>"), "{sql}: {plan:?}");
     }
+    for (of, order) in [
+        ("pepper IS NOT NULL AND expires_at > 1 AND expires_at < 9", "expires_at"),
+        ("pepper IS NOT NULL AND coalesce(used_at, created_at) < 9", "coalesce(used_at, created_at)"),
+        ("pepper = 'p'", "created_at"),
+    ] {
+        let sql = format!(
+            "EXPLAIN QUERY PLAN SELECT version FROM pp_api_key WHERE {of} AND ({order}, id) > (1, 'a')
+             ORDER BY {order}, id LIMIT 9"
+        );
+        let mut plan = conn.prepare(&sql).unwrap();
+        let plan: Vec<String> = plan.query_map([], |row| row.get(3)).unwrap().map(Result::unwrap).collect();
+        assert!(plan.len() == 1 && plan[0].starts_with("SEARCH pp_api_key USING INDEX"), "{sql}: {plan:?}");
+    }
 }

@@ -13,8 +13,9 @@ use futures_lite::future::yield_now;
 use perfectpay::merchant::KeyHolder;
 use perfectpay::store::{
     BlockPage, BlockRows, BlockScan, BlocklistPath, Change, ChangeSet, Collection, Committed, Expectation, Export,
-    Extent, Head, IdempotencyClaim, IdempotencyKey, Item, Key, Listing, Load, LogBound, LogEntry, LogPosition,
-    LogQuery, LogScope, MAX_LOG_LIMIT, MerchantPath, Order, Packed, Prune, Pruned, Query, Receipt, Record, Store, Verb,
+    Extent, Head, IdempotencyClaim, IdempotencyKey, Item, Key, KeyFilter, Listing, Load, LogBound, LogEntry,
+    LogPosition, LogQuery, LogScope, MAX_LOG_LIMIT, MerchantPath, Order, Packed, Prune, Pruned, Query, Receipt, Record,
+    Store, Verb,
 };
 use perfectpay::{Cursor, EntityKind, Error, Incarnation, PageRequest, Timestamp};
 
@@ -56,6 +57,7 @@ fn behind(query: &Query, cursor: Option<Cursor>) -> Query {
         Query::Merchants(path, _) => Query::Merchants(path.clone(), page),
         Query::DataKeys(wrapped_by, _) => Query::DataKeys(wrapped_by.clone(), page),
         Query::Outbox(_) => Query::Outbox(page),
+        Query::ApiKeys(filter, _) => Query::ApiKeys(filter.clone(), page),
         Query::OrganizationBlockRules(path, kind, _) => Query::OrganizationBlockRules(path.clone(), *kind, page),
         Query::Within(path, collection, _) => Query::Within(path.clone(), collection.clone(), page),
     }
@@ -258,7 +260,8 @@ broken! {
                         Change::Create(_)
                         | Change::Reveal { .. }
                         | Change::AddBlockRules(_)
-                        | Change::PurgeBlockRules(_) => continue,
+                        | Change::PurgeBlockRules(_)
+                        | Change::MarkUsed(_) => continue,
                     };
                     let Some(found) = next.get(&key_of(&entity)).await? else { continue };
                     match change {
@@ -267,7 +270,8 @@ broken! {
                         Change::Create(_)
                         | Change::Reveal { .. }
                         | Change::AddBlockRules(_)
-                        | Change::PurgeBlockRules(_) => {}
+                        | Change::PurgeBlockRules(_)
+                        | Change::MarkUsed(_) => {}
                     }
                 }
                 match next.commit(set.clone()).await {
@@ -422,7 +426,9 @@ broken! {
                 }
                 Change::Update(record) => (1, std::cmp::Reverse(None), Some(record.kind())),
                 Change::Create(record) => (2, std::cmp::Reverse(None), Some(record.kind())),
-                Change::AddBlockRules(_) | Change::PurgeBlockRules(_) => (3, std::cmp::Reverse(None), None),
+                Change::AddBlockRules(_) | Change::PurgeBlockRules(_) | Change::MarkUsed(_) => {
+                    (3, std::cmp::Reverse(None), None)
+                }
             });
             next.commit(set).await
         }
@@ -480,6 +486,95 @@ broken! {
                 return Ok(Committed::Applied(Receipt { position: head.position, at: head.at }));
             }
             next.commit(set).await
+        }
+    }
+
+    /// A use is a version.
+    UseVersioned {} ["the_last_use_of_a_key_is_marked_and_nothing_else_of_it"] {
+        async fn commit(&self, next: &dyn Store, set: ChangeSet) -> Result<Committed, Error> {
+            let answer = next.commit(set.clone()).await?;
+            let [Change::MarkUsed(uses)] = set.changes.as_slice() else { return Ok(answer) };
+            for used in uses {
+                let key = Key::ApiKey(MerchantPath::Pinned(used.tenant), used.id.clone());
+                if let Some(Record::ApiKey(row)) = next.get(&key).await? {
+                    let mut update = ChangeSet { changes: Vec::new(), ..set.clone() };
+                    update.update(row.next(row.modified_at, row.state.clone()));
+                    next.commit(update).await?;
+                }
+            }
+            Ok(answer)
+        }
+    }
+
+    /// An update of a key loses the mark of its last use.
+    MarkLost { updated: Mutex<BTreeSet<perfectpay::store::EntityRef>> } ["an_update_leaves_the_mark_of_the_last_use"] {
+        async fn get(&self, next: &dyn Store, key: &Key) -> Result<Option<Record>, Error> {
+            let mut found = next.get(key).await?;
+            if let Some(Record::ApiKey(row)) = &mut found
+                && locked(&self.updated).contains(&row.entity())
+            {
+                row.state.last_used = None;
+            }
+            Ok(found)
+        }
+
+        async fn commit(&self, next: &dyn Store, set: ChangeSet) -> Result<Committed, Error> {
+            let answer = next.commit(set.clone()).await?;
+            for change in &set.changes {
+                if let Change::Update(record @ Record::ApiKey(_)) = change {
+                    locked(&self.updated).insert(record.entity());
+                }
+            }
+            Ok(answer)
+        }
+    }
+
+    /// A key that does not live any more spoils the marks of all that were used beside it.
+    MarksAllOrNothing {} ["keys_that_do_not_live_are_passed_over_when_uses_are_marked"] {
+        async fn commit(&self, next: &dyn Store, set: ChangeSet) -> Result<Committed, Error> {
+            if let [Change::MarkUsed(uses)] = set.changes.as_slice() {
+                for used in uses {
+                    let key = Key::ApiKey(MerchantPath::Pinned(used.tenant), used.id.clone());
+                    if next.get(&key).await?.is_none() {
+                        return Err(Error::not_found(EntityKind::ApiKey, &used.id));
+                    }
+                }
+            }
+            next.commit(set).await
+        }
+    }
+
+    /// Keys that end are listed whenever they end.
+    EndingWhenever {} ["keys_are_listed_by_when_they_end"] {
+        async fn list(&self, next: &dyn Store, query: &Query) -> Result<Option<Listing>, Error> {
+            let mut query = query.clone();
+            if let Query::ApiKeys(KeyFilter::Ending { before, .. }, _)
+            | Query::Within(_, Collection::SomeApiKeys(KeyFilter::Ending { before, .. }), _) = &mut query
+            {
+                *before = Timestamp::MAX;
+            }
+            next.list(&query).await
+        }
+    }
+
+    /// Keys that ended long ago are taken for idle ones.
+    IdleForEver {} ["keys_are_listed_by_how_long_they_are_idle"] {
+        async fn list(&self, next: &dyn Store, query: &Query) -> Result<Option<Listing>, Error> {
+            let mut query = query.clone();
+            if let Query::ApiKeys(KeyFilter::Unused { at, .. }, _)
+            | Query::Within(_, Collection::SomeApiKeys(KeyFilter::Unused { at, .. }), _) = &mut query
+            {
+                *at = Timestamp::MIN;
+            }
+            next.list(&query).await
+        }
+    }
+
+    /// A key is counted under the first pepper for ever.
+    PepperForgotten {} ["keys_are_listed_by_the_pepper_of_their_digest"] {
+        async fn list(&self, next: &dyn Store, query: &Query) -> Result<Option<Listing>, Error> {
+            let Query::ApiKeys(KeyFilter::Under(_), page) = query else { return next.list(query).await };
+            next.list(&Query::ApiKeys(KeyFilter::Under(text("master-1")), page.clone())).await
         }
     }
 

@@ -253,7 +253,7 @@ impl Probe {
     }
 }
 
-/// The cursor behind this record.
+/// The cursor behind this record, in a list by creation.
 pub fn cursor_at(record: &Record) -> Cursor {
     let meta = record.meta();
     Cursor { created_at: meta.created_at, id: meta.id }

@@ -72,6 +72,7 @@ pub fn merchant(of: &Stored<OrganizationState>, number: u32) -> Stored<MerchantS
         organization: of.tenant,
         organization_id: of.id.clone(),
         publishable_key: text(format!("pk_dev_{number}")),
+        former_publishable_key: None,
         data_key: text(format!("dk_{number}")),
         former_data_key: None,
         merchant_name: Some(sealed(1)),
@@ -197,6 +198,7 @@ pub fn api_key(of: &Stored<MerchantState>, number: u32) -> Stored<ApiKeyState> {
         access: Access::default(),
         predecessor: None,
         successor: None,
+        last_used: None,
     };
     Stored::new(of.tenant, text(format!("dev_{number}")), moment(number), state)
 }

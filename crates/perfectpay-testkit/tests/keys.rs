@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use futures_lite::future::block_on;
 use perfectpay::{
-    ApiKeyId, Caller, Clock, Error, Expiration, IssuedApiKey, KeyPolicy, LogPosition, MerchantScope, PageRequest,
-    Patch, PerfectPay, Refusal, Timestamp, Token, Verdict,
+    ApiKeyId, Caller, Clock, CommitClass, Error, Expiration, IssuedApiKey, KeyPolicy, LogPosition, MerchantScope,
+    PageRequest, Patch, PerfectPay, Refusal, Timestamp, Token, Verdict,
 };
 use perfectpay_memory::MemoryStore;
 use perfectpay_testkit::host::{self, TestClock};
@@ -284,6 +284,76 @@ fn a_client_reads_the_one_payment_whose_secret_it_has() {
         assert!(matches!(client.retrieve().await, Err(Error::Unauthorized(Refusal::Expired))));
         one.scope(pay).remove().cascade().await.unwrap();
         assert!(matches!(client.retrieve().await, Err(Error::Unauthorized(Refusal::Unknown))));
+    });
+}
+
+#[test]
+fn a_publishable_key_is_rotated_and_the_former_one_goes_on_for_the_grace() {
+    on_every_backend(async |world| {
+        let pay = &world.pay;
+        let tenant = host::stand_up(pay, "acme").await.unwrap();
+        let scope = tenant.scope(pay);
+        let body = host::payment_body(100, "EUR").replace('{', r#"{"session_expiry": 5184000, "#);
+        let payment = scope.create_payment(read(&body).unwrap()).await.unwrap();
+        let accepted = async |key: &str| match pay.authenticate_client(key, payment.client_secret.expose()).await {
+            Ok(_) => None,
+            Err(Error::Unauthorized(refusal)) => Some(refusal),
+            Err(error) => panic!("{error:?}"),
+        };
+        let first = tenant.merchant.publishable_key.clone();
+        let from = pay.log_head().await.unwrap();
+        let rotated = scope.rotate_publishable_key(DAY).idempotency_key("r-1".parse().unwrap()).await.unwrap();
+        let end = after(&world.clock, DAY);
+        assert_eq!(
+            (&rotated.former_publishable_key.publishable_key, rotated.former_publishable_key.ends),
+            (&first, end)
+        );
+        assert_ne!(rotated.publishable_key, first);
+        let log = pay.log(from.position, 10).await.unwrap();
+        assert_eq!(
+            (log.len(), log[0].changes.len(), log[0].class),
+            (1, 1, CommitClass::Configuration),
+            "{}",
+            world.name
+        );
+        let again = scope.rotate_publishable_key(DAY).idempotency_key("r-1".parse().unwrap()).await.unwrap();
+        assert_eq!(again, rotated, "{}", world.name);
+        let now = scope.retrieve().await.unwrap();
+        assert_eq!(now.publishable_key, rotated.publishable_key);
+        assert_eq!(now.former_publishable_key.as_ref(), Some(&rotated.former_publishable_key));
+        // Both work meanwhile, and a third one has to wait.
+        let second = rotated.publishable_key.clone();
+        assert_eq!((accepted(first.as_str()).await, accepted(second.as_str()).await), (None, None));
+        let unchanged = snapshot(pay).await;
+        let refused = scope.rotate_publishable_key(Duration::ZERO).await.unwrap_err();
+        assert_eq!(refused.code(), "publishable_key.rotated");
+        let refused = scope.rotate_publishable_key(DAY * 30 + Duration::from_secs(1)).await.unwrap_err();
+        assert_eq!(
+            (refused.code(), refused.to_string().as_str()),
+            ("grace.too_long", "`grace`: must be at most 30 days")
+        );
+        assert_eq!(snapshot(pay).await, unchanged, "{}", world.name);
+        world.clock.step(DAY);
+        assert_eq!(accepted(first.as_str()).await, Some(Refusal::RotatedOut), "{}", world.name);
+        assert_eq!(accepted(second.as_str()).await, None);
+        // Without a grace the former one has ended at once, and with one it can be ended.
+        let third = scope.rotate_publishable_key(Duration::ZERO).await.unwrap().publishable_key;
+        assert_eq!(
+            (accepted(second.as_str()).await, accepted(third.as_str()).await),
+            (Some(Refusal::RotatedOut), None)
+        );
+        assert_eq!(accepted(first.as_str()).await, Some(Refusal::Unknown));
+        let fourth = scope.rotate_publishable_key(DAY).await.unwrap().publishable_key;
+        assert_eq!(accepted(third.as_str()).await, None);
+        let ended = scope.end_former_publishable_key().await.unwrap();
+        assert_eq!(ended.former_publishable_key.unwrap().ends, world.clock.now());
+        assert_eq!(
+            (accepted(third.as_str()).await, accepted(fourth.as_str()).await),
+            (Some(Refusal::RotatedOut), None)
+        );
+        let unchanged = snapshot(pay).await;
+        scope.end_former_publishable_key().await.unwrap();
+        assert_eq!(snapshot(pay).await, unchanged, "{}", world.name);
     });
 }
 

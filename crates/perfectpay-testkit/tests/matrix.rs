@@ -157,6 +157,15 @@ fn rows(operation: Operation) -> Vec<Row> {
             Within(What::Merchant, |scope, id| tried(scope.update(body(json!({ "parent_merchant_id": id }))))),
         ],
         Operation::RemoveMerchant => vec![Merchant(|scope| tried(scope.remove().cascade()))],
+        Operation::RotatePublishableKey => {
+            vec![Merchant(|scope| tried(scope.rotate_publishable_key(std::time::Duration::from_secs(60))))]
+        }
+        Operation::EndFormerPublishableKey => vec![Merchant(|scope| {
+            tried(async {
+                scope.rotate_publishable_key(std::time::Duration::from_secs(60)).await?;
+                scope.end_former_publishable_key().await
+            })
+        })],
         Operation::CreateProfile => {
             vec![Merchant(|scope| tried(scope.create_profile(body(json!({ "profile_name": "Three" })))))]
         }
@@ -209,6 +218,14 @@ fn rows(operation: Operation) -> Vec<Row> {
                 seen(wait(scope.connector(&id.parse().unwrap()).reveal_credentials()).map(|auth| auth.masked()))
             }),
         ],
+        Operation::RevealConnectorSecrets => vec![
+            Within(What::Connector, |scope, id| {
+                seen(wait(scope.connector(&id.parse().unwrap()).reveal_secrets()).map(|_| "revealed"))
+            }),
+            InProfile(What::Connector, |scope, id| {
+                seen(wait(scope.connector(&id.parse().unwrap()).reveal_secrets()).map(|_| "revealed"))
+            }),
+        ],
         Operation::StageConnectorCredentials => {
             fn auth() -> perfectpay::ConnectorAuth {
                 body(json!({ "auth_type": "HeaderKey", "api_key": "sk_test_456" }))
@@ -244,7 +261,13 @@ fn rows(operation: Operation) -> Vec<Row> {
         Operation::RetrieveApiKey => {
             vec![Within(What::ApiKey, |scope, id| tried(scope.api_key(&id.parse().unwrap()).retrieve()))]
         }
-        Operation::ListApiKeys => vec![Merchant(|scope| tried(scope.api_keys(page())))],
+        Operation::ListApiKeys => vec![
+            Merchant(|scope| tried(scope.api_keys(page()))),
+            Merchant(|scope| tried(scope.api_keys_ending(perfectpay::Timestamp::MAX, page()))),
+            Merchant(|scope| tried(scope.api_keys_unused(perfectpay::Timestamp::MAX, page()))),
+            Platform(|pay| tried(pay.api_keys_ending(perfectpay::Timestamp::MAX, page()))),
+            Platform(|pay| tried(pay.api_keys_unused(perfectpay::Timestamp::MAX, page()))),
+        ],
         Operation::UpdateApiKey => vec![Within(What::ApiKey, |scope, id| {
             tried(scope.api_key(&id.parse().unwrap()).update(body(json!({ "name": "Other" }))))
         })],
@@ -422,6 +445,7 @@ fn rows(operation: Operation) -> Vec<Row> {
             Platform(|pay| tried(pay.prune_log(LogRetention::Before(LogPosition::START)))),
         ],
         Operation::PurgeClaims => vec![Platform(|pay| tried(pay.purge_claims()))],
+        Operation::Maintain => vec![Platform(|pay| tried(pay.maintain()))],
         Operation::CatchUp => vec![Platform(|pay| seen(wait(pay.catch_up()).map(|fresh| fresh.position.as_u64() > 0)))],
         Operation::ReadLog => vec![
             Platform(|pay| tried(pay.log(LogPosition::START, 1_000))),
@@ -521,6 +545,8 @@ impl World {
             link: "plink_nobody".to_owned(),
         };
         let caller = wait(pay.authenticate(&token)).expect("a caller");
+        // That the key was used is written down once, and is no matter of what is tried.
+        wait(pay.maintain()).expect("it was used");
         let (a, b) = (a.to_string(), b.to_string());
         Self { _engine: engine, pay, a, b, one, two, sibling, other, absent, caller, token }
     }

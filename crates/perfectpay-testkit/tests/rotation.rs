@@ -26,13 +26,14 @@ use perfectpay::store::{
 };
 use perfectpay::{
     Actor, ConnectorAuth, Entropy, Error, ErrorKind, KeyId, Keyring, LocalKeyring, MasterKey, MerchantScope,
-    OrganizationScope, PageRequest, PerfectPay, Rotated, Sealed, Settings, Unavailability, json,
+    OrganizationScope, PageRequest, PerfectPay, Rotated, Sealed, SecretObject, Settings, Unavailability, json,
 };
 use perfectpay_memory::MemoryStore;
 use perfectpay_testkit::faulty::{FailNth, On, When};
 use perfectpay_testkit::host::{self, Tenant};
 use perfectpay_testkit::layer::{Layer, Layered};
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::json;
 use support::{on_every_backend, read, shown};
 
 const CARD: &str = "4242424242424242";
@@ -878,6 +879,14 @@ fn every_revelation_is_in_the_log_before_it_is_answered() {
         scope.connector(&connector.merchant_connector_id).reveal_credentials().await.unwrap();
         scope.connector(&connector.merchant_connector_id).reveal_previous_credentials().await.unwrap();
         scope.profile(&profile.profile_id).reveal_webhook_secrets().await.unwrap();
+        let secrets = scope.connector(&connector.merchant_connector_id).reveal_secrets().await.unwrap();
+        let text = |secret: Option<SecretString>| secret.map(|secret| secret.expose_secret().to_owned());
+        assert_eq!(text(secrets.merchant_secret).as_deref(), Some("whsec-one"), "{}", world.name);
+        assert_eq!(text(secrets.additional_secret).as_deref(), Some("whsec-two"));
+        let object = |object: Option<SecretObject>| json!(object.unwrap().expose());
+        assert_eq!(object(secrets.additional_merchant_data), json!({ "iban": "DE89370400440532013000" }));
+        let wallets = json!({ "apple_pay": { "certificate": "wallet-certificate" } });
+        assert_eq!(object(secrets.connector_wallets_details), wallets);
         let log = world.pay.log(from.position, 10).await.unwrap();
         let actor = Actor::ApiKey(caller.api_key().key_id.clone());
         for entry in &log {
@@ -891,7 +900,7 @@ fn every_revelation_is_in_the_log_before_it_is_answered() {
             .collect();
         let credentials = (Verb::Revealed, connector.merchant_connector_id.to_string(), connector.version);
         let secrets = (Verb::Revealed, profile.profile_id.to_string(), profile.version);
-        assert_eq!(said, [credentials.clone(), credentials, secrets], "{}", world.name);
+        assert_eq!(said, [credentials.clone(), credentials.clone(), secrets, credentials], "{}", world.name);
         // Versions and the configuration's head stay.
         assert_eq!(world.pay.log_head().await.unwrap().configuration, from.configuration, "{}", world.name);
         let now = scope.connector(&connector.merchant_connector_id).retrieve().await.unwrap();
@@ -902,6 +911,8 @@ fn every_revelation_is_in_the_log_before_it_is_answered() {
         let error = scope.connector(&connector.merchant_connector_id).reveal_credentials().await.unwrap_err();
         assert_eq!(error.code(), "batch.reveal", "{}", world.name);
         let error = scope.profile(&profile.profile_id).reveal_webhook_secrets().await.unwrap_err();
+        assert_eq!(error.code(), "batch.reveal", "{}", world.name);
+        let error = scope.connector(&connector.merchant_connector_id).reveal_secrets().await.unwrap_err();
         assert_eq!(error.code(), "batch.reveal", "{}", world.name);
         // Nor a rotation, which is many commits.
         assert_eq!(scope.rotate_data_key(|_| {}).await.unwrap_err().code(), "batch.rotation");

@@ -119,9 +119,10 @@ pub use blocklist::{
 };
 pub use connector::{
     Accepted, AcceptedCountries, AcceptedCurrencies, AuthType, CardNetwork, Catalogue, Connector, ConnectorAuth,
-    ConnectorName, ConnectorSpec, ConnectorStatus, ConnectorType, ConnectorUpdate, ConnectorWebhookDetails,
-    CredentialVersions, EnabledMethods, MaskedAuth, MethodTypeEnabled, NewConnector, PaymentExperience, PaymentMethod,
-    PaymentMethodType, PaymentMethodsEnabled, PreviousVersion, RemovedConnector, WalletDetails,
+    ConnectorName, ConnectorSecrets, ConnectorSpec, ConnectorStatus, ConnectorType, ConnectorUpdate,
+    ConnectorWebhookDetails, CredentialVersions, EnabledMethods, MaskedAuth, MethodTypeEnabled, NewConnector,
+    PaymentExperience, PaymentMethod, PaymentMethodType, PaymentMethodsEnabled, PreviousVersion, RemovedConnector,
+    WalletDetails,
 };
 pub use envelope::{Envelope, ErrorCode};
 pub use error::{ChildCount, Entity, EntityKind, Error, ErrorKind, Fault, Refusal, Source, Unavailability};
@@ -133,8 +134,8 @@ pub use id::{
 pub use keyring::{Keyring, LocalKeyring};
 pub use list::{BoundedList, BoundedMap, UniqueList};
 pub use merchant::{
-    Address, Merchant, MerchantDetails, MerchantUpdate, NewMerchant, PrimaryBusiness, PrimaryBusinesses,
-    PublishableKey, RemovedMerchant,
+    Address, FormerPublishableKey, Merchant, MerchantDetails, MerchantUpdate, NewMerchant, PrimaryBusiness,
+    PrimaryBusinesses, PublishableKey, RemovedMerchant, RotatedPublishableKey,
 };
 pub use money::{Country, Currency, MinorUnits, Money};
 pub use organization::{NewOrganization, Organization, OrganizationType, OrganizationUpdate};
@@ -163,9 +164,10 @@ pub use routing::{
 };
 pub use scope::{
     ApiKeyScope, Batch, BatchReceipt, BlocklistScope, Caller, Command, ConnectorScope, Create, CreateOptions,
-    Freshness, Impact, LeftUnder, LogRetention, LogTail, MerchantScope, Need, Operation, OrganizationBlocklistScope,
-    OrganizationScope, PaymentClient, PaymentLinkScope, PaymentScope, PerfectPay, ProfileScope, Remove, RemoveOptions,
-    Rotated, Screener, SealFault, SealReport, Settings, Update, UpdateOptions, Verdict, Verified,
+    Freshness, Impact, LeftUnder, LogRetention, LogTail, Maintained, MerchantScope, Need, Operation,
+    OrganizationBlocklistScope, OrganizationScope, PaymentClient, PaymentLinkScope, PaymentScope, PerfectPay,
+    ProfileScope, Remove, RemoveOptions, Rotated, Screener, SealFault, SealReport, Settings, Update, UpdateOptions,
+    Verdict, Verified,
 };
 pub use seal::{KeyId, MasterKey, Sealed};
 pub use secret::{Disclosed, SecretObject, SecretText};

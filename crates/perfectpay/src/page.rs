@@ -17,7 +17,8 @@ pub const MAX_LIMIT: u32 = 100;
 /// Where a page ended: the order key and the id of its last item. Opaque text to everyone but a Store.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Cursor {
-    /// When the last item was created; of pending events, when it was due.
+    /// When the last item was created, or the moment by which the list orders its items otherwise: of pending events when
+    /// they are due, of keys that end when they do.
     pub created_at: Timestamp,
     /// The last item's id within its collection.
     pub id: String,

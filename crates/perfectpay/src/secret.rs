@@ -288,6 +288,7 @@ mod tests {
             crate::ConnectorWebhookDetails,
             crate::WalletDetails,
             crate::WebhookSecrets,
+            crate::ConnectorSecrets,
             crate::webhook::WebhookSecret,
             crate::webhook::WebhookSigner,
             crate::Token,

@@ -101,6 +101,7 @@ pub fn api_key(merchant: u64, id: &str, digest: u8) -> Stored<ApiKeyState> {
         access: Access::default(),
         predecessor: None,
         successor: None,
+        last_used: None,
     };
     Stored::new(tenant(merchant), id.parse().unwrap(), at(5_000), state)
 }

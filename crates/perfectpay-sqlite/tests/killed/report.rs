@@ -124,9 +124,11 @@ impl Layer for Recorder {
 fn told(change: &Change, set: &ChangeSet) -> Value {
     let (entity, parent) = match change {
         Change::Create(record) | Change::Update(record) => (record.entity(), record.parent(&set.owner)),
-        Change::Remove { .. } | Change::Reveal { .. } | Change::AddBlockRules(_) | Change::PurgeBlockRules(_) => {
-            (change.entity(), None)
-        }
+        Change::Remove { .. }
+        | Change::Reveal { .. }
+        | Change::AddBlockRules(_)
+        | Change::PurgeBlockRules(_)
+        | Change::MarkUsed(_) => (change.entity(), None),
     };
     let logged = change.logged();
     json!({ "name": name(&entity), "parent": parent.as_ref().map(name), "verb": logged.verb, "version": logged.version })

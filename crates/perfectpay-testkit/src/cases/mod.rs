@@ -19,6 +19,7 @@ mod retention;
 mod rules;
 mod sets;
 mod unique;
+mod uses;
 
 /// One case of the suite.
 #[derive(Clone, Copy)]
@@ -120,6 +121,7 @@ suite! {
         a_profile_has_at_most_one_active_routing_program
         the_ids_of_tenants_are_unique_over_the_whole_store
         a_publishable_key_is_unique_over_the_whole_store
+        a_former_publishable_key_leads_to_its_account_and_is_nobody_elses
         a_digest_is_unique_over_the_whole_store_and_free_after_revocation
         what_a_cascade_removed_holds_no_keys
     }
@@ -183,6 +185,16 @@ suite! {
         entries_of_a_profile_go_with_it_and_hold_it_up
         entries_of_an_organization_go_with_it_and_hold_it_up
         equal_names_in_an_organization_and_a_merchant_account_are_two_entries
+    }
+    uses {
+        the_last_use_of_a_key_is_marked_and_nothing_else_of_it
+        an_update_leaves_the_mark_of_the_last_use
+        keys_that_do_not_live_are_passed_over_when_uses_are_marked
+        marked_uses_are_the_only_change_of_their_set
+        keys_are_listed_by_when_they_end
+        keys_are_listed_by_how_long_they_are_idle
+        keys_are_listed_by_the_pepper_of_their_digest
+        a_copy_takes_the_marks_of_last_uses_along
     }
     log {
         every_commit_stands_in_the_log_once_with_all_that_it_says

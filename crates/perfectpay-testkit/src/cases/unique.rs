@@ -1,12 +1,13 @@
 //! Unique keys: over which range a value is one object's alone, and when it is free again.
 
+use perfectpay::FormerPublishableKey;
 use perfectpay::profile::ProfileState;
 use perfectpay::routing::RoutingProgramState;
 use perfectpay::store::{Key, MerchantPath, Stored};
 
 use crate::Fixture;
 use crate::records::{
-    Tenant, World, activated, api_key, connector, digest, incarnation, organization, organization_set, profile,
+    Tenant, World, activated, api_key, connector, digest, incarnation, moment, organization, organization_set, profile,
     renamed, revoked, routing_program, text, touched,
 };
 
@@ -196,6 +197,46 @@ pub(super) fn a_publishable_key_is_unique_over_the_whole_store(fixture: &mut dyn
     rotation.update(rotated);
     w.apply(rotation);
     w.apply(set);
+}
+
+pub(super) fn a_former_publishable_key_leads_to_its_account_and_is_nobody_elses(fixture: &mut dyn Fixture) {
+    let w = World::open(fixture);
+    let message = "another merchant account has this publishable_key";
+    let old = w.acme.merchant.state.publishable_key.clone();
+    let mut rotated = touched(&w.acme.merchant);
+    rotated.state.publishable_key = text("pk_dev_rotated");
+    rotated.state.former_publishable_key =
+        Some(FormerPublishableKey { publishable_key: old.clone(), ends: moment(500) });
+    let mut rotation = w.acme.set();
+    rotation.update(rotated.clone());
+    w.apply(rotation);
+    for key in [&old, &rotated.state.publishable_key] {
+        assert_eq!(w.get(&Key::MerchantByPublishableKey(key.clone())), Some(rotated.clone().into()));
+    }
+    // As another account's key, and as its former one.
+    for key in [&old, &rotated.state.publishable_key] {
+        let mut new = Tenant::within(&w.rival.organization, 9);
+        new.merchant.state.publishable_key = key.clone();
+        w.refuse(new.founding(), "duplicate", message);
+        let mut next = touched(&w.rival.merchant);
+        next.state.former_publishable_key =
+            Some(FormerPublishableKey { publishable_key: key.clone(), ends: moment(500) });
+        let mut set = w.rival.set();
+        set.update(next);
+        w.refuse(set, "duplicate", message);
+    }
+    // The account's own next version may have both, or give the former one up; then it is free.
+    let mut next = touched(&rotated);
+    next.state.former_publishable_key = None;
+    let mut set = w.acme.set();
+    set.update(touched(&rotated));
+    next.version += 1;
+    set.update(next);
+    w.apply(set);
+    assert_eq!(w.get(&Key::MerchantByPublishableKey(old.clone())), None);
+    let mut new = Tenant::within(&w.rival.organization, 9);
+    new.merchant.state.publishable_key = old;
+    w.apply(new.founding());
 }
 
 pub(super) fn a_digest_is_unique_over_the_whole_store_and_free_after_revocation(fixture: &mut dyn Fixture) {

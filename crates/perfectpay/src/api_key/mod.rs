@@ -4,6 +4,7 @@
 //! gives, and its first characters, by which people recognise it. Nothing leads from them back to the token.
 
 mod access;
+mod filter;
 mod token;
 
 use std::fmt;
@@ -12,6 +13,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use self::access::{Access, Network, Networks, Profiles, Resource, Right, Scopes, Touch};
+pub use self::filter::{KeyFilter, KeyUse};
 pub(crate) use self::token::random_text;
 pub use self::token::{Environment, TOKEN_PATTERN, Token};
 use crate::error::{EntityKind, Fault};
@@ -232,6 +234,10 @@ pub struct ApiKeyState {
     pub predecessor: Option<ApiKeyId>,
     /// The key that took its place.
     pub successor: Option<ApiKeyId>,
+    /// When it was last used, coarsely. Kept beside the record: marking a use makes no version, and an update leaves the
+    /// mark as it is. Not part of the JSON.
+    #[serde(skip)]
+    pub last_used: Option<Timestamp>,
 }
 
 impl State for ApiKeyState {
@@ -249,6 +255,7 @@ impl State for ApiKeyState {
             access: _,
             predecessor: _,
             successor: _,
+            last_used: _,
         } = self;
         Vec::new()
     }
@@ -267,6 +274,7 @@ impl ApiKeyState {
             access,
             predecessor: None,
             successor: None,
+            last_used: None,
         }
     }
 
@@ -292,6 +300,7 @@ impl ApiKeyState {
             expires_at,
             predecessor: Some(own.clone()),
             successor: None,
+            last_used: None,
             ..self.clone()
         };
         (old, new)
@@ -345,6 +354,10 @@ pub struct ApiKey {
     pub expiration: Expiration,
     /// When it was revoked; null while it lives. Not published: there a revoked key is not listed.
     pub revoked: Option<Timestamp>,
+    /// When it was last accepted, to the hour, as far as [`maintain`](crate::PerfectPay::maintain) has written it down.
+    /// In JSON only where it was.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub last_used: Option<Timestamp>,
     /// What it may do, where, and from where. In JSON only what is restricted.
     #[serde(flatten)]
     pub access: Access,
@@ -371,6 +384,7 @@ impl ApiKey {
             created: row.created_at,
             expiration: row.state.expires_at.into(),
             revoked: row.state.revoked_at,
+            last_used: row.state.last_used,
             access: row.state.access,
             predecessor: row.state.predecessor,
             successor: row.state.successor,

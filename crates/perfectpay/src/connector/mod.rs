@@ -29,5 +29,6 @@ pub use method_type::*;
 pub use methods::*;
 pub(crate) use state::Admission;
 pub use state::{
-    Connector, ConnectorState, ConnectorUpdate, ConnectorWebhookDetails, NewConnector, RemovedConnector, WalletDetails,
+    Connector, ConnectorSecrets, ConnectorState, ConnectorUpdate, ConnectorWebhookDetails, NewConnector,
+    RemovedConnector, WalletDetails,
 };

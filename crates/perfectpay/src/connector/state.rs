@@ -553,6 +553,34 @@ impl ConnectorState {
         let previous = self.credentials.previous.as_ref().filter(|previous| previous.is_readable(now));
         previous.map(|previous| clear(&seals.open(PREVIOUS, &previous.credentials)?)).transpose()
     }
+
+    /// What is sealed beside the credentials, in clear.
+    pub(crate) fn reveal_secrets(&self, seals: &Seals<'_>) -> Result<ConnectorSecrets, Error> {
+        let object = |field, sealed: Option<&Sealed>| sealed.map(|sealed| seals.open_json(field, sealed)).transpose();
+        let webhook: Option<(SecretString, Option<SecretString>)> =
+            self.connector_webhook_details.as_ref().map(|sealed| seals.open_json(WEBHOOK, sealed)).transpose()?;
+        let (merchant_secret, additional_secret) = webhook.unzip();
+        Ok(ConnectorSecrets {
+            merchant_secret,
+            additional_secret: additional_secret.flatten(),
+            additional_merchant_data: object(ADDITIONAL, self.additional_merchant_data.as_ref())?,
+            connector_wallets_details: object(WALLET, self.connector_wallets_details.as_ref())?,
+        })
+    }
+}
+
+/// What a connector account has sealed beside its credentials, in clear. `Debug` hides all of it, and it cannot be
+/// serialised.
+#[derive(Debug, Clone)]
+pub struct ConnectorSecrets {
+    /// The secret that the connector signs its webhooks with.
+    pub merchant_secret: Option<SecretString>,
+    /// A second one, where the connector has two.
+    pub additional_secret: Option<SecretString>,
+    /// What was stated as `additional_merchant_data`.
+    pub additional_merchant_data: Option<SecretObject>,
+    /// What wallets need.
+    pub connector_wallets_details: Option<SecretObject>,
 }
 
 fn clear(plain: &[u8]) -> Result<ConnectorAuth, Error> {

@@ -25,6 +25,7 @@ use crate::seal::{KeyId, Sealed, Seals};
 use crate::secret::{Request, SecretText, mask};
 use crate::stored::{State, Stored};
 use crate::text::{Object, Text};
+use crate::time::Timestamp;
 use crate::web_url::WebUrl;
 use crate::webhook::{WebhookDetails, WebhookDetailsResponse, WebhookSettings};
 
@@ -222,6 +223,15 @@ impl std::fmt::Display for PublishableKey {
     }
 }
 
+/// A publishable key that another one has taken the place of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FormerPublishableKey {
+    /// The key.
+    pub publishable_key: PublishableKey,
+    /// When it ends; at that very moment it has ended.
+    pub ends: Timestamp,
+}
+
 /// The most versions of a fingerprint secret that are live at once: every card is fingerprinted under each of them.
 pub const MAX_FINGERPRINT_SECRETS: usize = 8;
 
@@ -243,6 +253,9 @@ pub struct MerchantState {
     pub organization_id: OrganizationId,
     /// The publishable key.
     pub publishable_key: PublishableKey,
+    /// The one before it, which stays accepted for a grace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub former_publishable_key: Option<FormerPublishableKey>,
     /// The data key that seals now.
     pub data_key: DataKeyId,
     /// The one before it, while there may still be something under it.
@@ -289,6 +302,7 @@ impl State for MerchantState {
             organization: _,
             organization_id: _,
             publishable_key: _,
+            former_publishable_key: _,
             data_key: _,
             former_data_key: _,
             merchant_name,
@@ -353,6 +367,7 @@ impl MerchantState {
             organization: given.organization,
             organization_id: given.organization_id,
             publishable_key: given.publishable_key,
+            former_publishable_key: None,
             data_key: given.data_key,
             former_data_key: None,
             merchant_name: new.merchant_name.map(|n| seals.seal(NAME, n.as_bytes())).transpose()?,
@@ -424,6 +439,16 @@ impl MerchantState {
         update.primary_business_details.apply_or(&mut state.primary_business_details, PrimaryBusinesses::default());
         state.check()?;
         Ok(state)
+    }
+
+    /// Whether a publishable key is the account's at this moment.
+    pub(crate) fn accepts(&self, key: &PublishableKey, now: Timestamp) -> bool {
+        self.publishable_key == *key || self.living_former_key(now).is_some_and(|former| former.publishable_key == *key)
+    }
+
+    /// The former publishable key, while it is accepted.
+    pub(crate) fn living_former_key(&self, now: Timestamp) -> Option<&FormerPublishableKey> {
+        self.former_publishable_key.as_ref().filter(|former| former.ends > now)
     }
 
     fn check(&self) -> Result<(), Fault> {
@@ -507,6 +532,9 @@ pub struct Merchant {
     pub metadata: Option<Object>,
     /// The publishable key.
     pub publishable_key: PublishableKey,
+    /// The one before it and when it ends, or ended. In JSON only where there is one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub former_publishable_key: Option<FormerPublishableKey>,
     /// The businesses.
     pub primary_business_details: PrimaryBusinesses,
     /// The organization.
@@ -543,12 +571,24 @@ impl Merchant {
             parent_merchant_id: state.parent_merchant_id,
             metadata: state.metadata,
             publishable_key: state.publishable_key,
+            former_publishable_key: state.former_publishable_key,
             primary_business_details: state.primary_business_details,
             organization_id: state.organization_id,
             default_profile,
             version: row.version,
         })
     }
+}
+
+/// The answer to rotating a merchant account's publishable key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RotatedPublishableKey {
+    /// The merchant account.
+    pub merchant_id: MerchantId,
+    /// The key from now on.
+    pub publishable_key: PublishableKey,
+    /// The key that it takes the place of, and when that ends.
+    pub former_publishable_key: FormerPublishableKey,
 }
 
 /// The answer to a merchant account's removal.

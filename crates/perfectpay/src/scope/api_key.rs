@@ -1,5 +1,6 @@
 //! An API key's handle.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -7,15 +8,18 @@ use serde::Serialize;
 use super::command::{Create, CreateOptions, Remove, RemoveOptions, Update, UpdateOptions};
 use super::merchant::{MerchantScope, claimed};
 use super::operation::Operation;
+use super::root::PerfectPay;
 use super::session::{Session, at_expected, canonical, settle};
 use crate::api_key::{
-    Access, ApiKey, ApiKeyState, ApiKeyUpdate, IssuedApiKey, NewApiKey, RevokedApiKey, Token, TokenDigest,
+    Access, ApiKey, ApiKeyState, ApiKeyUpdate, IssuedApiKey, KeyFilter, NewApiKey, RevokedApiKey, Token, TokenDigest,
 };
 use crate::error::{Error, Fault};
-use crate::id::ApiKeyId;
+use crate::id::{ApiKeyId, Incarnation, MerchantId};
+use crate::merchant::MerchantState;
+use crate::page::{Page, PageRequest};
 use crate::profile::ProfileState;
 use crate::secret::{Disclosed, Request};
-use crate::store::{CommitClass, Key, Stored};
+use crate::store::{Collection, CommitClass, Key, MerchantPath, Query, Stored};
 use crate::time::Timestamp;
 
 /// One API key.
@@ -88,6 +92,12 @@ async fn check_profiles(merchant: &MerchantScope, access: &Access) -> Result<(),
 /// The longest grace of a rotation, in seconds: 30 days.
 const MAX_GRACE: u32 = 30 * 24 * 60 * 60;
 
+/// The grace of a rotation in seconds; a part of one does not count.
+pub(super) fn grace(grace: Duration) -> Result<u32, Fault> {
+    let seconds = u32::try_from(grace.as_secs()).ok().filter(|seconds| *seconds <= MAX_GRACE);
+    seconds.ok_or_else(|| Fault::new("grace.too_long", "must be at most 30 days").at("grace"))
+}
+
 /// A rotation as an idempotency key is bound to it.
 #[derive(Serialize)]
 struct Rotation<'a> {
@@ -99,6 +109,81 @@ impl Request for Rotation<'_> {}
 
 fn rotated(row: &Stored<ApiKeyState>, message: &'static str) -> Error {
     Error::Refused { entity: row.entity().named(), code: "api_key.rotated", message }
+}
+
+impl MerchantScope {
+    /// Lists the API keys that are accepted now and end before this moment, the first to end first: of these a host
+    /// reminds their holders.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] for the account.
+    pub async fn api_keys_ending(&self, before: Timestamp, page: PageRequest) -> Result<Page<ApiKey>, Error> {
+        let after = self.session.begin(Operation::ListApiKeys).await?;
+        self.some_api_keys(KeyFilter::Ending { after, before }, page).await
+    }
+
+    /// Lists the API keys that are accepted now and were not used since this moment, nor made since, the one that is idle
+    /// longest first. Uses are known to the hour, and as far as [`PerfectPay::maintain`] has written them down.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] for the account.
+    pub async fn api_keys_unused(&self, since: Timestamp, page: PageRequest) -> Result<Page<ApiKey>, Error> {
+        let at = self.session.begin(Operation::ListApiKeys).await?;
+        self.some_api_keys(KeyFilter::Unused { since, at }, page).await
+    }
+
+    async fn some_api_keys(&self, filter: KeyFilter, page: PageRequest) -> Result<Page<ApiKey>, Error> {
+        let merchant_id = self.merchant_id()?;
+        let query = Query::Within(self.path.clone(), Collection::SomeApiKeys(filter), page);
+        let rows = self.session.list(&query).await?.ok_or_else(|| self.absent())?;
+        Ok(rows.map(|row| ApiKey::view(row, merchant_id.clone())))
+    }
+}
+
+impl PerfectPay {
+    /// Lists the API keys of all accounts that are accepted now and end before this moment, the first to end first.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store.
+    pub async fn api_keys_ending(&self, before: Timestamp, page: PageRequest) -> Result<Page<ApiKey>, Error> {
+        let after = self.session.begin(Operation::ListApiKeys).await?;
+        self.some_api_keys(KeyFilter::Ending { after, before }, page).await
+    }
+
+    /// Lists the API keys of all accounts that are accepted now and were not used since this moment, as
+    /// [`MerchantScope::api_keys_unused`] does of one.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store.
+    pub async fn api_keys_unused(&self, since: Timestamp, page: PageRequest) -> Result<Page<ApiKey>, Error> {
+        let at = self.session.begin(Operation::ListApiKeys).await?;
+        self.some_api_keys(KeyFilter::Unused { since, at }, page).await
+    }
+
+    async fn some_api_keys(&self, filter: KeyFilter, page: PageRequest) -> Result<Page<ApiKey>, Error> {
+        let session = &self.session;
+        let rows = session.list::<ApiKeyState>(&Query::ApiKeys(filter, page)).await?;
+        let rows = rows.unwrap_or(Page { items: Vec::new(), next: None });
+        let mut ids: HashMap<Incarnation, Option<MerchantId>> = HashMap::new();
+        let mut items = Vec::with_capacity(rows.items.len());
+        for row in rows.items {
+            let id = if let Some(id) = ids.get(&row.tenant) {
+                id.clone()
+            } else {
+                let path = Key::Merchant(MerchantPath::Pinned(row.tenant));
+                let id = session.get::<MerchantState>(&path).await?.map(|merchant| merchant.id);
+                ids.insert(row.tenant, id.clone());
+                id
+            };
+            // Without its account it went while the page was put together.
+            items.extend(id.map(|id| ApiKey::view(row, id)));
+        }
+        Ok(Page { items, next: rows.next })
+    }
 }
 
 impl ApiKeyScope {
@@ -174,9 +259,7 @@ impl ApiKeyScope {
         Create::new(async move |options: CreateOptions| {
             let session = &scope.merchant.session;
             let moment = session.begin(Operation::RotateApiKey).await?;
-            let grace = u32::try_from(grace.as_secs()).ok().filter(|seconds| *seconds <= MAX_GRACE);
-            let fault = || Fault::new("grace.too_long", "must be at most 30 days").at("grace");
-            let grace = grace.ok_or_else(fault)?;
+            let grace = self::grace(grace)?;
             let loaded = scope.merchant.load().await?;
             let claim = claimed(&loaded, Operation::RotateApiKey, options);
             let request = canonical(&Rotation { key_id: &scope.id, grace })?;

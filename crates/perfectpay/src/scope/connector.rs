@@ -9,7 +9,8 @@ use super::operation::Operation;
 use super::profile;
 use super::session::{Session, at_expected, canonical, settle};
 use crate::connector::{
-    Admission, Connector, ConnectorAuth, ConnectorState, ConnectorUpdate, Exchange, NewConnector, RemovedConnector,
+    Admission, Connector, ConnectorAuth, ConnectorSecrets, ConnectorState, ConnectorUpdate, Exchange, NewConnector,
+    RemovedConnector,
 };
 use crate::error::{EntityKind, Error, Fault};
 use crate::id::{ConnectorId, ProfileId};
@@ -183,7 +184,7 @@ impl ConnectorScope {
     /// [`Error::NotFound`]; [`Error::Corrupt`] if they do not open with the keyring at hand; those of a commit;
     /// [`Error::Invalid`] with code `batch.reveal` in a batch.
     pub async fn reveal_credentials(&self) -> Result<ConnectorAuth, Error> {
-        self.revealed(|row, _, seals| row.state.reveal(seals)).await
+        self.revealed(Operation::RevealConnectorCredentials, |row, _, seals| row.state.reveal(seals)).await
     }
 
     /// The previous credentials in clear, until their overlap is over. The log says so as of those in use.
@@ -193,15 +194,29 @@ impl ConnectorScope {
     /// As [`Self::reveal_credentials`], and [`Error::Refused`] with code `connector.no_previous` where there are none, or
     /// they are retired.
     pub async fn reveal_previous_credentials(&self) -> Result<ConnectorAuth, Error> {
-        self.revealed(|row, now, seals| row.state.reveal_previous(now, seals)?.ok_or_else(|| no_previous(row))).await
+        let open = |row: &Stored<ConnectorState>, now, seals: &Seals<'_>| {
+            row.state.reveal_previous(now, seals)?.ok_or_else(|| no_previous(row))
+        };
+        self.revealed(Operation::RevealConnectorCredentials, open).await
     }
 
-    async fn revealed(
+    /// What is sealed beside the credentials in clear: the secrets that the connector signs its webhooks with, to verify
+    /// them; what wallets need; additional data. The log says so as of credentials, whatever there is.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::reveal_credentials`].
+    pub async fn reveal_secrets(&self) -> Result<ConnectorSecrets, Error> {
+        self.revealed(Operation::RevealConnectorSecrets, |row, _, seals| row.state.reveal_secrets(seals)).await
+    }
+
+    async fn revealed<T: Send>(
         &self,
-        open: impl Fn(&Stored<ConnectorState>, Timestamp, &Seals<'_>) -> Result<ConnectorAuth, Error> + Send + Sync,
-    ) -> Result<ConnectorAuth, Error> {
+        operation: Operation,
+        open: impl Fn(&Stored<ConnectorState>, Timestamp, &Seals<'_>) -> Result<T, Error> + Send + Sync,
+    ) -> Result<T, Error> {
         let session = &self.merchant.session;
-        let moment = session.begin(Operation::RevealConnectorCredentials).await?;
+        let moment = session.begin(operation).await?;
         settle!(session, None, {
             let mut row = self.load().await?;
             let mut loaded = self.merchant.load_for(&row).await?;

@@ -10,8 +10,8 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
@@ -30,6 +30,11 @@ use crate::time::Timestamp;
 
 /// The index is in so many parts, each behind a lock of its own that only loading takes for writing.
 const PARTS: usize = 64;
+/// How many keys' uses wait to be written down, and how many keys wait for another digest, at most. What finds no place
+/// waits for the key's next use.
+const WAITING: usize = 65_536;
+/// How coarse last uses are, in milliseconds.
+const HOUR: i64 = 3_600_000;
 
 /// A pepper that is ready to digest: one that is live, by the id of the key that gave it.
 pub(super) struct Pepper {
@@ -155,6 +160,8 @@ pub(super) struct Known {
     then: u64,
     /// When it ends, in Unix milliseconds; never is the greatest number.
     ends: i64,
+    /// In which hour since 1970 a use of it was noted last; 0 for none.
+    noted: AtomicU32,
     /// Whether it was found to be gone or revoked. It stays so.
     dead: bool,
     /// Whether it is accepted from some networks only.
@@ -167,7 +174,13 @@ impl Known {
     fn new(digest: Digest, tenant: Incarnation, key: ApiKey, moves: Arc<AtomicU64>, then: u64) -> Self {
         let ends = Option::from(key.expiration).map_or(i64::MAX, |end: Timestamp| end.unix_millis());
         let (dead, networks) = (key.revoked.is_some(), key.access.networks.is_some());
-        Self { digest, moves, then, ends, dead, networks, tenant, key }
+        let noted = AtomicU32::new(key.last_used.map_or(0, hour));
+        Self { digest, moves, then, ends, noted, dead, networks, tenant, key }
+    }
+
+    /// Whether this is the digest that it was found by.
+    pub(super) fn is_under(&self, kept: &TokenDigest) -> bool {
+        self.digest == Digest::new(kept.digest)
     }
 
     /// The same key, gone.
@@ -192,9 +205,25 @@ impl Known {
     }
 }
 
+fn hour(moment: Timestamp) -> u32 {
+    u32::try_from(moment.unix_millis().div_euclid(HOUR)).unwrap_or_default()
+}
+
+/// What authentication saw and housekeeping writes down.
+#[derive(Default)]
+struct Seen {
+    /// Keys that were used, and when.
+    used: Vec<(Arc<Known>, Timestamp)>,
+    /// Keys that were found under a former pepper, by that digest, with the one under the current pepper.
+    former: HashMap<Digest, (Arc<Known>, Digest), BuildHasherDefault<FirstBytes>>,
+}
+
 pub(super) struct KeyIndex {
     /// The current one first.
     peppers: Vec<Pepper>,
+    seen: Mutex<Seen>,
+    /// Who holds it writes down what was seen.
+    maintenance: async_lock::Mutex<()>,
     parts: Vec<Part>,
     /// How many keys a part keeps.
     limit: usize,
@@ -210,13 +239,87 @@ impl KeyIndex {
         let parts = std::iter::repeat_with(Part::default).take(PARTS).collect();
         // Keys do not spread evenly: a part may hold more than its share.
         let limit = (limit + limit / 8) / PARTS + 8;
-        Self { peppers, parts, limit, accounts: RwLock::default(), told: AtomicU64::new(0) }
+        Self {
+            peppers,
+            seen: Mutex::default(),
+            maintenance: async_lock::Mutex::new(()),
+            parts,
+            limit,
+            accounts: RwLock::default(),
+            told: AtomicU64::new(0),
+        }
     }
 
     /// The digest under which a new key is kept.
     pub(super) fn digest(&self, token: &Token) -> Option<TokenDigest> {
         let pepper = self.peppers.first()?;
         Some(TokenDigest { pepper: pepper.id.clone(), digest: pepper.digest(token.expose()).bytes() })
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that a key was accepted; `current` is the token's digest under the current pepper. Waits for nobody: what
+    /// cannot be noted now is noted with the next use.
+    fn note(&self, known: &Arc<Known>, now: Timestamp, current: Digest, is_former: bool) {
+        let this_hour = hour(now);
+        if known.noted.load(Ordering::Relaxed) == this_hour && !is_former {
+            return;
+        }
+        let Ok(mut seen) = self.seen.try_lock() else { return };
+        if known.noted.load(Ordering::Relaxed) != this_hour && seen.used.len() < WAITING {
+            known.noted.store(this_hour, Ordering::Relaxed);
+            if seen.used.capacity() == 0 {
+                // Once: what is not used of it takes no memory.
+                seen.used.reserve(WAITING);
+            }
+            seen.used.push((Arc::clone(known), now));
+        }
+        if is_former && seen.former.len() < WAITING {
+            seen.former.entry(known.digest).or_insert_with(|| (Arc::clone(known), current));
+        }
+    }
+
+    /// Waits until nobody else writes down what was seen.
+    pub(super) async fn maintenance(&self) -> async_lock::MutexGuard<'_, ()> {
+        self.maintenance.lock().await
+    }
+
+    /// The first uses that wait to be written down.
+    pub(super) fn used(&self, limit: usize) -> Vec<(Arc<Known>, Timestamp)> {
+        self.seen().used.iter().take(limit).cloned().collect()
+    }
+
+    /// Whether anything waits to be written down.
+    pub(super) fn waits(&self) -> bool {
+        let seen = self.seen();
+        !seen.used.is_empty() || !seen.former.is_empty()
+    }
+
+    /// So many of them were written down.
+    pub(super) fn marked(&self, uses: usize) {
+        let used = &mut self.seen().used;
+        let uses = uses.min(used.len());
+        used.drain(..uses);
+    }
+
+    /// Keys that wait for a digest under the current pepper, and that digest.
+    pub(super) fn due(&self, limit: usize) -> Vec<(Arc<Known>, TokenDigest)> {
+        let Some(pepper) = self.peppers.first() else { return Vec::new() };
+        let digest = |digest: &Digest| TokenDigest { pepper: pepper.id.clone(), digest: digest.bytes() };
+        let seen = self.seen();
+        seen.former.values().take(limit).map(|(known, current)| (Arc::clone(known), digest(current))).collect()
+    }
+
+    /// These are under the current pepper by now, or gone: whoever uses one finds it anew.
+    pub(super) fn digested(&self, done: &[(Arc<Known>, TokenDigest)]) {
+        for (known, _) in done {
+            self.seen().former.remove(&known.digest);
+            if let Some(part) = self.part(&known.digest) {
+                part.write().unwrap_or_else(PoisonError::into_inner).remove(&known.digest);
+            }
+        }
     }
 
     fn part(&self, digest: &Digest) -> Option<&Part> {
@@ -240,11 +343,19 @@ impl KeyIndex {
     /// What comes of a token whose key is kept and current. Everything is looked at before the key is counted as shared,
     /// which would make what is looked at later wait.
     fn judge(&self, token: &str, now: Timestamp, peer: Option<IpAddr>) -> Option<Result<Arc<Known>, Refusal>> {
+        let mut current = None;
         self.peppers.iter().find_map(|pepper| {
             let digest = pepper.digest(token);
+            let is_former = current.is_some();
+            let current = *current.get_or_insert(digest);
             let part = self.part(&digest)?.read().unwrap_or_else(PoisonError::into_inner);
             let known = &part.get(&digest)?.0;
-            known.is_current().then(|| known.judge(now, peer).map(|()| Arc::clone(known)))
+            known.is_current().then(|| {
+                known.judge(now, peer).map(|()| {
+                    self.note(known, now, current, is_former);
+                    Arc::clone(known)
+                })
+            })
         })
     }
 
@@ -416,7 +527,17 @@ pub(super) async fn read(
         }
     };
     let Some(known) = known else { return Ok(Err(Refusal::Unknown)) };
-    Ok(known.judge(session.now(), peer).map(|()| known))
+    let now = session.now();
+    Ok(known.judge(now, peer).map(|()| {
+        // What a batch made may never be there.
+        if !session.is_batched()
+            && let Some(pepper) = inner.keys.peppers.first()
+        {
+            let current = pepper.digest(token);
+            inner.keys.note(&known, now, current, known.digest != current);
+        }
+        known
+    }))
 }
 
 #[cfg(test)]
@@ -439,6 +560,7 @@ mod tests {
             created: Timestamp::UNIX_EPOCH,
             expiration: Expiration::Never,
             revoked: None,
+            last_used: None,
             access: Access::default(),
             predecessor: None,
             successor: None,

@@ -1,5 +1,7 @@
 //! A merchant account's handle.
 
+use std::time::Duration;
+
 use secrecy::SecretString;
 use zeroize::Zeroizing;
 
@@ -17,8 +19,8 @@ use crate::connector::{Connector, NewConnector};
 use crate::error::{Entity, EntityKind, Error};
 use crate::id::{ApiKeyId, ConnectorId, Incarnation, MerchantId, PaymentId, PaymentLinkId, ProfileId};
 use crate::merchant::{
-    Given, KeyHolder, Merchant, MerchantState, MerchantUpdate, NewMerchant, PrimaryBusiness, PublishableKey,
-    RemovedMerchant,
+    FormerPublishableKey, Given, KeyHolder, Merchant, MerchantState, MerchantUpdate, NewMerchant, PrimaryBusiness,
+    PublishableKey, RemovedMerchant, RotatedPublishableKey,
 };
 use crate::organization::{NewOrganization, Organization, OrganizationState};
 use crate::page::{Page, PageRequest};
@@ -192,14 +194,12 @@ async fn onboard(
     let vault = &session.inner.vault;
     let (data_key, key) = vault.new_data_key(KeyHolder::Merchant, incarnation, set.at, entropy).await?;
     let keys = Keys::from(key);
-    let mut publishable = [0; 12];
-    entropy.fill(&mut publishable);
     let mut fingerprint_secret = Zeroizing::new([0; 32]);
     entropy.fill(fingerprint_secret.as_mut_slice());
     let given = Given {
         organization: organization.tenant,
         organization_id: organization.id.clone(),
-        publishable_key: PublishableKey::make(session.inner.environment, &publishable),
+        publishable_key: new_publishable_key(session),
         data_key: data_key.id.clone(),
         response_hash_key: SecretString::from(random_text(64, entropy).as_str()),
         fingerprint_secret,
@@ -221,6 +221,12 @@ async fn onboard(
         set.create(row);
     }
     Merchant::view(loaded.row.clone(), default, &seals)
+}
+
+fn new_publishable_key(session: &Session) -> PublishableKey {
+    let mut random = [0; 12];
+    session.inner.entropy.fill(&mut random);
+    PublishableKey::make(session.inner.environment, &random)
 }
 
 /// The names of the businesses' profiles, each one once.
@@ -441,6 +447,84 @@ impl MerchantScope {
                 set.remove(row.entity(), row.version, options.cascade);
                 session.commit(set, Operation::RemoveMerchant, &options).await?;
                 Ok(RemovedMerchant { merchant_id: row.id, deleted: true })
+            })
+        })
+    }
+
+    /// Puts another publishable key in the place of the account's, in one commit; the former one is accepted for the grace,
+    /// so that pages that hold it can be changed meanwhile. An account has one former key that is accepted, at most: another
+    /// rotation waits for its end, or [ends it](Self::end_former_publishable_key) first.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], [`Error::Invalid`] with code `grace.too_long` beyond 30 days, [`Error::Refused`] with code
+    /// `publishable_key.rotated` while a former key is accepted.
+    pub fn rotate_publishable_key(&self, grace: Duration) -> Create<RotatedPublishableKey> {
+        let scope = self.clone();
+        Create::new(async move |options: CreateOptions| {
+            let session = &scope.session;
+            let moment = session.begin(Operation::RotatePublishableKey).await?;
+            let grace = super::api_key::grace(grace)?;
+            let loaded = scope.load().await?;
+            let claim = claimed(&loaded, Operation::RotatePublishableKey, options);
+            let request = canonical(&grace)?;
+            if let Some(first) = session.replay(&claim, &request).await? {
+                return Ok(first);
+            }
+            let scope = scope.pinned(loaded.row.tenant);
+            settle!(session, None, {
+                let row: Stored<MerchantState> =
+                    session.require(&Key::Merchant(scope.path.clone()), &scope.name).await?;
+                if row.state.living_former_key(moment).is_some() {
+                    let message = "has a former publishable key that is still accepted";
+                    return Err(Error::Refused {
+                        entity: row.entity().named(),
+                        code: "publishable_key.rotated",
+                        message,
+                    });
+                }
+                let publishable_key = new_publishable_key(session);
+                let former = FormerPublishableKey {
+                    publishable_key: row.state.publishable_key.clone(),
+                    ends: moment.plus_seconds(grace),
+                };
+                let state = MerchantState {
+                    publishable_key: publishable_key.clone(),
+                    former_publishable_key: Some(former.clone()),
+                    ..row.state.clone()
+                };
+                let mut set = session.changes(owner(&row), moment, CommitClass::Configuration);
+                set.update(row.next(moment, state));
+                let merchant_id = row.id.clone();
+                let answer = RotatedPublishableKey { merchant_id, publishable_key, former_publishable_key: former };
+                session.commit_claimed(set, &claim, &request, answer).await
+            })
+        })
+    }
+
+    /// Ends the former publishable key now, and answers the account as it is then. Where none is accepted, nothing changes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], [`Error::Stale`].
+    pub fn end_former_publishable_key(&self) -> Update<Merchant> {
+        let scope = self.clone();
+        Update::new(async move |options: UpdateOptions| {
+            let session = &scope.session;
+            let moment = session.begin(Operation::EndFormerPublishableKey).await?;
+            settle!(session, options.expected_version, {
+                let row: Stored<MerchantState> =
+                    session.require(&Key::Merchant(scope.path.clone()), &scope.name).await?;
+                at_expected(&row, options.expected_version)?;
+                let Some(former) = row.state.living_former_key(moment).cloned() else {
+                    return view(session, row).await;
+                };
+                let ended = Some(FormerPublishableKey { ends: moment, ..former });
+                let next = row.next(moment, MerchantState { former_publishable_key: ended, ..row.state.clone() });
+                let mut set = session.changes(owner(&row), moment, CommitClass::Configuration);
+                set.update(next.clone());
+                session.commit(set, Operation::EndFormerPublishableKey, &()).await?;
+                view(session, next).await
             })
         })
     }

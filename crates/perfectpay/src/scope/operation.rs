@@ -20,6 +20,8 @@ pub enum Operation {
     ListMerchants,
     UpdateMerchant,
     RemoveMerchant,
+    RotatePublishableKey,
+    EndFormerPublishableKey,
     CreateProfile,
     RetrieveProfile,
     ListProfiles,
@@ -32,6 +34,7 @@ pub enum Operation {
     UpdateConnector,
     RemoveConnector,
     RevealConnectorCredentials,
+    RevealConnectorSecrets,
     StageConnectorCredentials,
     ActivateConnectorCredentials,
     RollBackConnectorCredentials,
@@ -64,6 +67,7 @@ pub enum Operation {
     ReadLog,
     PruneLog,
     PurgeClaims,
+    Maintain,
     CatchUp,
     CommitBatch,
     ReportImpact,
@@ -103,6 +107,7 @@ impl Operation {
             | Self::CatchUp
             | Self::PruneLog
             | Self::PurgeClaims
+            | Self::Maintain
             | Self::VerifySeals
             | Self::RewrapDataKeys
             | Self::CountDataKeys => Need::Host,
@@ -110,13 +115,18 @@ impl Operation {
             Self::RetrieveOrganization | Self::RetrieveMerchant | Self::ReportImpact | Self::RetrieveKeyPolicy => {
                 account(Merchant, Read)
             }
-            Self::UpdateMerchant | Self::RemoveMerchant | Self::SetKeyPolicy | Self::RotateDataKey => {
-                account(Merchant, Write)
-            }
+            Self::UpdateMerchant
+            | Self::RemoveMerchant
+            | Self::RotatePublishableKey
+            | Self::EndFormerPublishableKey
+            | Self::SetKeyPolicy
+            | Self::RotateDataKey => account(Merchant, Write),
             Self::CreateProfile | Self::RemoveProfile => account(Profiles, Write),
             Self::RetrieveProfile | Self::ListProfiles => profile(Profiles, Read),
             Self::UpdateProfile => profile(Profiles, Write),
-            Self::RevealWebhookSecrets | Self::RevealConnectorCredentials => profile(Secrets, Read),
+            Self::RevealWebhookSecrets | Self::RevealConnectorCredentials | Self::RevealConnectorSecrets => {
+                profile(Secrets, Read)
+            }
             Self::RetrieveConnector | Self::ListConnectors => profile(Connectors, Read),
             Self::CreateConnector
             | Self::UpdateConnector

@@ -140,7 +140,12 @@ impl Staged {
 
     /// Which records of a collection the batch wrote that are there now, and how many of them were there before.
     fn members(&self, of: Incarnation, collection: &Collection) -> (Vec<&Record>, u64) {
-        let is_in = |record: &Record| record.place_in(collection).0 == of && record.collections().contains(collection);
+        let is_in = |record: &Record| match (collection, record) {
+            (Collection::SomeApiKeys(filter), Record::ApiKey(row)) => {
+                (of == Incarnation::PLATFORM || of == row.tenant) && filter.moment(row).is_some()
+            }
+            _ => record.place_in(collection).0 == of && record.collections().contains(collection),
+        };
         let now = self.touched.values().filter_map(|touched| touched.now.as_ref());
         let before = self.touched.values().filter_map(|touched| touched.origin.as_ref());
         let before = before.filter(|record| is_in(record)).count();
@@ -210,7 +215,7 @@ impl Staged {
                     continue;
                 }
                 // Not admitted.
-                Change::AddBlockRules(_) | Change::PurgeBlockRules(_) => continue,
+                Change::AddBlockRules(_) | Change::PurgeBlockRules(_) | Change::MarkUsed(_) => continue,
             };
             let origin = origins.remove(&entity).flatten();
             let touched = self.touched.entry(entity.clone()).or_insert(Touched { origin, now: None });
@@ -279,6 +284,7 @@ pub(super) fn paged(query: &Query, page: PageRequest) -> Query {
         Query::Merchants(path, _) => Query::Merchants(path.clone(), page),
         Query::DataKeys(wrapped_by, _) => Query::DataKeys(wrapped_by.clone(), page),
         Query::Outbox(_) => Query::Outbox(page),
+        Query::ApiKeys(filter, _) => Query::ApiKeys(filter.clone(), page),
         Query::OrganizationBlockRules(path, kind, _) => Query::OrganizationBlockRules(path.clone(), *kind, page),
         Query::Within(path, collection, _) => Query::Within(path.clone(), collection.clone(), page),
     }
@@ -734,7 +740,9 @@ impl Store for Overlay {
 
     async fn list(&self, query: &Query) -> Result<Option<Listing>, Error> {
         let (of, query) = match query {
-            Query::Organizations(_) | Query::DataKeys(..) | Query::Outbox(_) => (Incarnation::PLATFORM, query.clone()),
+            Query::Organizations(_) | Query::DataKeys(..) | Query::ApiKeys(..) | Query::Outbox(_) => {
+                (Incarnation::PLATFORM, query.clone())
+            }
             Query::Merchants(path, page) => {
                 let Some(found) = self.organization(path).await? else { return Ok(None) };
                 let of = found.meta().tenant;

@@ -169,8 +169,11 @@ impl PaymentClient {
         // Of the id the secret says itself, so that what is left to compare is random.
         let id = secret.rsplit_once("_secret_").and_then(|(id, _)| id.parse::<PaymentId>().ok());
         let id = id.ok_or_else(|| refused(Refusal::Malformed))?;
-        let merchant: Option<Stored<MerchantState>> = session.get(&Key::MerchantByPublishableKey(key)).await?;
+        let merchant: Option<Stored<MerchantState>> = session.get(&Key::MerchantByPublishableKey(key.clone())).await?;
         let merchant = merchant.ok_or_else(|| refused(Refusal::Unknown))?;
+        if !merchant.state.accepts(&key, session.now()) {
+            return Err(refused(Refusal::RotatedOut));
+        }
         let name = merchant.id.to_string();
         let scope = MerchantScope::new(session.clone(), MerchantPath::Pinned(merchant.tenant), name);
         let client = Self { payment: PaymentScope::new(scope, None, id), secret: Arc::new(secret.into()) };

@@ -12,6 +12,7 @@ use super::operation::Operation;
 use super::organization::{OrganizationScope, owner};
 use super::root::PerfectPay;
 use super::session::{Session, settle};
+use crate::api_key::{ApiKeyState, KeyFilter};
 use crate::error::{EntityKind, Error, Fault};
 use crate::id::{DataKeyId, Incarnation};
 use crate::merchant::{DataKeyState, KeyHolder, MerchantState};
@@ -24,7 +25,7 @@ use crate::time::Timestamp;
 /// How many data keys are wrapped anew in one commit.
 const WRAPPED_AT_ONCE: usize = 1_000;
 /// How often a batch that met another commit is gathered again before the rotation gives up.
-const ATTEMPTS: u32 = 32;
+pub(super) const ATTEMPTS: u32 = 32;
 
 /// How far a rotation has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -36,12 +37,16 @@ pub struct Rotated {
     pub unreadable: u64,
 }
 
-/// What is left under a key of the keyring. While anything is, the key must stay in the keyring.
+/// What is left under a key of the keyring. While anything is, the key must stay in the keyring: without it data keys do
+/// not open, and API keys do not authenticate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct LeftUnder {
     /// How many data keys it wraps.
     pub data_keys: u64,
+    /// How many API keys, not revoked, have their digest under its pepper. One that is used is kept under the current
+    /// pepper with the next [`PerfectPay::maintain`]; one that nobody uses stays.
+    pub api_keys: u64,
 }
 
 impl PerfectPay {
@@ -49,9 +54,9 @@ impl PerfectPay {
     /// `progress` after each. Call it again where it was killed or failed: what was wrapped is not wrapped once more. It
     /// may run beside everything else, and beside itself.
     ///
-    /// A former key leaves the keyring when [`Self::left_under`] answers that nothing is left, idempotency keys of its
-    /// time have expired ([`Settings::idempotency_seconds`](super::Settings::idempotency_seconds)), and no API key is kept
-    /// under its pepper: those that were, do not authenticate any more.
+    /// A former key leaves the keyring when [`Self::left_under`] answers that nothing is left, and idempotency keys of its
+    /// time have expired ([`Settings::idempotency_seconds`](super::Settings::idempotency_seconds)). API keys that are
+    /// left under its pepper do not authenticate any more then.
     ///
     /// # Errors
     ///
@@ -105,9 +110,19 @@ impl PerfectPay {
         let mut left = LeftUnder::default();
         let mut cursor: Option<Cursor> = None;
         loop {
-            let query = Query::DataKeys(key.clone(), PageRequest::of(MAX_LIMIT)?.after(cursor));
-            let Some(page) = session.list::<DataKeyState>(&query).await? else { return Ok(left) };
+            let query = Query::DataKeys(key.clone(), PageRequest::of(MAX_LIMIT)?.after(cursor.take()));
+            let Some(page) = session.list::<DataKeyState>(&query).await? else { break };
             left.data_keys = left.data_keys.saturating_add(u64::try_from(page.items.len()).unwrap_or(u64::MAX));
+            cursor = page.next;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        loop {
+            let page = PageRequest::of(MAX_LIMIT)?.after(cursor.take());
+            let query = Query::ApiKeys(KeyFilter::Under(key.clone()), page);
+            let Some(page) = session.list::<ApiKeyState>(&query).await? else { return Ok(left) };
+            left.api_keys = left.api_keys.saturating_add(u64::try_from(page.items.len()).unwrap_or(u64::MAX));
             cursor = page.next;
             if cursor.is_none() {
                 return Ok(left);
@@ -116,7 +131,7 @@ impl PerfectPay {
     }
 }
 
-fn refuse_batch(session: &Session) -> Result<(), Error> {
+pub(super) fn refuse_batch(session: &Session) -> Result<(), Error> {
     if session.is_batched() {
         return Err(Fault::new("batch.rotation", "cannot hold a rotation, which is many commits").at("batch").into());
     }
@@ -124,7 +139,7 @@ fn refuse_batch(session: &Session) -> Result<(), Error> {
 }
 
 /// Whether another commit came between, so that what is left of a batch can be decided again.
-fn is_another_commit(error: &Error) -> bool {
+pub(super) fn is_another_commit(error: &Error) -> bool {
     matches!(error, Error::Stale { .. } | Error::NotFound(_) | Error::Moved { .. })
 }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::log::{LogChange, LogPosition, Verb};
 use super::record::{Record, UniqueKey};
 use crate::actor::Actor;
+use crate::api_key::KeyUse;
 use crate::blocklist::{ExpiredRules, NewRules};
 use crate::error::{EntityKind, Fault};
 use crate::id::Incarnation;
@@ -95,6 +96,12 @@ pub enum Change {
     ///
     /// It is the only change of its set.
     PurgeBlockRules(Box<ExpiredRules>),
+    /// API keys were used. Of each that lives the mark of its last use becomes the later one of what it is and of what is
+    /// said here; versions and times of modification stay, and keys that do not live are passed over. The log counts
+    /// them in one line.
+    ///
+    /// It is the only change of its set.
+    MarkUsed(Vec<KeyUse>),
 }
 
 impl Change {
@@ -108,6 +115,11 @@ impl Change {
         let (entity, verb, version) = match self {
             Self::AddBlockRules(new) => return many(new.of(), Verb::Created, 1, new.rows().len()),
             Self::PurgeBlockRules(old) => return many(&old.of, Verb::Removed, 0, old.rows.rows().len()),
+            Self::MarkUsed(uses) => {
+                let EntityRef { kind, id, .. } = any_key();
+                let count = u64::try_from(uses.len()).unwrap_or(u64::MAX);
+                return LogChange { kind, id, verb: Verb::Used, version: 0, count };
+            }
             Self::Create(record) => (record.entity(), Verb::Created, record.meta().version),
             Self::Update(record) => (record.entity(), record.verb_of_update(), record.meta().version),
             Self::Remove { entity, version, .. } => (entity.clone(), Verb::Removed, *version),
@@ -123,18 +135,24 @@ impl Change {
             Self::Remove { entity, .. } | Self::Reveal { entity, .. } => entity.clone(),
             Self::AddBlockRules(new) => bulk_entity(new.of()),
             Self::PurgeBlockRules(old) => bulk_entity(&old.of),
+            Self::MarkUsed(_) => any_key(),
         }
     }
 
     /// Whether it must be the only change of its set.
     pub fn is_bulk(&self) -> bool {
-        matches!(self, Self::AddBlockRules(_) | Self::PurgeBlockRules(_))
+        matches!(self, Self::AddBlockRules(_) | Self::PurgeBlockRules(_) | Self::MarkUsed(_))
     }
 }
 
 /// What stands for many entries of a blocklist: no entry has this name.
 fn bulk_entity(of: &EntityRef) -> EntityRef {
     EntityRef { kind: EntityKind::BlockRule, tenant: of.tenant, id: "*".to_owned() }
+}
+
+/// What stands for many API keys, whosever they are: none has this id.
+fn any_key() -> EntityRef {
+    EntityRef { kind: EntityKind::ApiKey, tenant: Incarnation::PLATFORM, id: "*".to_owned() }
 }
 
 /// What a decision stood on without changing it. Checked before the first change is applied.

@@ -60,6 +60,7 @@ use super::record::Record;
 use crate::error::{Entity, EntityKind, Error, Fault};
 use crate::id::Incarnation;
 use crate::page::{Cursor, MAX_LIMIT, PageRequest};
+use crate::time::Timestamp;
 
 /// What a copy is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -541,5 +542,9 @@ impl Fields {
         self.0.update(meta.created_at.unix_millis().to_be_bytes());
         self.0.update(meta.modified_at.unix_millis().to_be_bytes());
         self.bytes(packed.body().as_bytes());
+        // Kept beside the body.
+        if let Record::ApiKey(row) = record {
+            self.0.update(row.state.last_used.map_or(i64::MIN, Timestamp::unix_millis).to_be_bytes());
+        }
     }
 }

@@ -130,6 +130,8 @@ pub fn judge(set: &ChangeSet, premises: &mut dyn Premises) -> Result<Verdict, Er
             }
             Change::AddBlockRules(new) => staged.add(set, new)?,
             Change::PurgeBlockRules(old) => staged.purge(old)?,
+            // Nothing stands against it: what does not live is passed over.
+            Change::MarkUsed(_) => {}
         }
     }
     Ok(Verdict::Apply)

@@ -1,6 +1,7 @@
 //! Paths to one record and to a page of records.
 
 use super::record::Record;
+use crate::api_key::KeyFilter;
 use crate::blocklist::{BlockCount, BlockKind, BlockRows, BlockRuleId};
 use crate::error::EntityKind;
 use crate::id::{
@@ -62,7 +63,7 @@ pub enum Key {
     Organization(OrganizationPath),
     /// A merchant account.
     Merchant(MerchantPath),
-    /// A merchant account by its publishable key, over the whole store: whose it is, is the answer.
+    /// A merchant account by its publishable key, present or former, over the whole store: whose it is, is the answer.
     MerchantByPublishableKey(PublishableKey),
     /// A data key of the organization or the merchant account with this incarnation. No caller's path leads to one.
     DataKey(Incarnation, DataKeyId),
@@ -133,6 +134,9 @@ pub enum Collection {
     },
     /// A merchant account's API keys, revoked ones too, oldest first.
     ApiKeys,
+    /// A part of the API keys of a merchant account or, of the platform, of all. Its order is [the
+    /// filter's](KeyFilter::moment). Nobody chooses the id of an API key, so that two are never equal, whosever they are.
+    SomeApiKeys(KeyFilter),
     /// An organization's or a merchant account's blocklist, newest first; of a merchant account with the entries of its
     /// profiles. The listing counts the whole collection.
     BlockRules {
@@ -194,6 +198,7 @@ impl Collection {
             | Self::ApiKeys
             | Self::PendingEvents
             | Self::Outbox
+            | Self::SomeApiKeys(_)
             | Self::DataKeys { .. } => Order::Ascending,
             Self::RoutingPrograms { .. }
             | Self::RoutingVersions { .. }
@@ -224,6 +229,8 @@ pub enum Query {
     DataKeys(KeyId, PageRequest),
     /// The pending events of all tenants.
     Outbox(PageRequest),
+    /// A part of the API keys of all merchant accounts.
+    ApiKeys(KeyFilter, PageRequest),
     /// An organization's blocklist, or its entries of one kind.
     OrganizationBlockRules(OrganizationPath, Option<BlockKind>, PageRequest),
     /// A collection of a merchant account. Of organizations, merchant accounts, data keys and the outbox it has none: an
@@ -239,6 +246,7 @@ impl Query {
             | Self::Merchants(_, page)
             | Self::DataKeys(_, page)
             | Self::Outbox(page)
+            | Self::ApiKeys(_, page)
             | Self::OrganizationBlockRules(_, _, page)
             | Self::Within(_, _, page) => page,
         }
@@ -251,6 +259,7 @@ impl Query {
             Self::Merchants(..) => Collection::Merchants,
             Self::Outbox(_) => Collection::Outbox,
             Self::DataKeys(wrapped_by, _) => Collection::DataKeys { wrapped_by: wrapped_by.clone() },
+            Self::ApiKeys(filter, _) => Collection::SomeApiKeys(filter.clone()),
             Self::OrganizationBlockRules(_, kind, _) => Collection::BlockRules { kind: *kind },
             Self::Within(_, collection, _) => collection.clone(),
         }

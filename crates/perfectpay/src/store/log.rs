@@ -53,6 +53,8 @@ pub enum Verb {
     Removed,
     /// Its secrets were revealed; it is as it was.
     Revealed,
+    /// It is an API key and was used; it is as it was, but for the mark of its last use.
+    Used,
 }
 
 /// One object's part in a commit.
@@ -67,8 +69,8 @@ pub struct LogChange {
     /// The version it has since; of a removal the version that was removed, of a
     /// revelation the version whose secrets were revealed.
     pub version: u64,
-    /// How many objects the line stands for: 1, but for entries of a blocklist that were added or purged together. Their
-    /// line has the id `*`, and the version 0 where they go.
+    /// How many objects the line stands for: 1, but for entries of a blocklist that were added or purged together, and for
+    /// API keys that were used. Their line has the id `*`, and the version 0 where they go or were used.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub count: u64,
 }

@@ -43,6 +43,7 @@ pub use self::log::{Head, LogChange, LogEntry, LogPosition, LogQuery, LogScope, 
 pub use self::prune::{LogBound, LogPruning, MAX_PRUNE_LIMIT, Prune, Pruned};
 pub use self::record::{Record, RowMeta, UniqueKey};
 pub use crate::actor::Actor;
+pub use crate::api_key::{KeyFilter, KeyUse};
 pub use crate::blocklist::{BlockCount, BlockRow, BlockRows, ExpiredRules, NewRules, RowScope, SortedRows};
 use crate::error::Error;
 use crate::id::Incarnation;

@@ -25,7 +25,7 @@ pub enum UniqueKey {
     OrganizationId(String),
     /// A merchant account's id, over the whole store.
     MerchantId(String),
-    /// A merchant account's publishable key, over the whole store.
+    /// A merchant account's publishable key, present or former, over the whole store.
     PublishableKey(String),
     /// A profile's name within its merchant account, compared character by character.
     ProfileName(Incarnation, String),
@@ -238,10 +238,12 @@ impl Record {
     pub fn unique_keys(&self) -> Vec<UniqueKey> {
         match self {
             Self::Organization(row) => vec![UniqueKey::OrganizationId(row.id.to_string())],
-            Self::Merchant(row) => vec![
-                UniqueKey::MerchantId(row.id.to_string()),
-                UniqueKey::PublishableKey(row.state.publishable_key.to_string()),
-            ],
+            Self::Merchant(row) => {
+                let former = row.state.former_publishable_key.iter().map(|former| &former.publishable_key);
+                let keys = std::iter::once(&row.state.publishable_key).chain(former);
+                let keys = keys.map(|key| UniqueKey::PublishableKey(key.to_string()));
+                std::iter::once(UniqueKey::MerchantId(row.id.to_string())).chain(keys).collect()
+            }
             Self::Profile(row) => {
                 let mut keys = vec![UniqueKey::ProfileName(row.tenant, row.state.profile_name.to_string())];
                 if row.state.is_default {
@@ -299,16 +301,21 @@ impl Record {
     }
 
     /// Where the object stands in one of its [collections](Self::collections): whose the collection is, and the time by
-    /// which it is ordered. Of pending events that is when they are due, of everything else when it was created.
+    /// which it is ordered. Of pending events that is when they are due, of a [part of the API keys](Collection::SomeApiKeys) the filter's moment, of everything
+    /// else when it was created.
     pub fn place_in(&self, collection: &Collection) -> (Incarnation, Timestamp) {
         match (self, collection) {
             (Self::Event(row), Collection::Outbox) => (Incarnation::PLATFORM, row.state.due_or(row.created_at)),
             (Self::Event(row), Collection::PendingEvents) => (row.tenant, row.state.due_or(row.created_at)),
+            (Self::ApiKey(row), Collection::SomeApiKeys(filter)) => {
+                (row.tenant, filter.moment(row).unwrap_or(row.created_at))
+            }
             _ => (self.listed_by(), self.meta().created_at),
         }
     }
 
-    /// The collections that the object is in, those of whoever [lists](Self::listed_by) it and the platform's outbox.
+    /// The collections that the object is in, those of whoever [lists](Self::listed_by) it and the platform's outbox; a part of
+    /// the API keys is none of them.
     pub fn collections(&self) -> Vec<Collection> {
         match self {
             Self::Organization(_) => vec![Collection::Organizations],
