@@ -24,10 +24,10 @@ use host::{Engine, SetClock, backends, open};
 use perfectpay::api_key::{Resource, Right, Touch};
 use perfectpay::store::LogPosition;
 use perfectpay::{
-    BlockKind, BlockRequest, BlockRule, Caller, ConnectorUpdate, Entity, EntityKind, Error, Explanation, ExportError,
-    ImportCause, ImportError, ImportOptions, ImportReport, KeyPolicy, LogRetention, MerchantScope, Need, NewApiKey,
-    NewConnector, NewMerchant, NewOrganization, NewPayment, NewProfile, Operation, OrganizationScope, PageRequest,
-    PerfectPay, ProfileScope, json,
+    BlockKind, BlockRequest, BlockRule, Caller, ConnectorUpdate, DecideRequest, Entity, EntityKind, Error, Explanation,
+    ExportError, ImportCause, ImportError, ImportOptions, ImportReport, KeyPolicy, LogRetention, MerchantScope, Need,
+    NewApiKey, NewConnector, NewMerchant, NewOrganization, NewPayment, NewProfile, NewRoutingProgram,
+    NewRoutingVersion, Operation, OrganizationScope, PageRequest, PerfectPay, ProfileScope, json,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -74,6 +74,19 @@ fn new_payment(id: &str, profile: Option<&str>) -> NewPayment {
     }))
 }
 
+/// A program that names every account of a connector.
+fn new_program() -> NewRoutingProgram {
+    body(json!({ "name": "new", "description": "d", "algorithm": { "type": "single", "data": "stripe" } }))
+}
+
+fn new_version() -> NewRoutingVersion {
+    body(json!({ "algorithm": { "type": "priority", "data": ["stripe"] } }))
+}
+
+fn decided() -> DecideRequest {
+    DecideRequest::new("pay_1".parse().unwrap(), body(json!({ "amount": 1_000, "currency": "EUR" })))
+}
+
 fn new_key() -> NewApiKey {
     body(json!({ "name": "Key", "expiration": "never" }))
 }
@@ -105,6 +118,7 @@ enum What {
     Merchant,
     Profile,
     Connector,
+    Program,
     ApiKey,
     Entry,
     Payment,
@@ -249,6 +263,93 @@ fn rows(operation: Operation) -> Vec<Row> {
                 tried(scope.connector(&id.parse().unwrap()).roll_back_credentials())
             }),
         ],
+        Operation::CreateRoutingProgram => vec![Within(What::Profile, |scope, id| {
+            tried(scope.profile(&id.parse().unwrap()).routing().create(new_program()))
+        })],
+        Operation::RetrieveRoutingProgram => vec![
+            Within(What::Program, |scope, id| tried(scope.routing().program(&id.parse().unwrap()).retrieve())),
+            InProfile(What::Program, |scope, id| tried(scope.routing().program(&id.parse().unwrap()).retrieve())),
+        ],
+        Operation::ListRoutingPrograms => vec![
+            Merchant(|scope| tried(scope.routing().list(page()))),
+            Within(What::Profile, |scope, id| tried(scope.profile(&id.parse().unwrap()).routing().list(page()))),
+        ],
+        Operation::RemoveRoutingProgram => vec![
+            Within(What::Program, |scope, id| tried(scope.routing().program(&id.parse().unwrap()).remove())),
+            InProfile(What::Program, |scope, id| tried(scope.routing().program(&id.parse().unwrap()).remove())),
+        ],
+        Operation::AddRoutingVersion => vec![
+            Within(What::Program, |scope, id| {
+                tried(scope.routing().program(&id.parse().unwrap()).add_version(new_version()))
+            }),
+            InProfile(What::Program, |scope, id| {
+                tried(scope.routing().program(&id.parse().unwrap()).add_version(new_version()))
+            }),
+        ],
+        Operation::RetrieveRoutingVersion => vec![
+            Within(What::Program, |scope, id| tried(scope.routing().program(&id.parse().unwrap()).version(1))),
+            InProfile(What::Program, |scope, id| tried(scope.routing().program(&id.parse().unwrap()).version(1))),
+        ],
+        Operation::ListRoutingVersions => vec![
+            Within(What::Program, |scope, id| tried(scope.routing().program(&id.parse().unwrap()).versions(page()))),
+            InProfile(What::Program, |scope, id| tried(scope.routing().program(&id.parse().unwrap()).versions(page()))),
+        ],
+        Operation::RetrieveRoutingDiff => {
+            vec![Within(What::Program, |scope, id| tried(scope.routing().program(&id.parse().unwrap()).diff(1, 2)))]
+        }
+        Operation::RemoveRoutingVersion => vec![
+            Within(What::Program, |scope, id| tried(scope.routing().program(&id.parse().unwrap()).remove_version(1))),
+            InProfile(What::Program, |scope, id| {
+                tried(scope.routing().program(&id.parse().unwrap()).remove_version(1))
+            }),
+        ],
+        Operation::ActivateRouting => vec![
+            Within(What::Program, |scope, id| tried(scope.routing().program(&id.parse().unwrap()).activate(None))),
+            InProfile(What::Program, |scope, id| {
+                tried(scope.routing().program(&id.parse().unwrap()).activate(Some(1)))
+            }),
+        ],
+        Operation::RetrieveActiveRouting => {
+            vec![Within(What::Profile, |scope, id| tried(scope.profile(&id.parse().unwrap()).routing().active()))]
+        }
+        Operation::DeactivateRouting => {
+            vec![Within(What::Profile, |scope, id| tried(scope.profile(&id.parse().unwrap()).routing().deactivate()))]
+        }
+        Operation::RollBackRouting => {
+            vec![Within(What::Profile, |scope, id| tried(scope.profile(&id.parse().unwrap()).routing().roll_back()))]
+        }
+        Operation::RetrieveFallback => {
+            vec![Within(What::Profile, |scope, id| tried(scope.profile(&id.parse().unwrap()).routing().fallback()))]
+        }
+        Operation::ReorderFallback => vec![Within(What::Profile, |scope, id| {
+            let routing = scope.profile(&id.parse().unwrap()).routing();
+            tried(async move {
+                let mut order = routing.fallback().await?.connectors;
+                order.reverse();
+                routing.set_fallback(order).await
+            })
+        })],
+        Operation::DryRunRouting => vec![Within(What::Profile, |scope, id| {
+            let (algorithm, request) = (new_program().algorithm, decided());
+            let routing = scope.profile(&id.parse().unwrap()).routing();
+            seen(wait(routing.dry_run(&algorithm, &request.payment_id, &request.facts)).map(|dry| dry.answer))
+        })],
+        Operation::DecidePayment => vec![
+            Within(What::Profile, |scope, id| {
+                seen(wait(scope.profile(&id.parse().unwrap()).decide(&decided())).map(|decision| decision.answer))
+            }),
+            Within(What::Profile, |scope, id| {
+                let card = "4242424242424242".parse().unwrap();
+                let decision = wait(scope.profile(&id.parse().unwrap()).decide_card(&decided(), &card));
+                seen(decision.map(|decision| decision.answer))
+            }),
+        ],
+        Operation::ExplainDecision => vec![Within(What::Profile, |scope, id| {
+            tried(scope.profile(&id.parse().unwrap()).explain_decision(&decided()))
+        })],
+        Operation::CountFailedAttempt => vec![Within(What::Profile, |scope, id| {
+            tried(scope.profile(&id.parse().unwrap()).count_failed_attempt(&perfectpay::GuardKeys::default()))
+        })],
         Operation::RewrapDataKeys => vec![Platform(|pay| seen(block_on(pay.rewrap(|_| {})).map(|r| r.done)))],
         Operation::CountDataKeys => {
             vec![Platform(|pay| seen(block_on(pay.left_under(&"2026-11".parse().unwrap())).map(|left| left.data_keys)))]
@@ -482,6 +583,7 @@ struct Ids {
     merchant: String,
     profile: String,
     connector: String,
+    program: String,
     api_key: String,
     entry: String,
     payment: String,
@@ -494,6 +596,7 @@ impl Ids {
             What::Merchant => &self.merchant,
             What::Profile => &self.profile,
             What::Connector => &self.connector,
+            What::Program => &self.program,
             What::ApiKey => &self.api_key,
             What::Entry => &self.entry,
             What::Payment => &self.payment,
@@ -539,6 +642,7 @@ impl World {
             merchant: "nobody".to_owned(),
             profile: "pro_nobody".to_owned(),
             connector: "mca_nobody".to_owned(),
+            program: "routing_nobody".to_owned(),
             api_key: "snd_nobody".to_owned(),
             entry: "777777".to_owned(),
             payment: "nobody".to_owned(),
@@ -572,6 +676,19 @@ impl World {
             wait(exchanged.stage_credentials(auth())).expect("staged");
             wait(exchanged.activate_credentials()).expect("activated");
             wait(exchanged.stage_credentials(auth())).expect("staged");
+            // One program decides, and did before; another one never has.
+            let spare =
+                wait(handle.create_connector(new_connector("spare", None))).expect("a connector").merchant_connector_id;
+            let named = json!({ "type": "single", "data": { "connector": "stripe", "merchant_connector_id": spare } });
+            let decides = json!({ "name": "decides", "description": "d", "algorithm": named });
+            let decides = wait(handle.routing().create(body(decides))).expect("a program").record.id;
+            let decides = handle.routing().program(&decides);
+            wait(decides.activate(None)).expect("active");
+            wait(decides.add_version(body(json!({ "algorithm": named })))).expect("a version");
+            wait(decides.activate(None)).expect("active");
+            let program = wait(handle.routing().create(new_program()).idempotency_key(key(&format!("r{name}"))));
+            let program = program.expect("a program").record.id;
+            wait(handle.routing().program(&program).add_version(new_version())).expect("a version");
             let payment = new_payment(&format!("p-{name}"), None);
             wait(handle.create_payment(payment).idempotency_key(key(&format!("p{name}")))).expect("a payment");
             // And one whose id is nobody else's.
@@ -581,6 +698,7 @@ impl World {
                 merchant: id.to_owned(),
                 profile: profile.profile_id.to_string(),
                 connector: connector.expect("a connector account").merchant_connector_id.to_string(),
+                program: program.to_string(),
                 api_key: api_key.key_id.to_string(),
                 entry: entry.to_owned(),
                 link: payment.payment_link.expect("a link").payment_link_id.to_string(),
@@ -636,6 +754,7 @@ impl World {
                 tried(scope.retrieve()),
                 tried(scope.profiles(page())),
                 tried(scope.connectors(page())),
+                tried(scope.routing().list(page())),
                 tried(scope.api_keys(page())),
                 tried(scope.blocklist().entries(None, page())),
                 tried(scope.payments(page())),
@@ -649,6 +768,9 @@ impl World {
                     let connector = scope.connector(&ids.connector.parse().expect("an id"));
                     let of = |found: &perfectpay::Connector| format!("{:?}", found.credentials);
                     parts.push(seen(wait(connector.retrieve()).map(|found| of(&found))));
+                    let routing = scope.profile(&ids.profile.parse().expect("an id")).routing();
+                    parts.extend([tried(routing.active()), tried(routing.fallback())]);
+                    parts.push(tried(routing.program(&ids.program.parse().expect("an id")).versions(page())));
                 }
             }
             // A merchant account's own part of its organization is its own; the others' must not be in it.
@@ -979,11 +1101,14 @@ fn a_new_owner_of_an_id_sees_nothing_of_the_old_one() {
         assert_eq!(wait(old.retrieve()).unwrap_err().code(), "not_found");
         let scope = world.merchant(&world.b, "a1");
         for ids in [&world.one, &world.two] {
-            for what in [What::Profile, What::Connector, What::ApiKey, What::Entry, What::Payment, What::Link] {
+            for what in
+                [What::Profile, What::Connector, What::Program, What::ApiKey, What::Entry, What::Payment, What::Link]
+            {
                 let id = ids.of(what);
                 let seen = match what {
                     What::Profile => tried(scope.profile(&id.parse().unwrap()).retrieve()),
                     What::Connector => tried(scope.connector(&id.parse().unwrap()).retrieve()),
+                    What::Program => tried(scope.routing().program(&id.parse().unwrap()).retrieve()),
                     What::ApiKey => tried(scope.api_key(&id.parse().unwrap()).retrieve()),
                     What::Entry => tried(scope.blocklist().remove(bin(id))),
                     What::Payment => tried(scope.payment(&id.parse().unwrap()).retrieve()),
@@ -1131,8 +1256,9 @@ fn a_key_for_a_profile_reaches_that_profile_and_nothing_else() {
                         }
                         _ => {
                             let own = own.unwrap_or_else(|error| panic!("{operation}: {error:?}"));
-                            let parts =
-                                |ids: &Ids| [&ids.profile, &ids.connector, &ids.payment, &ids.link].map(String::clone);
+                            let parts = |ids: &Ids| {
+                                [&ids.profile, &ids.connector, &ids.program, &ids.payment, &ids.link].map(String::clone)
+                            };
                             let shows = |ids: &Ids| parts(ids).iter().any(|id| own.contains(&format!("\"{id}\"")));
                             assert!(!shows(&world.two), "{operation} shows a sibling profile: {own}");
                             if operation.to_string().starts_with("list") {

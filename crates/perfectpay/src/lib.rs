@@ -48,7 +48,7 @@
 //!   an object of somebody else is answered as one that does not exist. Reads are futures; writes are [`Command`]s,
 //!   which take an idempotency key, an expected version or a cascade before they are awaited.
 //! - **Nouns** ([`organization`], [`merchant`], [`profile`], [`webhook`], [`connector`], [`api_key`], [`blocklist`],
-//!   [`payment`], [`routing`]).
+//!   [`payment`], [`routing`], [`card_testing`]).
 //!   `New…` is the body that creates one, `…Update` the body that changes it, the noun itself the answer. All of them
 //!   are the contract's JSON; [`json::from_slice`] reads a body and names the path of whatever is wrong with it.
 //!   In an update an absent field keeps, null clears, a value replaces: [`Patch`].
@@ -80,6 +80,7 @@
 mod actor;
 pub mod api_key;
 pub mod blocklist;
+pub mod card_testing;
 pub mod connector;
 pub mod envelope;
 pub mod error;
@@ -117,6 +118,7 @@ pub use blocklist::{
     ExportError, Fingerprint, FingerprintVersion, ImportCause, ImportError, ImportEvent, ImportMode, ImportOptions,
     ImportReport, Matched, Outranked, RowOutcome, ScreenedCard, Screening,
 };
+pub use card_testing::{GuardCounters, GuardKey, GuardKeys, MemoryCounters};
 pub use connector::{
     Accepted, AcceptedCountries, AcceptedCurrencies, AuthType, CardNetwork, Catalogue, Connector, ConnectorAuth,
     ConnectorName, ConnectorSecrets, ConnectorSpec, ConnectorStatus, ConnectorType, ConnectorUpdate,
@@ -154,20 +156,20 @@ pub use profile::{
     TypeMessage, UiRules, VerifiedDomains, WalletBlocking, WebhookHeaders, WebhookSecrets,
 };
 pub use routing::{
-    AfterAttempt, Algorithm, Answer, BlockedCard, Candidate, CardBin, Comparison, ComparisonValue, ConnectorChoice,
-    DecisionInputs, DeclineCode, DeclineReason, FutureUsage, GuardReason, Ineligible, KnownCard, Lint, LintKind,
-    MandateAcceptanceType, MandateType, MetadataPair, NewRoutingProgram, NewRoutingVersion, NumberComparison,
-    NumberRange, Operator, Outcome, PaymentFacts, PaymentType, Program, ProgramVersion, RetryPolicy, RoutableAccount,
-    Router, RouterRecord, RoutingDiff, RoutingExplanation, RoutingKey, RoutingKind, RoutingMetadata, RoutingProgram,
-    RoutingRecord, RoutingVersion, RoutingVersionId, Rule, SeenAccount, Selection, Split, Statement, StopReason,
-    TransactionInitiator, TransactionType, Why,
+    AfterAttempt, Algorithm, Answer, BlockedCard, Candidate, CardBin, CheckedRouting, Comparison, ComparisonValue,
+    ConnectorChoice, DecisionInputs, DeclineCode, DeclineReason, Difference, FallbackOrder, FutureUsage, GuardReason,
+    Ineligible, KnownCard, Lint, LintKind, MandateAcceptanceType, MandateType, MetadataPair, NewRoutingProgram,
+    NewRoutingVersion, NumberComparison, NumberRange, Operator, Outcome, PaymentFacts, PaymentType, Program,
+    ProgramVersion, RetryPolicy, RoutableAccount, Router, RouterRecord, RoutingDiff, RoutingExplanation, RoutingKey,
+    RoutingKind, RoutingMetadata, RoutingProgram, RoutingRecord, RoutingVersion, RoutingVersionId, Rule, SeenAccount,
+    Selection, Split, Statement, StopReason, TransactionInitiator, TransactionType, Why,
 };
 pub use scope::{
     ApiKeyScope, Batch, BatchReceipt, BlocklistScope, Caller, Command, ConnectorScope, Create, CreateOptions,
-    Freshness, Impact, LeftUnder, LogRetention, LogTail, Maintained, MerchantScope, Need, Operation,
-    OrganizationBlocklistScope, OrganizationScope, PaymentClient, PaymentLinkScope, PaymentScope, PerfectPay,
-    ProfileScope, Remove, RemoveOptions, Rotated, Screener, SealFault, SealReport, Settings, Update, UpdateOptions,
-    Verdict, Verified,
+    DecideRequest, Decision, DryRun, ExplainedDecision, Freshness, Impact, LeftUnder, LogRetention, LogTail,
+    Maintained, MerchantScope, NamedBy, Need, Operation, OrganizationBlocklistScope, OrganizationScope, PaymentClient,
+    PaymentLinkScope, PaymentScope, PerfectPay, ProfileScope, Remove, RemoveOptions, Rotated, RoutingProgramScope,
+    RoutingScope, Screener, SealFault, SealReport, Settings, Update, UpdateOptions, Verdict, Verified,
 };
 pub use seal::{KeyId, MasterKey, Sealed};
 pub use secret::{Disclosed, SecretObject, SecretText};

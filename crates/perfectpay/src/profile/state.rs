@@ -360,6 +360,11 @@ impl ProfileState {
 }
 
 impl ProfileState {
+    /// The secret under which the card-testing guard counts, in clear.
+    pub(crate) fn card_testing_secret(&self, seals: &Seals<'_>) -> Result<Zeroizing<Vec<u8>>, Error> {
+        seals.open(CARD_TESTING, &self.card_testing_secret)
+    }
+
     /// What is needed to deliver webhooks, in clear.
     pub(crate) fn reveal(&self, seals: &Seals<'_>) -> Result<WebhookSecrets, Error> {
         let text =

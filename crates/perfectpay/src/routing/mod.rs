@@ -61,9 +61,10 @@ pub use self::program::{
     MAX_NESTING, MAX_PROGRAM, MAX_RULES, MAX_STATEMENTS, MAX_VALUES, MetadataPair, NumberComparison, NumberRange,
     Operator, Program, RoutingKind, Rule, Selection, SelectionKind, Split, Statement, ValueKind,
 };
+pub(crate) use self::record::active_version;
 pub use self::record::{
-    MAX_VERSIONS, NewRoutingProgram, NewRoutingVersion, RoutingDiff, RoutingProgram, RoutingProgramState,
-    RoutingRecord, RoutingVersion, RoutingVersionId, RoutingVersionState, TransactionType,
+    CheckedRouting, FallbackOrder, MAX_VERSIONS, NewRoutingProgram, NewRoutingVersion, RoutingDiff, RoutingProgram,
+    RoutingProgramState, RoutingRecord, RoutingVersion, RoutingVersionId, RoutingVersionState, TransactionType,
 };
 pub use self::retry::{AfterAttempt, DeclineCode, HARD_DECLINES, MAX_RETRIES, Outcome, RetryPolicy, StopReason};
 pub use self::router::{ProgramVersion, Router, RouterRecord, SeenAccount, decide};

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::diff::{Difference, differences};
-use super::{Algorithm, RetryPolicy, RoutingKind};
+use super::{Algorithm, ConnectorChoice, Lint, RetryPolicy, RoutingKind};
 use crate::error::{EntityKind, Error, Fault};
 use crate::id::{ProfileId, RoutingId};
 use crate::seal::Sealed;
@@ -136,6 +136,58 @@ impl State for RoutingProgramState {
     }
 }
 
+impl RoutingProgramState {
+    /// A program with its first version, which does not decide.
+    pub(crate) fn new(new: &NewRoutingProgram, profile_id: ProfileId) -> Self {
+        Self {
+            profile_id,
+            name: new.name.clone(),
+            description: new.description.clone(),
+            kind: new.algorithm.kind(),
+            latest: 1,
+            active: None,
+            served: Vec::new(),
+            replaced: None,
+        }
+    }
+
+    /// The program with a version more.
+    ///
+    /// # Errors
+    ///
+    /// `routing.too_many_versions` where it has had [`MAX_VERSIONS`].
+    pub(crate) fn extended(&self, kind: RoutingKind) -> Result<Self, Fault> {
+        if self.latest >= MAX_VERSIONS {
+            return Err(Fault::new("routing.too_many_versions", "has had as many versions as a program can have"));
+        }
+        Ok(Self { kind, latest: self.latest.saturating_add(1), ..self.clone() })
+    }
+
+    /// The program once this version of it decides; `replaced` is what decided in the profile until then.
+    pub(crate) fn serving(&self, number: u32, replaced: Option<RoutingVersionId>) -> Self {
+        let mut served = self.served.clone();
+        if let Err(place) = served.binary_search(&number) {
+            served.insert(place, number);
+        }
+        Self { active: Some(number), served, replaced, ..self.clone() }
+    }
+
+    /// The program once it does not decide.
+    pub(crate) fn resting(&self) -> Self {
+        Self { active: None, replaced: None, ..self.clone() }
+    }
+
+    /// Whether a version of it ever decided.
+    pub(crate) fn has_served(&self, number: u32) -> bool {
+        self.served.binary_search(&number).is_ok()
+    }
+}
+
+/// The version of a program that decides, if one does.
+pub(crate) fn active_version(row: &Stored<RoutingProgramState>) -> Option<RoutingVersionId> {
+    row.state.active.map(|number| RoutingVersionId { program: row.id.clone(), number })
+}
+
 /// What is kept of one version. It never changes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RoutingVersionState {
@@ -211,6 +263,30 @@ impl From<Stored<RoutingProgramState>> for RoutingRecord {
     }
 }
 
+/// A program whose command checked an algorithm: the contract's record, and what the checks found that is no error.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CheckedRouting {
+    /// The program.
+    #[serde(flatten)]
+    pub record: RoutingRecord,
+    /// The version that the command was about.
+    pub checked_version: u32,
+    /// What is strange in it.
+    pub lints: Vec<Lint>,
+}
+
+/// The order in which a profile's connector accounts are tried where no program selects one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FallbackOrder {
+    /// The profile.
+    pub profile_id: ProfileId,
+    /// The accounts, the first to be tried first.
+    pub connectors: Vec<ConnectorChoice>,
+    /// The version of the profile, for `expecting`; not part of the JSON.
+    #[serde(skip, default = "crate::stored::first_version")]
+    pub version: u64,
+}
+
 /// A program with the algorithm of one of its versions: the one that decides or, where none does, the newest.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RoutingProgram {
@@ -241,6 +317,26 @@ pub struct RoutingProgram {
     /// The version of the record, for `expecting`; not part of the JSON.
     #[serde(skip, default = "crate::stored::first_version")]
     pub version: u64,
+}
+
+impl RoutingProgram {
+    pub(crate) fn view(row: Stored<RoutingProgramState>, shown: Stored<RoutingVersionState>) -> Self {
+        Self {
+            id: row.id,
+            profile_id: row.state.profile_id,
+            name: row.state.name,
+            description: row.state.description,
+            algorithm: shown.state.algorithm,
+            created_at: unix_seconds(row.created_at),
+            modified_at: unix_seconds(row.modified_at),
+            algorithm_for: TransactionType::Payment,
+            retry_policy: shown.state.retry_policy,
+            shown_version: shown.id.number,
+            latest_version: row.state.latest,
+            active_version: row.state.active,
+            version: row.version,
+        }
+    }
 }
 
 /// One version of a program.

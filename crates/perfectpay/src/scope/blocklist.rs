@@ -236,6 +236,23 @@ impl BlocklistScope {
         self.explained(&facts, now).await
     }
 
+    /// Screens a card by what the store says, for an operation that has begun.
+    pub(super) async fn screened_now(&self, card: &CardNumber, now: Timestamp) -> Result<Screening, Error> {
+        self.screened(&self.facts_of(card).await?, now).await
+    }
+
+    /// As [`screened_now`](Self::screened_now), of a card whose number the host does not have.
+    pub(super) async fn screened_facts_now(&self, card: &CardFacts, now: Timestamp) -> Result<Screening, Error> {
+        let facts = Facts { loaded: self.merchant.load().await?, card: card.clone(), fingerprint: None };
+        self.screened(&facts, now).await
+    }
+
+    /// Of no card: whether the guard is on.
+    pub(super) async fn screened_none(&self) -> Result<Screening, Error> {
+        let guard = self.merchant.load().await?.row.state.blocklist_guard;
+        Ok(Screening { guard, matched: None, fingerprint: None, staleness: Duration::ZERO })
+    }
+
     async fn facts_of(&self, card: &CardNumber) -> Result<Facts, Error> {
         let loaded = self.merchant.load().await?;
         let name = loaded.row.id.to_string();

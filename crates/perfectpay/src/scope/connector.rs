@@ -17,9 +17,10 @@ use crate::id::{ConnectorId, ProfileId};
 use crate::merchant::MerchantState;
 use crate::page::{Page, PageRequest};
 use crate::profile::ProfileState;
+use crate::routing::{RoutingProgramState, RoutingVersionState, active_version};
 use crate::seal::Seals;
 use crate::secret::Request;
-use crate::store::{Collection, CommitClass, Key, Query, Stored};
+use crate::store::{ChangeSet, Collection, CommitClass, Expectation, Key, MerchantPath, Query, Stored, UniqueKey};
 use crate::time::Timestamp;
 
 /// One connector account.
@@ -338,11 +339,12 @@ impl ConnectorScope {
         })
     }
 
-    /// Removes the account with its credentials. Its label is free again.
+    /// Removes the account with its credentials. Its label is free again. An account that the active routing program of its
+    /// profile names stays, unless the command cascades: then it goes, and the program passes it over.
     ///
     /// # Errors
     ///
-    /// [`Error::NotFound`], [`Error::Stale`].
+    /// [`Error::NotFound`], [`Error::Stale`], [`Error::Refused`] with code `connector.routed`.
     pub fn remove(&self) -> Remove<RemovedConnector> {
         let scope = self.clone();
         Remove::new(async move |options: RemoveOptions| {
@@ -353,11 +355,42 @@ impl ConnectorScope {
                 at_expected(&row, options.expected_version)?;
                 let loaded = scope.merchant.load_for(&row).await?;
                 let mut set = session.changes(loaded.owner(), moment, CommitClass::Configuration);
+                if !options.cascade {
+                    scope.unrouted(&row, &mut set).await?;
+                }
                 set.remove(row.entity(), row.version, false);
-                session.commit(set, Operation::RemoveConnector, &options).await?;
+                let own = row.entity().named();
+                let done = session.commit(set, Operation::RemoveConnector, &options).await;
+                done.map_err(|error| match error {
+                    // The program that was looked at moved meanwhile.
+                    Error::Stale { entity, .. } | Error::NotFound(entity) if entity != own => Error::Moved { entity },
+                    other => other,
+                })?;
                 let merchant_id = loaded.row.id.clone();
                 Ok(RemovedConnector { merchant_id, merchant_connector_id: row.id, deleted: true })
             })
         })
+    }
+
+    /// Refuses where the active program of the profile names the account; else lets a set stand on that.
+    async fn unrouted(&self, row: &Stored<ConnectorState>, set: &mut ChangeSet) -> Result<(), Error> {
+        let session = &self.merchant.session;
+        let (path, profile) = (MerchantPath::Pinned(row.tenant), &row.state.profile_id);
+        let active: Option<Stored<RoutingProgramState>> =
+            session.get(&Key::ActiveProgram(path.clone(), profile.clone())).await?;
+        let Some(active) = active else {
+            let key = UniqueKey::ActiveProgram(row.tenant, profile.to_string());
+            set.expectations.push(Expectation::Free { key });
+            return Ok(());
+        };
+        set.expect(active.entity(), active.version);
+        let Some(id) = active_version(&active) else { return Ok(()) };
+        let version: Option<Stored<RoutingVersionState>> = session.get(&Key::RoutingVersion(path, id)).await?;
+        if version.is_some_and(|version| version.state.algorithm.names(&row.id)) {
+            let entity = row.entity().named();
+            let message = "is named by the active routing program";
+            return Err(Error::Refused { entity, code: "connector.routed", message });
+        }
+        Ok(())
     }
 }

@@ -43,11 +43,12 @@ use super::profile::ProfileScope;
 use super::session::Session;
 use crate::connector::{ConnectorState, ConnectorUpdate};
 use crate::error::{ChildCount, Entity, EntityKind, Error};
-use crate::id::{Incarnation, ProfileId};
+use crate::id::{Incarnation, ProfileId, RoutingId};
 use crate::merchant::MerchantState;
 use crate::page::PageRequest;
 use crate::patch::Patch;
 use crate::store::{Collection, EntityRef, Key, MerchantPath, OrganizationPath, Query, Record, Stored};
+use crate::text::Name;
 use crate::time::Timestamp;
 
 /// What a removal or a disabling would take along or break.
@@ -72,6 +73,9 @@ pub struct Impact {
     /// Payment links that still open: those that go along; of a connector account those of its profile, which stay open
     /// with one way less to be paid.
     pub open_links: u64,
+    /// Of a connector account the routing programs that name it, newest first: what they select without it, their
+    /// profile's fallback order may have to replace.
+    pub programs: Vec<NamedBy>,
     /// Whether it is its merchant account's default profile.
     pub is_default_profile: bool,
 }
@@ -79,8 +83,21 @@ pub struct Impact {
 impl Impact {
     /// Whether nothing stands against it, and nothing goes along or breaks.
     pub fn is_harmless(&self) -> bool {
-        self.refused.is_none() && self.takes_along.is_empty() && self.open_links == 0
+        self.refused.is_none() && self.takes_along.is_empty() && self.open_links == 0 && self.programs.is_empty()
     }
+}
+
+/// A routing program that names a connector account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NamedBy {
+    /// The program.
+    pub program: RoutingId,
+    /// What people call it.
+    pub name: Name,
+    /// Its versions that name the account, in ascending order.
+    pub versions: Vec<u32>,
+    /// Whether one of them decides.
+    pub is_active: bool,
 }
 
 /// What is below an object, while it is counted.
@@ -199,6 +216,7 @@ async fn report<T>(
         takes_along: below.counts(),
         dying_keys: below.keys,
         open_links: below.links,
+        programs: Vec::new(),
         is_default_profile: false,
     })
 }
@@ -278,8 +296,8 @@ impl ProfileScope {
 }
 
 impl ConnectorScope {
-    /// What [`remove`](Self::remove) would break: the open links of its profile. It reads the links of its merchant
-    /// account. See [`Impact`].
+    /// What [`remove`](Self::remove) would break: the open links of its profile, and the routing programs that name it. It
+    /// reads the links and the programs' versions of its merchant account. See [`Impact`].
     ///
     /// # Errors
     ///
@@ -289,9 +307,10 @@ impl ConnectorScope {
         let now = session.begin(Operation::ReportImpact).await?;
         let row = self.load().await?;
         let links = self.open_links(&row, now).await?;
+        let programs = self.named_by(&row).await?;
         let removal = |session| Self { merchant: self.merchant.on(session), ..self.clone() }.remove();
         let impact = report(session, &row.entity(), row.version, Below::default(), removal).await?;
-        Ok(Impact { open_links: links, ..impact })
+        Ok(Impact { open_links: links, programs, ..impact })
     }
 
     /// What an update to `disabled` would break: as [`removal_impact`](Self::removal_impact), but that it is the update
@@ -319,8 +338,40 @@ impl ConnectorScope {
             takes_along: Vec::new(),
             dying_keys: 0,
             open_links: if changes { self.open_links(&row, now).await? } else { 0 },
+            programs: if changes { self.named_by(&row).await? } else { Vec::new() },
             is_default_profile: false,
         })
+    }
+
+    /// The programs of the account's profile that name it.
+    async fn named_by(&self, row: &Stored<ConnectorState>) -> Result<Vec<NamedBy>, Error> {
+        let (_, overlay) = self.merchant.session.batched();
+        let profile = &row.state.profile_id;
+        let mut naming: BTreeMap<RoutingId, Vec<u32>> = BTreeMap::new();
+        overlay
+            .each(within(row.tenant, Collection::RoutingVersions { program: None }), |record| {
+                if let Record::RoutingVersion(version) = record
+                    && version.state.profile_id == *profile
+                    && version.state.algorithm.names(&row.id)
+                {
+                    naming.entry(version.id.program.clone()).or_default().push(version.id.number);
+                }
+            })
+            .await?;
+        let mut programs = Vec::new();
+        overlay
+            .each(within(row.tenant, Collection::RoutingPrograms { profile: Some(profile.clone()) }), |record| {
+                if let Record::RoutingProgram(program) = record
+                    && let Some(mut versions) = naming.remove(&program.id)
+                {
+                    versions.sort_unstable();
+                    let is_active = program.state.active.is_some_and(|active| versions.contains(&active));
+                    let (id, name) = (program.id.clone(), program.state.name.clone());
+                    programs.push(NamedBy { program: id, name, versions, is_active });
+                }
+            })
+            .await?;
+        Ok(programs)
     }
 
     /// The links of the account's profile that open now.

@@ -13,6 +13,7 @@ use super::operation::Operation;
 use super::organization::OrganizationScope;
 use super::payment::{self, PaymentLinkScope, PaymentScope};
 use super::profile::{self, ProfileScope};
+use super::routing::RoutingScope;
 use super::session::{Claimed, Session, at_expected, canonical, settle};
 use crate::api_key::{ApiKey, IssuedApiKey, KeyPolicy, NewApiKey, random_text};
 use crate::connector::{Connector, NewConnector};
@@ -677,6 +678,11 @@ impl MerchantScope {
                 Ok(policy)
             })
         })
+    }
+
+    /// The routing programs of all profiles. What is of one profile, as what decides, is that of the default one.
+    pub fn routing(&self) -> RoutingScope {
+        RoutingScope::new(self.clone(), None)
     }
 
     /// The account's blocklist.

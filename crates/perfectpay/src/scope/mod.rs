@@ -6,7 +6,8 @@
 //!
 //! ```text
 //! PerfectPay ─ organization(id) ─ merchant(id) ─┬─ profile(id) ─┬─ connector(id)
-//!     └─ authenticate(token) ─ Caller ─┘        ├─ connector(id)└─ …
+//!     └─ authenticate(token) ─ Caller ─┘        │               ├─ routing() ─ program(id)
+//!                                               ├─ connector(id)└─ …
 //!                                               ├─ api_key(id)
 //!                                               ├─ blocklist()
 //!                                               ├─ payment(id)
@@ -22,6 +23,7 @@ mod bulk;
 mod caller;
 mod command;
 mod connector;
+mod decide;
 mod follow;
 pub mod impact;
 mod keys;
@@ -36,6 +38,8 @@ mod payment;
 mod profile;
 mod root;
 mod rotation;
+mod routers;
+mod routing;
 mod rules;
 mod screen;
 mod screener;
@@ -49,8 +53,9 @@ pub use self::blocklist::BlocklistScope;
 pub use self::caller::{Caller, Verdict, Verified};
 pub use self::command::{Command, Create, CreateOptions, Remove, RemoveOptions, Update, UpdateOptions};
 pub use self::connector::ConnectorScope;
+pub use self::decide::{DecideRequest, Decision, ExplainedDecision};
 pub use self::follow::Freshness;
-pub use self::impact::Impact;
+pub use self::impact::{Impact, NamedBy};
 pub use self::log::{LogRetention, LogTail};
 pub use self::maintain::Maintained;
 pub use self::merchant::MerchantScope;
@@ -60,6 +65,7 @@ pub use self::payment::{PaymentClient, PaymentLinkScope, PaymentScope};
 pub use self::profile::ProfileScope;
 pub use self::root::{PerfectPay, Settings};
 pub use self::rotation::{LeftUnder, Rotated};
+pub use self::routing::{DryRun, RoutingProgramScope, RoutingScope};
 pub use self::rules::OrganizationBlocklistScope;
 pub use self::screener::Screener;
 pub use self::seals::{SealFault, SealReport};

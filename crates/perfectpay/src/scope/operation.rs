@@ -38,6 +38,25 @@ pub enum Operation {
     StageConnectorCredentials,
     ActivateConnectorCredentials,
     RollBackConnectorCredentials,
+    CreateRoutingProgram,
+    RetrieveRoutingProgram,
+    ListRoutingPrograms,
+    RemoveRoutingProgram,
+    AddRoutingVersion,
+    RetrieveRoutingVersion,
+    ListRoutingVersions,
+    RetrieveRoutingDiff,
+    RemoveRoutingVersion,
+    ActivateRouting,
+    RetrieveActiveRouting,
+    DeactivateRouting,
+    RollBackRouting,
+    RetrieveFallback,
+    ReorderFallback,
+    DryRunRouting,
+    DecidePayment,
+    ExplainDecision,
+    CountFailedAttempt,
     CreateApiKey,
     RetrieveApiKey,
     ListApiKeys,
@@ -93,7 +112,7 @@ pub enum Need {
 impl Operation {
     /// What a key must have for it. The host's own handles need nothing.
     pub fn need(self) -> Need {
-        use Resource::{ApiKeys, Blocklist, Connectors, Log, Merchant, Payments, Profiles, Secrets};
+        use Resource::{ApiKeys, Blocklist, Connectors, Log, Merchant, Payments, Profiles, Routing, Secrets};
         use Touch::{Read, Write};
         let account = |resource, touch| Need::Account(Right::new(resource, touch));
         let profile = |resource, touch| Need::Profile(Right::new(resource, touch));
@@ -134,6 +153,24 @@ impl Operation {
             | Self::StageConnectorCredentials
             | Self::ActivateConnectorCredentials
             | Self::RollBackConnectorCredentials => profile(Connectors, Write),
+            Self::RetrieveRoutingProgram
+            | Self::ListRoutingPrograms
+            | Self::RetrieveRoutingVersion
+            | Self::ListRoutingVersions
+            | Self::RetrieveRoutingDiff
+            | Self::RetrieveActiveRouting
+            | Self::RetrieveFallback
+            | Self::DryRunRouting => profile(Routing, Read),
+            Self::CreateRoutingProgram
+            | Self::RemoveRoutingProgram
+            | Self::AddRoutingVersion
+            | Self::RemoveRoutingVersion
+            | Self::ActivateRouting
+            | Self::DeactivateRouting
+            | Self::RollBackRouting
+            | Self::ReorderFallback => profile(Routing, Write),
+            Self::DecidePayment | Self::ExplainDecision => profile(Payments, Read),
+            Self::CountFailedAttempt => profile(Payments, Write),
             Self::RetrieveApiKey | Self::ListApiKeys => account(ApiKeys, Read),
             Self::CreateApiKey | Self::UpdateApiKey | Self::RotateApiKey | Self::RevokeApiKey => {
                 account(ApiKeys, Write)

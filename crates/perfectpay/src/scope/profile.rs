@@ -6,6 +6,7 @@ use super::connector::{self, ConnectorScope};
 use super::merchant::{Loaded, MerchantScope, inherited};
 use super::operation::Operation;
 use super::payment::{self, PaymentScope};
+use super::routing::RoutingScope;
 use super::session::{Session, at_expected, settle};
 use crate::api_key::random_text;
 use crate::connector::{Connector, NewConnector};
@@ -189,6 +190,11 @@ impl ProfileScope {
         Create::new(async move |options: CreateOptions| {
             connector::create(&scope.merchant, Some(&scope.id), new, options).await
         })
+    }
+
+    /// The profile's routing programs, and its fallback order.
+    pub fn routing(&self) -> RoutingScope {
+        RoutingScope::new(self.merchant.clone(), Some(self.id.clone()))
     }
 
     /// The entries of the blocklist that hold in the profile, and the account's.

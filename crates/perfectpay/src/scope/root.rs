@@ -15,9 +15,11 @@ use super::merchant::MerchantScope;
 use super::operation::Operation;
 use super::organization::{self, OrganizationScope};
 use super::payment::PaymentClient;
+use super::routers::Routers;
 use super::session::{Claimed, Inner, Lanes, Session, canonical};
 use super::vault::Vault;
 use crate::api_key::Environment;
+use crate::card_testing::{GuardCounters, MemoryCounters};
 use crate::connector::Catalogue;
 use crate::error::Error;
 use crate::id::{Incarnation, MerchantId, OrganizationId};
@@ -55,13 +57,18 @@ pub struct Settings {
     cached_keys: usize,
     overlap_seconds: u32,
     blocklist_bytes: usize,
+    router_bytes: usize,
+    counters: Arc<dyn GuardCounters>,
+    lints_block: bool,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
 }
 
 impl Settings {
     /// The sandbox environment, the published connectors without the test ones, idempotency keys and former credentials
-    /// kept for 24 hours, other processes' commits seen within one second, 512 MiB for compiled blocklists, the system's
+    /// kept for 24 hours, other processes' commits seen within one second, 512 MiB for compiled blocklists and 128
+    /// MiB for compiled routing, failed attempts counted in memory, routing programs activated whatever is strange in them,
+    /// the system's
     /// clock and randomness, and payment links below `http://localhost/`.
     pub fn new(master_key: MasterKey) -> Self {
         Self::with_keyring(Arc::new(LocalKeyring::new(master_key)))
@@ -81,6 +88,9 @@ impl Settings {
             cached_keys: 1_000_000,
             overlap_seconds: 24 * 60 * 60,
             blocklist_bytes: 512 << 20,
+            router_bytes: 128 << 20,
+            counters: Arc::new(MemoryCounters::default()),
+            lints_block: false,
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
         }
@@ -146,6 +156,27 @@ impl Settings {
         self
     }
 
+    /// How many bytes the compiled routing of profiles may take: some kilobytes for each that decides payments. Beyond,
+    /// those that were not asked for longest go, and are loaded again when they are asked.
+    pub fn router_bytes(mut self, bytes: usize) -> Self {
+        self.router_bytes = bytes;
+        self
+    }
+
+    /// Where failed attempts are counted for the guard against card testing; unless said otherwise in the memory of this
+    /// process.
+    pub fn guard_counters(mut self, counters: Arc<dyn GuardCounters>) -> Self {
+        self.counters = counters;
+        self
+    }
+
+    /// Whether a routing program in which something is strange can be activated. Unless said otherwise it can: lints are
+    /// told, and that is all.
+    pub fn lints_block_activation(mut self, block: bool) -> Self {
+        self.lints_block = block;
+        self
+    }
+
     /// Where the time is read.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
@@ -183,7 +214,9 @@ impl PerfectPay {
         let vault = Vault::open(settings.keyring).await?;
         let keys = Arc::new(KeyIndex::new(vault.peppers(), settings.cached_keys));
         let lists = Arc::new(Lists::new(&*settings.entropy, settings.blocklist_bytes));
-        let owners: Vec<Arc<dyn Follows>> = vec![Arc::clone(&keys) as _, Arc::clone(&lists) as _];
+        let routers = Arc::new(Routers::new(settings.router_bytes));
+        let owners: Vec<Arc<dyn Follows>> =
+            vec![Arc::clone(&keys) as _, Arc::clone(&lists) as _, Arc::clone(&routers) as _];
         let inner = Inner {
             vault,
             environment: settings.environment,
@@ -196,6 +229,9 @@ impl PerfectPay {
             follower: Follower::new(owners, settings.clock, settings.staleness, now, &head),
             keys,
             lists,
+            routers,
+            counters: settings.counters,
+            lints_block: settings.lints_block,
             lanes: Lanes::default(),
         };
         let pay = Self { session: Session::host(Arc::new(inner), store) };

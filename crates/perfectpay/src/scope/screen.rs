@@ -114,6 +114,11 @@ impl Screen<'_> {
         Ok(self.screening(matched.transpose()?, None))
     }
 
+    /// What is screened where no card is known: nothing, and whether the guard is on.
+    pub(super) fn none(&self) -> Screening {
+        self.screening(None, None)
+    }
+
     /// The names of all entries that match a card, the one that decides first.
     pub(super) fn names(&self, card: &CardFacts) -> Result<Vec<BlockRuleId>, Error> {
         let texts = Texts::of(card);

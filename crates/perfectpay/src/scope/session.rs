@@ -15,8 +15,10 @@ use super::keys::KeyIndex;
 use super::lists::Lists;
 use super::operation::Operation;
 use super::overlay::{Names, Overlay, no_key_of_its_own};
+use super::routers::Routers;
 use super::vault::Vault;
 use crate::api_key::{Access, Environment};
+use crate::card_testing::GuardCounters;
 use crate::connector::Catalogue;
 use crate::error::{EntityKind, Error, Fault};
 use crate::id::{Incarnation, ProfileId};
@@ -48,6 +50,12 @@ pub(super) struct Inner {
     pub(super) keys: Arc<KeyIndex>,
     /// The compiled blocklists.
     pub(super) lists: Arc<Lists>,
+    /// What decides the payments of each profile.
+    pub(super) routers: Arc<Routers>,
+    /// The failed attempts that the guard against card testing counts.
+    pub(super) counters: Arc<dyn GuardCounters>,
+    /// Whether lints keep a routing program from being activated.
+    pub(super) lints_block: bool,
     /// Where commands that met another one wait for each other.
     pub(super) lanes: Lanes,
 }
