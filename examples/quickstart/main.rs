@@ -20,6 +20,7 @@ mod payments;
 mod profiles;
 mod published;
 mod removals;
+mod routing;
 mod survived;
 mod tell;
 
@@ -90,6 +91,7 @@ async fn play(pay: &PerfectPay) -> Result<(), Failure> {
     connectors::play(&shop, &store).await?;
     let caller = keys::play(pay, &shop).await?;
     blocklist::play(&caller).await?;
+    routing::play(&store).await?;
     payments::play(&caller, &store).await?;
     mistakes::play(pay, &caller).await?;
     removals::play(pay, &store).await?;

@@ -865,3 +865,76 @@ fn a_list_of_accounts_leaves_out_the_one_that_goes_while_it_is_read() {
         assert_eq!(ids, ["m"], "{}", at.world.engine.name);
     });
 }
+
+/// The default profile of the account, with a connector account and a program that names it.
+fn routed(world: &World) -> (ProfileId, ConnectorId, perfectpay::RoutingId) {
+    let profile = world.default();
+    let account = wait(world.merchant.create_connector(connector(None))).expect("an account").merchant_connector_id;
+    let algorithm = json!({ "type": "single", "data": { "connector": "stripe", "merchant_connector_id": account } });
+    let new = body(json!({ "name": "n", "description": "d", "algorithm": algorithm }));
+    let program = wait(world.merchant.profile(&profile).routing().create(new)).expect("a program").record.id;
+    (profile, account, program)
+}
+
+#[test]
+fn a_program_is_not_activated_while_an_account_that_it_names_is_removed() {
+    interrupted(|at| {
+        let (profile, account, program) = routed(&at.world);
+        let (other, gone) = (at.world.merchant.clone(), account);
+        let intrude = move || drop(wait(other.connector(&gone).remove()).expect("nothing names it that decides"));
+        let activation = at.merchant.profile(&profile).routing().program(&program).activate(None);
+        let error = at.between(intrude, activation).expect_err("it names nobody");
+        assert_eq!(error.code(), "routing.unknown_account");
+        assert_eq!(wait(at.merchant.profile(&profile).routing().active()).expect("a profile"), None);
+    });
+}
+
+#[test]
+fn an_account_is_not_removed_while_a_program_that_names_it_is_activated() {
+    interrupted(|at| {
+        let (profile, account, program) = routed(&at.world);
+        let (other, at_profile) = (at.world.merchant.clone(), profile.clone());
+        let intrude = move || {
+            drop(wait(other.profile(&at_profile).routing().program(&program).activate(None)).expect("it is there"));
+        };
+        let error = at.between(intrude, at.merchant.connector(&account).remove()).expect_err("it is named");
+        assert_eq!(error.code(), "connector.routed");
+        wait(at.merchant.connector(&account).retrieve()).expect("it lives");
+        assert!(wait(at.merchant.profile(&profile).routing().active()).expect("a profile").is_some());
+    });
+}
+
+#[test]
+fn an_account_that_is_disabled_while_a_program_is_activated_is_looked_at_again() {
+    interrupted(|at| {
+        let (profile, account, program) = routed(&at.world);
+        let (other, named) = (at.world.merchant.clone(), account);
+        let intrude = move || {
+            let update = body(json!({ "connector_type": "payment_processor", "disabled": true }));
+            drop(wait(other.connector(&named).update(update)).expect("disabled"));
+        };
+        let activation = at.merchant.profile(&profile).routing().program(&program).activate(None);
+        let activated = at.between(intrude, activation).expect("disabled accounts may be named");
+        let kinds: Vec<perfectpay::LintKind> = activated.lints.iter().map(|lint| lint.kind).collect();
+        assert_eq!(kinds, [perfectpay::LintKind::AccountDisabled], "as it is when it is activated");
+    });
+}
+
+#[test]
+fn of_two_activations_at_once_the_later_one_decides_and_knows_the_earlier_one() {
+    interrupted(|at| {
+        let (profile, account, first) = routed(&at.world);
+        let algorithm =
+            json!({ "type": "single", "data": { "connector": "stripe", "merchant_connector_id": account } });
+        let new = body(json!({ "name": "n", "description": "d", "algorithm": algorithm }));
+        let routing = at.merchant.profile(&profile).routing();
+        let second = wait(routing.create(new)).expect("a program").record.id;
+        let (other, at_profile, earlier) = (at.world.merchant.clone(), profile.clone(), first.clone());
+        let intrude = move || {
+            drop(wait(other.profile(&at_profile).routing().program(&earlier).activate(None)).expect("it is there"));
+        };
+        at.between(intrude, routing.program(&second).activate(None)).expect("decided again");
+        assert_eq!(wait(routing.active()).expect("a profile").map(|program| program.id), Some(second));
+        assert_eq!(wait(routing.roll_back()).expect("knows").record.id, first);
+    });
+}
