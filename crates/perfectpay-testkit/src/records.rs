@@ -9,19 +9,24 @@ use std::str::FromStr;
 
 use perfectpay::api_key::{Access, ApiKeyState, KeyPolicy, TokenDigest};
 use perfectpay::blocklist::{BlockAction, BlockKind, BlockRuleId, BlockRuleState, BlockScope};
+use perfectpay::card_testing::GuardKeys;
 use perfectpay::connector::{AuthType, ConnectorState, ConnectorStatus, ConnectorType};
 use perfectpay::event::{Delivery, EventState, EventType, once};
 use perfectpay::merchant::{DataKeyState, FingerprintSecret, KeyHolder, MerchantState, PrimaryBusinesses};
 use perfectpay::organization::OrganizationState;
-use perfectpay::payment::{AuthenticationType, CaptureMethod, PaymentDecisionState, PaymentLinkState, PaymentState};
+use perfectpay::payment::{
+    AuthenticationType, CaptureMethod, PaymentDecisionState, PaymentLinkState, PaymentProgress, PaymentState,
+};
 use perfectpay::profile::{Branding, ProfileSettings, ProfileState};
-use perfectpay::routing::{RetryPolicy, RoutingKind, RoutingProgramState, RoutingVersionId, RoutingVersionState};
+use perfectpay::routing::{
+    Answer, PaymentFacts, RetryPolicy, RoutingKind, RoutingProgramState, RoutingVersionId, RoutingVersionState,
+};
 use perfectpay::store::{
     Actor, Change, ChangeSet, Collection, CommitClass, EntityRef, IdempotencyClaim, IdempotencyKey, Key, LogEntry,
     LogPosition, Logged, MerchantPath, OrganizationPath, Owner, Query, Record, State, Stored, TenantRef,
 };
 use perfectpay::webhook::IntentStatus;
-use perfectpay::{EntityKind, Incarnation, PageRequest, Sealed, Timestamp};
+use perfectpay::{EntityKind, Incarnation, Money, PageRequest, Sealed, Timestamp};
 
 use crate::Fixture;
 use crate::probe::Probe;
@@ -252,6 +257,7 @@ pub fn payment(of: &Stored<ProfileState>, number: u32) -> Stored<PaymentState> {
         description: None,
         metadata: None,
         payment_link: None,
+        progress: PaymentProgress::default(),
     };
     Stored::new(of.tenant, text(format!("pay_{number}")), moment(number), state)
 }
@@ -272,9 +278,20 @@ pub fn payment_link(of: &Stored<PaymentState>, number: u32) -> Stored<PaymentLin
     Stored::new(of.tenant, text(format!("plink_{number}")), moment(number), state)
 }
 
-/// A decision about a payment, `dec_{number}`.
+/// A decision about a payment, `dec_{number}`, with no candidate.
 pub fn payment_decision(of: &Stored<PaymentState>, number: u32) -> Stored<PaymentDecisionState> {
-    let state = PaymentDecisionState { profile_id: of.state.profile_id.clone(), payment_id: of.id.clone() };
+    let state = PaymentDecisionState {
+        profile_id: of.state.profile_id.clone(),
+        payment_id: of.id.clone(),
+        facts: PaymentFacts::of(Money { amount: of.state.amount, currency: of.state.currency }),
+        guard: None,
+        blocked: None,
+        program: None,
+        accounts: Vec::new(),
+        retry: RetryPolicy::default(),
+        guard_keys: GuardKeys::default(),
+        answer: Answer::Candidates(Vec::new()),
+    };
     Stored::new(of.tenant, text(format!("dec_{number}")), moment(number), state)
 }
 

@@ -1403,7 +1403,7 @@ fn a_bin_is_six_digits_and_an_extended_one_eight() {
 }
 
 #[test]
-fn a_link_needs_a_return_url_and_a_payment_is_not_confirmed_here() {
+fn a_link_needs_a_return_url_and_a_confirmation_a_payment_method() {
     on_fixture(async |fixture| {
         fixture
             .rows(&[
@@ -1413,7 +1413,12 @@ fn a_link_needs_a_return_url_and_a_payment_is_not_confirmed_here() {
                     "payment.confirm_link",
                     "confirm",
                 ),
-                (Call::Payment, r#"{"amount": 1, "currency": "EUR", "confirm": true}"#, "payment.confirm", "confirm"),
+                (
+                    Call::Payment,
+                    r#"{"amount": 1, "currency": "EUR", "confirm": true}"#,
+                    "json.missing_field",
+                    "payment_method",
+                ),
                 (
                     Call::Payment,
                     r#"{"amount": 1, "currency": "EUR", "payment_link_config": {"theme": "red"}}"#,

@@ -23,11 +23,13 @@ use futures_lite::future::block_on;
 use host::{Engine, SetClock, backends, open};
 use perfectpay::api_key::{Resource, Right, Touch};
 use perfectpay::store::LogPosition;
+use perfectpay::webhook::UrlPolicy;
 use perfectpay::{
-    BlockKind, BlockRequest, BlockRule, Caller, ConnectorUpdate, DecideRequest, Entity, EntityKind, Error, Explanation,
-    ExportError, ImportCause, ImportError, ImportOptions, ImportReport, KeyPolicy, LogRetention, MerchantScope, Need,
-    NewApiKey, NewConnector, NewMerchant, NewOrganization, NewPayment, NewProfile, NewRoutingProgram,
-    NewRoutingVersion, Operation, OrganizationScope, PageRequest, PerfectPay, ProfileScope, json,
+    BlockKind, BlockRequest, BlockRule, Caller, ConfirmPayment, ConnectorUpdate, DecideRequest, Entity, EntityKind,
+    Error, Explanation, ExportError, ImportCause, ImportError, ImportOptions, ImportReport, KeyPolicy, LogRetention,
+    MerchantScope, Need, NewApiKey, NewConnector, NewMerchant, NewOrganization, NewPayment, NewProfile,
+    NewRoutingProgram, NewRoutingVersion, Operation, OrganizationScope, Outcome, PageRequest, PerfectPay, ProfileScope,
+    json,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -64,6 +66,7 @@ fn new_connector(label: &str, profile: Option<&str>) -> NewConnector {
         "connector_label": label,
         "profile_id": profile,
         "connector_account_details": { "auth_type": "HeaderKey", "api_key": "sk_test_123" },
+        "payment_methods_enabled": [{ "payment_method": "card", "payment_method_types": ["credit", "debit"] }],
     }))
 }
 
@@ -85,6 +88,16 @@ fn new_version() -> NewRoutingVersion {
 
 fn decided() -> DecideRequest {
     DecideRequest::new("pay_1".parse().unwrap(), body(json!({ "amount": 1_000, "currency": "EUR" })))
+}
+
+fn confirmation() -> ConfirmPayment {
+    body(json!({
+        "payment_method": "card",
+        "payment_method_type": "credit",
+        "payment_method_data": { "card": {
+            "card_number": "4242424242424242", "card_exp_month": "10", "card_exp_year": "30", "card_cvc": "123",
+        } },
+    }))
 }
 
 fn new_key() -> NewApiKey {
@@ -122,6 +135,9 @@ enum What {
     ApiKey,
     Entry,
     Payment,
+    /// A payment that is confirmed, with its attempt under way.
+    Confirmed,
+    Event,
     Link,
 }
 
@@ -499,6 +515,49 @@ fn rows(operation: Operation) -> Vec<Row> {
             InProfile(What::Payment, |scope, id| tried(scope.payment(&id.parse().unwrap()).retrieve())),
         ],
         Operation::ListPayments => vec![Merchant(|scope| tried(scope.payments(page())))],
+        Operation::ConfirmPayment => vec![
+            Within(What::Payment, |scope, id| tried(scope.payment(&id.parse().unwrap()).confirm(confirmation()))),
+            InProfile(What::Payment, |scope, id| tried(scope.payment(&id.parse().unwrap()).confirm(confirmation()))),
+        ],
+        Operation::RecordAttempt => vec![
+            Within(What::Confirmed, |scope, id| {
+                tried(scope.payment(&id.parse().unwrap()).record_attempt(1, Outcome::Approved))
+            }),
+            InProfile(What::Confirmed, |scope, id| {
+                tried(scope.payment(&id.parse().unwrap()).record_attempt(1, Outcome::Approved))
+            }),
+        ],
+        Operation::RetrieveDecision => vec![Within(What::Confirmed, |scope, id| {
+            let payment = scope.payment(&id.parse().unwrap());
+            tried(async move {
+                let decision = payment.retrieve().await?.attempts[0].decision_id.clone();
+                payment.decision(&decision).await
+            })
+        })],
+        Operation::ReplayDecision => vec![Within(What::Confirmed, |scope, id| {
+            let payment = scope.payment(&id.parse().unwrap());
+            tried(async move {
+                let decision = payment.retrieve().await?.attempts[0].decision_id.clone();
+                payment.replay_decision(&decision).await
+            })
+        })],
+        Operation::ListOutbox => {
+            vec![Platform(|pay| tried(pay.outbox(page()))), Merchant(|scope| tried(scope.outbox(page())))]
+        }
+        Operation::ListEvents => vec![Merchant(|scope| tried(scope.events(page())))],
+        Operation::RetrieveEvent => {
+            vec![Within(What::Event, |scope, id| tried(scope.event(&id.parse().unwrap()).retrieve()))]
+        }
+        Operation::RevealWebhookMessage => vec![Within(What::Event, |scope, id| {
+            let message = wait(scope.event(&id.parse().unwrap()).message(&UrlPolicy::default()));
+            seen(message.map(|message| message.url().to_string()))
+        })],
+        Operation::AcknowledgeEvent => {
+            vec![Within(What::Event, |scope, id| tried(scope.event(&id.parse().unwrap()).acknowledge()))]
+        }
+        Operation::FailEvent => {
+            vec![Within(What::Event, |scope, id| tried(scope.event(&id.parse().unwrap()).failed()))]
+        }
         Operation::RetrievePaymentLink => {
             vec![Within(What::Link, |scope, id| tried(scope.payment_link(&id.parse().unwrap()).retrieve()))]
         }
@@ -587,6 +646,8 @@ struct Ids {
     api_key: String,
     entry: String,
     payment: String,
+    confirmed: String,
+    event: String,
     link: String,
 }
 
@@ -600,6 +661,8 @@ impl Ids {
             What::ApiKey => &self.api_key,
             What::Entry => &self.entry,
             What::Payment => &self.payment,
+            What::Confirmed => &self.confirmed,
+            What::Event => &self.event,
             What::Link => &self.link,
         }
     }
@@ -646,6 +709,8 @@ impl World {
             api_key: "snd_nobody".to_owned(),
             entry: "777777".to_owned(),
             payment: "nobody".to_owned(),
+            confirmed: "nobody-else".to_owned(),
+            event: "evt_nobody".to_owned(),
             link: "plink_nobody".to_owned(),
         };
         let caller = wait(pay.authenticate(&token)).expect("a caller");
@@ -666,7 +731,10 @@ impl World {
             wait(scope.blocklist().add(bin(value)).idempotency_key(key(value))).expect("an entry");
         }
         let profile = |name: &str| {
-            let new = NewProfile::named(name.parse().expect("a name"));
+            let new: NewProfile = body(json!({
+                "profile_name": name,
+                "webhook_details": { "webhook_url": "https://shop.example/webhooks" },
+            }));
             let profile = wait(scope.create_profile(new).idempotency_key(key(name))).expect("a profile");
             let handle = scope.profile(&profile.profile_id);
             let connector = new_connector("main", None);
@@ -694,6 +762,11 @@ impl World {
             // And one whose id is nobody else's.
             let own = format!("p-{id}-{name}");
             let payment = wait(handle.create_payment(new_payment(&own, None))).expect("a payment");
+            let confirmed =
+                wait(handle.create_payment(new_payment(&format!("c-{id}-{name}"), None))).expect("a payment");
+            wait(handle.payment(&confirmed.payment_id).confirm(confirmation())).expect("confirmed");
+            let events = wait(scope.events(page())).expect("events").items;
+            let event = events.into_iter().find(|event| event.object_id == confirmed.payment_id).expect("an event");
             Ids {
                 merchant: id.to_owned(),
                 profile: profile.profile_id.to_string(),
@@ -703,6 +776,8 @@ impl World {
                 entry: entry.to_owned(),
                 link: payment.payment_link.expect("a link").payment_link_id.to_string(),
                 payment: own,
+                confirmed: confirmed.payment_id.to_string(),
+                event: event.event_id.to_string(),
             }
         };
         let (one, two) = (profile("One"), profile("Two"));
@@ -759,6 +834,7 @@ impl World {
                 tried(scope.blocklist().entries(None, page())),
                 tried(scope.payments(page())),
                 tried(scope.payment_links(page())),
+                tried(scope.events(page())),
                 tried(scope.log(LogPosition::START, 1_000)),
                 screened(&scope),
             ];
@@ -1101,9 +1177,17 @@ fn a_new_owner_of_an_id_sees_nothing_of_the_old_one() {
         assert_eq!(wait(old.retrieve()).unwrap_err().code(), "not_found");
         let scope = world.merchant(&world.b, "a1");
         for ids in [&world.one, &world.two] {
-            for what in
-                [What::Profile, What::Connector, What::Program, What::ApiKey, What::Entry, What::Payment, What::Link]
-            {
+            for what in [
+                What::Profile,
+                What::Connector,
+                What::Program,
+                What::ApiKey,
+                What::Entry,
+                What::Payment,
+                What::Confirmed,
+                What::Event,
+                What::Link,
+            ] {
                 let id = ids.of(what);
                 let seen = match what {
                     What::Profile => tried(scope.profile(&id.parse().unwrap()).retrieve()),
@@ -1111,7 +1195,8 @@ fn a_new_owner_of_an_id_sees_nothing_of_the_old_one() {
                     What::Program => tried(scope.routing().program(&id.parse().unwrap()).retrieve()),
                     What::ApiKey => tried(scope.api_key(&id.parse().unwrap()).retrieve()),
                     What::Entry => tried(scope.blocklist().remove(bin(id))),
-                    What::Payment => tried(scope.payment(&id.parse().unwrap()).retrieve()),
+                    What::Payment | What::Confirmed => tried(scope.payment(&id.parse().unwrap()).retrieve()),
+                    What::Event => tried(scope.event(&id.parse().unwrap()).retrieve()),
                     What::Link => tried(scope.payment_link(&id.parse().unwrap()).retrieve()),
                     What::Merchant => continue,
                 };

@@ -256,6 +256,8 @@ async fn records(store: &dyn Store) -> Vec<Record> {
                 Collection::BlockRules { kind: None },
                 Collection::Payments,
                 Collection::PaymentLinks,
+                Collection::PaymentDecisions,
+                Collection::Events,
             ] {
                 let query = Query::Within(path.clone(), collection, page());
                 all.extend(store.list(&query).await.unwrap().unwrap().records);
@@ -274,6 +276,8 @@ fn raw(folder: &std::path::Path) -> Vec<(String, Vec<u8>)> {
 /// What is kept in clear on purpose: that it is found shows that the search finds.
 const CONTROL: &str = "plainControlValue0123456789abcdef";
 const CARD: &str = "4242424242424242";
+/// The one that is blocked, one that is not, and one that is created with its payment.
+const CARDS: [&str; 3] = [CARD, "4111111111111111", "5555555555554444"];
 
 const CREDENTIALS: [(&str, &str, &[&str]); 6] = [
     ("HeaderKey", "stripe", &["api_key"]),
@@ -387,7 +391,10 @@ async fn live(pay: &PerfectPay, watch: &mut Watch, printed: &mut Vec<(String, St
     let body = json!({
         "profile_name": "P",
         "payment_response_hash_key": secret(watch, "profile hash key"),
-        "webhook_details": { "webhook_password": secret(watch, "profile password") },
+        "webhook_details": {
+            "webhook_password": secret(watch, "profile password"),
+            "webhook_url": "https://shop.example/webhooks",
+        },
         "outgoing_webhook_custom_http_headers": { "X-Control": secret(watch, "header"), "X-Short": "abcd" },
         "metadata": { "control": CONTROL },
     });
@@ -470,6 +477,8 @@ async fn live(pay: &PerfectPay, watch: &mut Watch, printed: &mut Vec<(String, St
     print!("PaymentLink", &link, json);
     print!("Page<Payment>", &scope.payments(PageRequest::default()).await.unwrap());
 
+    confirm(pay, &scope, &handle, watch, printed).await;
+
     for entry in pay.log(LogPosition::START, 1_000).await.unwrap() {
         print!("LogEntry", &entry, json);
     }
@@ -482,6 +491,70 @@ async fn live(pay: &PerfectPay, watch: &mut Watch, printed: &mut Vec<(String, St
     spare.scope(pay).remove().cascade().await.unwrap();
     scope.connector(&listed.items[0].merchant_connector_id).remove().await.unwrap();
     scope.api_key(&issued.key_id).revoke().await.unwrap();
+}
+
+/// What confirms a payment with this card.
+fn paid_with(watch: &mut Watch, number: &str) -> Value {
+    json!({
+        "payment_method": "card",
+        "payment_method_type": "credit",
+        "payment_method_data": { "card": {
+            "card_number": number, "card_exp_month": "10", "card_exp_year": "30", "card_cvc": "737",
+            "card_holder_name": secret(watch, &format!("holder of {}", &number[..1])),
+        } },
+    })
+}
+
+/// Payments that are confirmed: with a card that is blocked, with one that no account takes, and at once.
+async fn confirm(
+    pay: &PerfectPay,
+    merchant: &perfectpay::MerchantScope,
+    profile: &perfectpay::ProfileScope,
+    watch: &mut Watch,
+    printed: &mut Vec<(String, String)>,
+) {
+    let mut show = |place: &str, debug: String, json: Option<String>| {
+        printed.push((format!("Debug of {place}"), debug));
+        printed.extend(json.map(|json| (format!("JSON of {place}"), json)));
+    };
+    let text = |answer: &perfectpay::Payment| {
+        // An answer names its own client secret, as the contract has it.
+        let mut json = serde_json::to_value(answer).unwrap();
+        json.as_object_mut().unwrap().remove("client_secret");
+        Some(json.to_string())
+    };
+    for (number, key) in [(CARDS[0], "c1"), (CARDS[1], "c2")] {
+        let body = paid_with(watch, number).to_string();
+        let confirm: perfectpay::ConfirmPayment = read(&body).unwrap();
+        show("ConfirmPayment", format!("{confirm:?} {confirm:#?}"), Some(serde_json::to_string(&confirm).unwrap()));
+        let payment = profile.create_payment(read(&host::payment_body(100, "EUR")).unwrap()).await.unwrap();
+        watch.add("client secret", payment.client_secret.expose().rsplit_once("_secret_").unwrap().1);
+        let handle = merchant.payment(&payment.payment_id);
+        let command = handle.confirm(confirm.clone()).idempotency_key(key.parse().unwrap());
+        show("Create<Payment>", format!("{command:?}"), None);
+        let confirmed = command.await.unwrap();
+        assert_eq!(confirmed.status.to_string(), "failed");
+        show("confirmed Payment", format!("{confirmed:?}"), text(&confirmed));
+        let again = handle.confirm(confirm).idempotency_key(key.parse().unwrap()).await.unwrap();
+        show("replayed Payment", format!("{again:?}"), text(&again));
+        let decision = handle.decision(&confirmed.attempts[0].decision_id).await.unwrap();
+        show("PaymentDecision", format!("{decision:?}"), Some(serde_json::to_string(&decision).unwrap()));
+    }
+    let mut body = json!({ "amount": 100, "currency": "EUR", "confirm": true });
+    body.as_object_mut().unwrap().extend(paid_with(watch, CARDS[2]).as_object().unwrap().clone());
+    let new: NewPayment = read(&body.to_string()).unwrap();
+    show("NewPayment", format!("{new:?} {new:#?}"), Some(serde_json::to_string(&new).unwrap()));
+    let payment = profile.create_payment(new).idempotency_key("c3".parse().unwrap()).await.unwrap();
+    watch.add("client secret", payment.client_secret.expose().rsplit_once("_secret_").unwrap().1);
+    let events = pay.outbox(PageRequest::default()).await.unwrap();
+    assert_eq!(events.items.len(), 2, "of a payment that is blocked no webhook tells");
+    show("Page<Event>", format!("{events:?}"), Some(serde_json::to_string(&events).unwrap()));
+    let event = merchant.event(&events.items[0].event_id);
+    let message = event.message(&perfectpay::webhook::UrlPolicy::default()).await.unwrap();
+    show("WebhookMessage", format!("{message:?} {message:#?} {event:?}"), None);
+    for number in CARDS {
+        assert!(!holds(message.body(), number.as_bytes()));
+    }
 }
 
 #[test]
@@ -504,7 +577,12 @@ fn no_secret_is_printed_logged_or_stored() {
 
         watch.add("master key", host::MASTER_KEY_HEX);
         watch.add_bytes("master key's bytes", &unhex(host::MASTER_KEY_HEX));
-        watch.add_bytes("card number", CARD.as_bytes());
+        for number in [CARD, CARDS[1], CARDS[2]] {
+            watch.add_bytes("card number", number.as_bytes());
+        }
+        for member in ["card_cvc", "card_exp_month"] {
+            watch.add_bytes("a member of a card", member.as_bytes());
+        }
         entropy.watch(&mut watch);
         assert!(watch.canaries > 100, "{} canaries", watch.canaries);
         let name = world.name;
@@ -520,7 +598,7 @@ fn no_secret_is_printed_logged_or_stored() {
         watch.add("e-mail address", &canary("email"));
         let stored = block_on(records(&*world.backend.store));
         let kinds: std::collections::BTreeSet<_> = stored.iter().map(Record::kind).collect();
-        assert_eq!(kinds.len(), 9, "every kind of record is looked at: {kinds:?}");
+        assert_eq!(kinds.len(), 11, "every kind of record is looked at: {kinds:?}");
         for record in &stored {
             let body = record.body().unwrap();
             // A link names its seller in clear, since its page does; nothing else does.
@@ -597,6 +675,11 @@ fn wrong_bodies(secret: &str) -> Vec<(&'static str, Value)> {
         body[field] = value;
         body
     };
+    let card = |number: Value, month: &str| {
+        json!({ "payment_method": "card", "payment_method_data": { "card": {
+        "card_number": number, "card_exp_month": month, "card_exp_year": "30", "card_holder_name": secret,
+    } } })
+    };
     vec![
         ("connector", key(json!([secret]))),
         ("connector", key(json!({ "value": secret }))),
@@ -649,6 +732,16 @@ fn wrong_bodies(secret: &str) -> Vec<(&'static str, Value)> {
         ("merchant", json!({ "merchant_id": "m", "webhook_details": { "webhook_password": [secret] } })),
         ("merchant", json!({ "merchant_id": format!("{secret} {secret}") })),
         ("merchant", json!({ "merchant_id": "m", "organization_id": secret })),
+        ("confirm", json!({ "payment_method": CARD })),
+        ("confirm", json!({ "payment_method_data": CARD })),
+        ("confirm", json!({ "payment_method_data": { "card": CARD } })),
+        ("confirm", card(json!([CARD]), "10")),
+        ("confirm", card(json!(4_242_424_242_424_242_i64), "10")),
+        ("confirm", card(json!(format!("{CARD}1")), "10")),
+        ("confirm", card(json!(format!("{CARD}x")), "10")),
+        ("confirm", card(json!(CARD), "13")),
+        ("confirm", card(json!(CARD), CARD)),
+        ("confirm", card(json!(CARD), "10")),
         ("payment", json!({ "amount": secret, "currency": "EUR" })),
         ("payment", json!({ "amount": 1, "currency": secret })),
         ("payment", json!({ "amount": 1, "currency": "EUR", "return_url": format!("https://{secret}@a.example") })),
@@ -669,6 +762,7 @@ async fn attempt(pay: &PerfectPay, tenant: &host::Tenant, what: &str, body: &[u8
         "profile" => drop(tenant.profile_scope(pay).update(json::from_slice(body)?).await?),
         "merchant" => drop(tenant.organization_scope(pay).create_merchant(json::from_slice(body)?).await?),
         "payment" => drop(scope.create_payment(json::from_slice(body)?).await?),
+        "confirm" => drop(scope.payment(&"pay_nobody".parse()?).confirm(json::from_slice(body)?).await?),
         "key" => drop(scope.create_api_key(json::from_slice(body)?).await?),
         "block" => drop(scope.blocklist().add(json::from_slice(body)?).await?),
         other => panic!("{other}"),
@@ -682,6 +776,7 @@ fn as_value(what: &str, body: Value) -> Result<(), Error> {
         "profile" => json::from_value::<ProfileUpdate>(body).map(drop),
         "merchant" => json::from_value::<NewMerchant>(body).map(drop),
         "payment" => json::from_value::<NewPayment>(body).map(drop),
+        "confirm" => json::from_value::<perfectpay::ConfirmPayment>(body).map(drop),
         "key" => json::from_value::<perfectpay::NewApiKey>(body).map(drop),
         "block" => json::from_value::<perfectpay::BlockRequest>(body).map(drop),
         other => panic!("{other}"),

@@ -48,7 +48,7 @@
 //!   an object of somebody else is answered as one that does not exist. Reads are futures; writes are [`Command`]s,
 //!   which take an idempotency key, an expected version or a cascade before they are awaited.
 //! - **Nouns** ([`organization`], [`merchant`], [`profile`], [`webhook`], [`connector`], [`api_key`], [`blocklist`],
-//!   [`payment`], [`routing`], [`card_testing`]).
+//!   [`payment`], [`event`], [`routing`], [`card_testing`]).
 //!   `New…` is the body that creates one, `…Update` the body that changes it, the noun itself the answer. All of them
 //!   are the contract's JSON; [`json::from_slice`] reads a body and names the path of whatever is wrong with it.
 //!   In an update an absent field keeps, null clears, a value replaces: [`Patch`].
@@ -128,7 +128,7 @@ pub use connector::{
 };
 pub use envelope::{Envelope, ErrorCode};
 pub use error::{ChildCount, Entity, EntityKind, Error, ErrorKind, Fault, Refusal, Source, Unavailability};
-pub use event::{Delivery, DeliveryState, Event, EventClass, EventType, RetryPlan, RetryStep};
+pub use event::{Delivery, DeliveryState, Event, EventClass, EventType, RetryPlan, RetryStep, WebhookMessage};
 pub use id::{
     ApiKeyId, ConnectorId, CustomerId, DataKeyId, DecisionId, EventId, Incarnation, MerchantId, OrganizationId,
     PaymentId, PaymentLinkId, ProfileId, RoutingId,
@@ -144,7 +144,9 @@ pub use organization::{NewOrganization, Organization, OrganizationType, Organiza
 pub use page::{Cursor, Page, PageRequest};
 pub use patch::Patch;
 pub use payment::{
-    AuthenticationType, CaptureMethod, NewPayment, Payment, PaymentLink, PaymentLinkInPayment, PaymentLinkStatus,
+    Attempt, AttemptStatus, AuthenticationType, Billing, CaptureMethod, CardCvc, ConfirmPayment, MerchantDecision,
+    NewPayment, Payment, PaymentCard, PaymentDecision, PaymentLink, PaymentLinkInPayment, PaymentLinkStatus,
+    PaymentMethodData, PaymentStep, Phone, ProgramUsed, Replayed,
 };
 pub use profile::{
     AllowedDomain, AllowedDomains, BackgroundImage, BackgroundPosition, BackgroundSize, Branding, BrandingConfig,
@@ -166,10 +168,11 @@ pub use routing::{
 };
 pub use scope::{
     ApiKeyScope, Batch, BatchReceipt, BlocklistScope, Caller, Command, ConnectorScope, Create, CreateOptions,
-    DecideRequest, Decision, DryRun, ExplainedDecision, Freshness, Impact, LeftUnder, LogRetention, LogTail,
-    Maintained, MerchantScope, NamedBy, Need, Operation, OrganizationBlocklistScope, OrganizationScope, PaymentClient,
-    PaymentLinkScope, PaymentScope, PerfectPay, ProfileScope, Remove, RemoveOptions, Rotated, RoutingProgramScope,
-    RoutingScope, Screener, SealFault, SealReport, Settings, Update, UpdateOptions, Verdict, Verified,
+    DecideRequest, Decision, DryRun, EventScope, ExplainedDecision, Freshness, Impact, LeftUnder, LogRetention,
+    LogTail, Maintained, MerchantScope, NamedBy, Need, Operation, OrganizationBlocklistScope, OrganizationScope,
+    PaymentClient, PaymentLinkScope, PaymentScope, PerfectPay, ProfileScope, Remove, RemoveOptions, Rotated,
+    RoutingProgramScope, RoutingScope, Screener, SealFault, SealReport, Settings, Update, UpdateOptions, Verdict,
+    Verified,
 };
 pub use seal::{KeyId, MasterKey, Sealed};
 pub use secret::{Disclosed, SecretObject, SecretText};

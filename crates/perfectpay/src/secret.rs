@@ -293,6 +293,12 @@ mod tests {
             crate::webhook::WebhookSigner,
             crate::Token,
             crate::CardNumber,
+            crate::CardCvc,
+            crate::PaymentCard,
+            crate::PaymentMethodData,
+            crate::payment::ExpiryMonth,
+            crate::payment::ExpiryYear,
+            crate::WebhookMessage,
         );
         // The one that an answer may show, and is compared in constant time.
         assert!(!has!(Disclosed: fmt::Display) && has!(Disclosed: Serialize));

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Datelike as _, SecondsFormat, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::Fault;
@@ -47,6 +47,12 @@ impl Timestamp {
     /// Milliseconds since the beginning of Unix time, negative before it.
     pub fn unix_millis(self) -> i64 {
         self.0
+    }
+
+    /// The year and the month, by UTC.
+    pub(crate) fn year_and_month(self) -> (i32, u32) {
+        let moment = DateTime::<Utc>::from_timestamp_millis(self.0).unwrap_or_default();
+        (moment.year(), moment.month())
     }
 
     /// The moment `seconds` later, at most the last that can be represented.

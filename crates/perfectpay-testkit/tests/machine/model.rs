@@ -1519,7 +1519,7 @@ impl Model {
             let (code, text) = if *link {
                 ("payment.confirm_link", "`confirm`: must be false for a payment with a link")
             } else {
-                ("payment.confirm", "`confirm`: must be false: this version does not confirm payments")
+                ("json.missing_field", "`payment_method`: is required")
             };
             return Err(refused(code, text).into());
         }

@@ -3,13 +3,14 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Deserializer};
 use zeroize::Zeroizing;
 
 use super::fingerprint::Fingerprint;
 use crate::error::Fault;
 
 /// A card number: 12 to 19 digits that satisfy the Luhn check (ISO/IEC 7812-1). Spaces and dashes between them are
-/// ignored. Wiped when dropped; `Debug` and every error hide it, and it cannot be serialised.
+/// ignored. Wiped when dropped, copies of it too; `Debug` and every error hide it, and it cannot be serialised.
 ///
 /// ```
 /// use perfectpay::CardNumber;
@@ -20,6 +21,7 @@ use crate::error::Fault;
 /// assert_eq!("4242424242424241".parse::<CardNumber>().unwrap_err().code(), "card_number.luhn");
 /// # Ok::<(), perfectpay::Fault>(())
 /// ```
+#[derive(Clone)]
 pub struct CardNumber(Zeroizing<String>);
 
 impl CardNumber {
@@ -39,7 +41,7 @@ impl CardNumber {
     }
 
     /// The digits.
-    pub(super) fn digits(&self) -> &[u8] {
+    pub(crate) fn digits(&self) -> &[u8] {
         self.0.as_bytes()
     }
 
@@ -91,6 +93,12 @@ fn satisfies_luhn(digits: &str) -> bool {
         })
         .sum();
     sum.is_multiple_of(10)
+}
+
+impl<'de> Deserialize<'de> for CardNumber {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        crate::json::parsed(deserializer)
+    }
 }
 
 impl fmt::Debug for CardNumber {

@@ -7,18 +7,21 @@
 //! tried, and when it is due again, is the event's [`Delivery`]; the [`RetryPlan`] says when, and sending is the host's.
 
 mod kind;
+mod message;
 mod retry;
 
 use data_encoding::BASE64URL_NOPAD;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use zeroize::Zeroizing;
 
 pub use self::kind::{ContentType, EventClass, EventType};
+pub use self::message::WebhookMessage;
 pub use self::retry::{RetryPlan, RetryStep};
-use crate::error::EntityKind;
+use crate::error::{EntityKind, Error};
 use crate::id::{EventId, MerchantId, PaymentId, ProfileId};
-use crate::seal::Sealed;
-use crate::stored::State;
+use crate::seal::{Sealed, Seals};
+use crate::stored::{State, Stored};
 use crate::time::Timestamp;
 use crate::webhook::{IntentStatus, WebhookSettings};
 use crate::words::words;
@@ -109,7 +112,7 @@ impl EventState {
     }
 }
 
-const PAYLOAD: &str = "payload";
+pub(crate) const PAYLOAD: &str = "payload";
 
 /// By what an event is the same: base64url of SHA-256 of `{object id}_{event type}`, as the contract has it. An object
 /// tells of one type once.
@@ -125,7 +128,64 @@ pub fn told(details: Option<&WebhookSettings>, status: IntentStatus) -> Option<E
     EventType::of_payment(status).filter(|_| passes)
 }
 
-/// An event as it is answered: everything but its body.
+/// The published envelope, in the order of the contract.
+#[derive(Serialize)]
+struct Envelope<'a, T> {
+    merchant_id: &'a MerchantId,
+    event_id: &'a EventId,
+    event_type: EventType,
+    content: Content<'a, T>,
+    timestamp: Timestamp,
+    processor_merchant_id: &'a MerchantId,
+}
+
+#[derive(Serialize)]
+struct Content<'a, T> {
+    r#type: ContentType,
+    object: &'a T,
+}
+
+/// What an event is of.
+pub(crate) struct Told<'a, T> {
+    pub(crate) event_id: &'a EventId,
+    pub(crate) event_type: EventType,
+    pub(crate) merchant_id: &'a MerchantId,
+    pub(crate) profile_id: &'a ProfileId,
+    pub(crate) payment_id: &'a PaymentId,
+    /// The payment as it is answered.
+    pub(crate) object: &'a T,
+    pub(crate) now: Timestamp,
+}
+
+impl<T: Serialize> Told<'_, T> {
+    fn body(&self) -> Result<Zeroizing<Vec<u8>>, Error> {
+        let envelope = Envelope {
+            merchant_id: self.merchant_id,
+            event_id: self.event_id,
+            event_type: self.event_type,
+            content: Content { r#type: ContentType::PaymentDetails, object: self.object },
+            timestamp: self.now,
+            processor_merchant_id: self.merchant_id,
+        };
+        serde_json::to_vec(&envelope)
+            .map(Zeroizing::new)
+            .map_err(|e| Error::Corrupt { what: "an event is not JSON".into(), source: Some(e.into()) })
+    }
+
+    /// The new event; `seals` are its own.
+    pub(crate) fn state(&self, seals: &Seals<'_>) -> Result<EventState, Error> {
+        Ok(EventState {
+            profile_id: self.profile_id.clone(),
+            payment_id: self.payment_id.clone(),
+            event_type: self.event_type,
+            once: once(self.payment_id.as_str(), self.event_type),
+            payload: seals.seal(PAYLOAD, &self.body()?)?,
+            delivery: Delivery::begun(self.now),
+        })
+    }
+}
+
+/// An event as it is answered: everything but its body, which [`EventScope::message`](crate::EventScope::message) has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
     /// The id, the same at every try.
@@ -147,6 +207,23 @@ pub struct Event {
     /// The version, for `expecting`; not part of the JSON.
     #[serde(skip, default = "crate::stored::first_version")]
     pub version: u64,
+}
+
+impl Event {
+    pub(crate) fn view(row: Stored<EventState>, merchant_id: MerchantId) -> Self {
+        let state = row.state;
+        Self {
+            event_id: row.id,
+            merchant_id,
+            profile_id: state.profile_id,
+            event_class: state.event_type.class(),
+            event_type: state.event_type,
+            object_id: state.payment_id,
+            created: row.created_at,
+            delivery: state.delivery,
+            version: row.version,
+        }
+    }
 }
 
 #[cfg(test)]

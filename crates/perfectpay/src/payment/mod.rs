@@ -1,22 +1,34 @@
 //! Payments and the links that open a page for them.
 //!
-//! A payment is created with an amount and waits for a payment method; confirming and deciding it is not part of this
-//! version. A link is created together with its payment, in one commit: its branding, its expiry and its URL are
+//! A payment is created with an amount and waits for a payment method. [Confirmed](ConfirmPayment), it is decided, and the
+//! accounts that the decision names are tried one after the other, until one approves; where it may go from where it
+//! stands is [`step`]. Card numbers and verification codes are used for the decision and wiped. A link is created together with its payment, in one commit: its branding, its expiry and its URL are
 //! resolved then and do not move afterwards.
 
+mod attempt;
 mod decision;
 mod link;
+mod method;
+mod status;
 
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-pub use self::decision::PaymentDecisionState;
+pub use self::attempt::{Attempt, AttemptStatus, MAX_ATTEMPTS, MerchantDecision};
+pub(crate) use self::attempt::{Denied, Tried, Unreported};
+pub use self::decision::{PaymentDecision, PaymentDecisionState, ProgramUsed, Replayed};
 pub(crate) use self::link::plan;
 pub use self::link::{PaymentLink, PaymentLinkInPayment, PaymentLinkState, PaymentLinkStatus};
+pub use self::method::{
+    Billing, CardCvc, ConfirmPayment, ExpiryMonth, ExpiryYear, PaymentCard, PaymentMethodData, Phone,
+};
+pub use self::status::{IllegalStep, PaymentStep, step};
+use crate::connector::{ConnectorName, PaymentMethod, PaymentMethodType};
 use crate::error::{EntityKind, Error, Fault};
-use crate::id::{CustomerId, MerchantId, PaymentId, PaymentLinkId, ProfileId};
+use crate::id::{ConnectorId, CustomerId, MerchantId, PaymentId, PaymentLinkId, ProfileId};
 use crate::money::{Currency, MinorUnits, Money};
 use crate::profile::{PaymentLinkConfigRequest, SessionExpiry};
+use crate::routing::{FutureUsage, PaymentType};
 use crate::seal::{Sealed, Seals};
 use crate::secret::{Disclosed, Request};
 use crate::stored::{State, Stored};
@@ -57,7 +69,7 @@ words! { "snake_case"
 }
 
 /// The body that creates a payment.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewPayment {
     /// How much, in minor units: 0 to 999,999,999.
@@ -70,9 +82,30 @@ pub struct NewPayment {
     /// The profile; the merchant's default one unless stated.
     #[serde(default)]
     pub profile_id: Option<ProfileId>,
-    /// Whether to confirm at once. Only false is accepted by this version.
+    /// Whether to confirm at once, with the payment method below; no unless stated. Not with a link.
     #[serde(default)]
     pub confirm: Option<bool>,
+    /// The payment method, of a payment that is confirmed at once.
+    #[serde(default)]
+    pub payment_method: Option<PaymentMethod>,
+    /// Its type.
+    #[serde(default)]
+    pub payment_method_type: Option<PaymentMethodType>,
+    /// Its data. Never serialised.
+    #[serde(default, skip_serializing)]
+    pub payment_method_data: Option<PaymentMethodData>,
+    /// Where the payer is billed.
+    #[serde(default)]
+    pub billing: Option<Billing>,
+    /// What is known of the payer's browser. Only `ip_address` is looked at.
+    #[serde(default)]
+    pub browser_info: Option<Object>,
+    /// Whether the payment method is kept for later payments.
+    #[serde(default)]
+    pub setup_future_usage: Option<FutureUsage>,
+    /// What the payment has to do with a mandate.
+    #[serde(default)]
+    pub payment_type: Option<PaymentType>,
     /// Who pays.
     #[serde(default)]
     pub customer_id: Option<CustomerId>,
@@ -114,6 +147,13 @@ impl NewPayment {
             payment_id: None,
             profile_id: None,
             confirm: None,
+            payment_method: None,
+            payment_method_type: None,
+            payment_method_data: None,
+            billing: None,
+            browser_info: None,
+            setup_future_usage: None,
+            payment_type: None,
             customer_id: None,
             capture_method: None,
             authentication_type: None,
@@ -137,15 +177,16 @@ impl NewPayment {
     ///
     /// # Errors
     ///
-    /// `payment.confirm_link` or `payment.confirm` at `confirm`, `payment.no_link` at a field that only a link has.
-    pub(crate) fn check(&self) -> Result<(), Fault> {
+    /// `payment.confirm_link` at `confirm`, `payment.not_confirmed` at a field that only a confirmation has,
+    /// `payment.no_link` at a field that only a link has, and those of a confirmation.
+    pub(crate) fn check(&self, now: Timestamp) -> Result<(), Fault> {
         let link = self.payment_link == Some(true);
-        if self.confirm == Some(true) {
-            return Err(if link {
-                Fault::new("payment.confirm_link", "must be false for a payment with a link").at("confirm")
-            } else {
-                Fault::new("payment.confirm", "must be false: this version does not confirm payments").at("confirm")
-            });
+        match self.confirmation() {
+            Some(_) if link => {
+                return Err(Fault::new("payment.confirm_link", "must be false for a payment with a link").at("confirm"));
+            }
+            Some(confirm) => confirm.check(now)?,
+            None => self.check_unconfirmed()?,
         }
         for (field, given) in [
             ("payment_link_config", self.payment_link_config.is_some()),
@@ -159,7 +200,64 @@ impl NewPayment {
     }
 }
 
-impl Request for NewPayment {}
+impl NewPayment {
+    /// What of the body confirms the payment, if it does.
+    pub(crate) fn confirmation(&self) -> Option<ConfirmPayment> {
+        (self.confirm == Some(true)).then(|| ConfirmPayment {
+            payment_method_data: self.payment_method_data.clone(),
+            payment_method: self.payment_method,
+            payment_method_type: self.payment_method_type,
+            billing: self.billing.clone(),
+            browser_info: self.browser_info.clone(),
+            setup_future_usage: self.setup_future_usage,
+            payment_type: self.payment_type,
+        })
+    }
+
+    /// A payment method is used for the decision or not taken at all: nothing of it waits for a confirmation.
+    fn check_unconfirmed(&self) -> Result<(), Fault> {
+        for (field, given) in [
+            ("payment_method", self.payment_method.is_some()),
+            ("payment_method_type", self.payment_method_type.is_some()),
+            ("payment_method_data", self.payment_method_data.is_some()),
+            ("billing", self.billing.is_some()),
+            ("browser_info", self.browser_info.is_some()),
+            ("setup_future_usage", self.setup_future_usage.is_some()),
+            ("payment_type", self.payment_type.is_some()),
+        ] {
+            if given {
+                return Err(Fault::new("payment.not_confirmed", "needs `confirm` to be true").at(field));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Request for NewPayment {
+    fn secrets(&self) -> Vec<Zeroizing<Vec<u8>>> {
+        self.confirmation().map(|confirm| confirm.secrets()).unwrap_or_default()
+    }
+}
+
+/// What was confirmed, and what came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PaymentProgress {
+    /// The payment method.
+    pub payment_method: Option<PaymentMethod>,
+    /// Its type.
+    pub payment_method_type: Option<PaymentMethodType>,
+    /// The card's fingerprint at the merchant account; null where the blocklist is off, and without a card.
+    pub fingerprint: Option<Text<64>>,
+    /// Why the payment failed, for machines.
+    pub error_code: Option<Text<64>>,
+    /// Why the payment failed, for people.
+    pub error_message: Option<Text<255>>,
+    /// What the merchant's rules decided.
+    pub merchant_decision: Option<MerchantDecision>,
+    /// The attempts, in order; at most [`MAX_ATTEMPTS`].
+    pub attempts: Vec<Attempt>,
+}
 
 /// What is kept of a payment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -190,6 +288,8 @@ pub struct PaymentState {
     pub metadata: Option<Object>,
     /// Its link.
     pub payment_link: Option<PaymentLinkInPayment>,
+    /// What was confirmed, and what came of it.
+    pub progress: PaymentProgress,
 }
 
 impl State for PaymentState {
@@ -211,6 +311,7 @@ impl State for PaymentState {
             description: _,
             metadata: _,
             payment_link: _,
+            progress: _,
         } = self;
         vec![(CLIENT_SECRET, client_secret)]
     }
@@ -244,6 +345,7 @@ impl PaymentState {
             description: new.description,
             metadata: new.metadata,
             payment_link: given.payment_link,
+            progress: PaymentProgress::default(),
         })
     }
 }
@@ -283,6 +385,26 @@ pub struct Payment {
     pub metadata: Option<Object>,
     /// Its link; null where it has none.
     pub payment_link: Option<PaymentLinkInPayment>,
+    /// The payment method; null until it is confirmed.
+    pub payment_method: Option<PaymentMethod>,
+    /// Its type.
+    pub payment_method_type: Option<PaymentMethodType>,
+    /// The card's fingerprint at the merchant account; null where the blocklist is off, and without a card.
+    pub fingerprint: Option<Text<64>>,
+    /// The connector of the last attempt. While the payment is `processing`, it is the one to try.
+    pub connector: Option<ConnectorName>,
+    /// The connector account of the last attempt.
+    pub merchant_connector_id: Option<ConnectorId>,
+    /// How many attempts there were.
+    pub attempt_count: u32,
+    /// The attempts, in order.
+    pub attempts: Vec<Attempt>,
+    /// Why the payment failed, for machines: `HE-03` where it is blocked, otherwise what its last attempt says.
+    pub error_code: Option<Text<64>>,
+    /// Why the payment failed, for people.
+    pub error_message: Option<Text<255>>,
+    /// `rejected` where the merchant's rules say so.
+    pub merchant_decision: Option<MerchantDecision>,
     /// The version, for `expecting`; not part of the JSON.
     #[serde(skip, default = "crate::stored::first_version")]
     pub version: u64,
@@ -292,6 +414,8 @@ impl Payment {
     pub(crate) fn view(row: Stored<PaymentState>, merchant_id: MerchantId, seals: &Seals<'_>) -> Result<Self, Error> {
         let state = row.state;
         let client_secret = seals.open_text(CLIENT_SECRET, &state.client_secret)?;
+        let progress = state.progress;
+        let last = progress.attempts.last();
         Ok(Self {
             payment_id: row.id,
             merchant_id,
@@ -309,6 +433,16 @@ impl Payment {
             description: state.description,
             metadata: state.metadata,
             payment_link: state.payment_link,
+            payment_method: progress.payment_method,
+            payment_method_type: progress.payment_method_type,
+            fingerprint: progress.fingerprint,
+            connector: last.and_then(|attempt| attempt.connector.clone()),
+            merchant_connector_id: last.and_then(|attempt| attempt.merchant_connector_id.clone()),
+            attempt_count: u32::try_from(progress.attempts.len()).unwrap_or(u32::MAX),
+            attempts: progress.attempts,
+            error_code: progress.error_code,
+            error_message: progress.error_message,
+            merchant_decision: progress.merchant_decision,
             version: row.version,
         })
     }

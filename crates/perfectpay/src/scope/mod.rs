@@ -11,6 +11,7 @@
 //!                                               ├─ api_key(id)
 //!                                               ├─ blocklist()
 //!                                               ├─ payment(id)
+//!                                               ├─ event(id)
 //!                                               └─ payment_link(id)
 //! ```
 //!
@@ -22,8 +23,10 @@ mod blocklist;
 mod bulk;
 mod caller;
 mod command;
+mod confirm;
 mod connector;
 mod decide;
+mod event;
 mod follow;
 pub mod impact;
 mod keys;
@@ -54,6 +57,7 @@ pub use self::caller::{Caller, Verdict, Verified};
 pub use self::command::{Command, Create, CreateOptions, Remove, RemoveOptions, Update, UpdateOptions};
 pub use self::connector::ConnectorScope;
 pub use self::decide::{DecideRequest, Decision, ExplainedDecision};
+pub use self::event::EventScope;
 pub use self::follow::Freshness;
 pub use self::impact::{Impact, NamedBy};
 pub use self::log::{LogRetention, LogTail};

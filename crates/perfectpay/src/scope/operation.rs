@@ -81,6 +81,16 @@ pub enum Operation {
     CreatePayment,
     RetrievePayment,
     ListPayments,
+    ConfirmPayment,
+    RecordAttempt,
+    RetrieveDecision,
+    ReplayDecision,
+    ListOutbox,
+    ListEvents,
+    RetrieveEvent,
+    RevealWebhookMessage,
+    AcknowledgeEvent,
+    FailEvent,
     RetrievePaymentLink,
     ListPaymentLinks,
     ReadLog,
@@ -143,9 +153,10 @@ impl Operation {
             Self::CreateProfile | Self::RemoveProfile => account(Profiles, Write),
             Self::RetrieveProfile | Self::ListProfiles => profile(Profiles, Read),
             Self::UpdateProfile => profile(Profiles, Write),
-            Self::RevealWebhookSecrets | Self::RevealConnectorCredentials | Self::RevealConnectorSecrets => {
-                profile(Secrets, Read)
-            }
+            Self::RevealWebhookSecrets
+            | Self::RevealConnectorCredentials
+            | Self::RevealConnectorSecrets
+            | Self::RevealWebhookMessage => profile(Secrets, Read),
             Self::RetrieveConnector | Self::ListConnectors => profile(Connectors, Read),
             Self::CreateConnector
             | Self::UpdateConnector
@@ -189,10 +200,20 @@ impl Operation {
             | Self::DropFingerprintVersion => account(Blocklist, Write),
             // Of the list it tells no more than whether this card is on it.
             Self::ScreenCard => profile(Blocklist, Read),
-            Self::CreatePayment => profile(Payments, Write),
-            Self::RetrievePayment | Self::ListPayments | Self::RetrievePaymentLink | Self::ListPaymentLinks => {
-                profile(Payments, Read)
-            }
+            Self::CreatePayment
+            | Self::ConfirmPayment
+            | Self::RecordAttempt
+            | Self::AcknowledgeEvent
+            | Self::FailEvent => profile(Payments, Write),
+            Self::RetrievePayment
+            | Self::ListPayments
+            | Self::RetrieveDecision
+            | Self::ReplayDecision
+            | Self::ListOutbox
+            | Self::ListEvents
+            | Self::RetrieveEvent
+            | Self::RetrievePaymentLink
+            | Self::ListPaymentLinks => profile(Payments, Read),
             Self::ReadLog => account(Log, Read),
         }
     }

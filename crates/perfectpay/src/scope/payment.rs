@@ -7,13 +7,14 @@ use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use super::command::CreateOptions;
+use super::confirm::{answered, confirmed};
 use super::merchant::{MerchantScope, claimed};
 use super::operation::Operation;
 use super::profile;
 use super::session::{Session, canonical, settle};
 use crate::api_key::random_text;
 use crate::error::{EntityKind, Error, Refusal};
-use crate::id::{PaymentId, PaymentLinkId, ProfileId};
+use crate::id::{Incarnation, PaymentId, PaymentLinkId, ProfileId};
 use crate::merchant::{MerchantState, PublishableKey};
 use crate::page::{Page, PageRequest};
 use crate::payment::{Given, LinkSite, NewPayment, Payment, PaymentLink, PaymentLinkState, PaymentState, plan};
@@ -22,10 +23,10 @@ use crate::store::{Collection, CommitClass, Key, MerchantPath, Query, Stored};
 /// One payment.
 #[derive(Debug, Clone)]
 pub struct PaymentScope {
-    merchant: MerchantScope,
+    pub(super) merchant: MerchantScope,
     /// The profile that the handle was reached through: a payment of another one is absent.
-    profile: Option<ProfileId>,
-    id: PaymentId,
+    pub(super) profile: Option<ProfileId>,
+    pub(super) id: PaymentId,
 }
 
 /// Carries out `create_payment`; `handle` is the profile whose handle it was called on.
@@ -48,7 +49,8 @@ pub(super) async fn create(
     if let Some(first) = session.replay(&claim, &request).await? {
         return Ok(first);
     }
-    new.check()?;
+    new.check(moment)?;
+    let confirmation = new.confirmation();
     let merchant = &merchant.pinned(loaded.row.tenant);
     let named = handle.is_some() || new.profile_id.is_some();
     let mut first = Some(loaded);
@@ -92,13 +94,22 @@ pub(super) async fn create(
         };
         let text = id.to_string();
         let seals = loaded.seals(session, EntityKind::Payment, &text);
-        let row = Stored::new(loaded.row.tenant, id.clone(), moment, PaymentState::new(new.clone(), given, &seals)?);
-        set.create(row.clone());
+        let mut row =
+            Stored::new(loaded.row.tenant, id.clone(), moment, PaymentState::new(new.clone(), given, &seals)?);
+        let mut tells = false;
+        if let Some(body) = &confirmation {
+            let confirmed = confirmed(merchant, &profile, &row, body, moment).await?;
+            row.state = confirmed.state;
+            tells = confirmed.tells;
+            set.create(row.clone()).create(confirmed.decision);
+        } else {
+            set.create(row.clone());
+        }
         if let Some(link) = link {
             let id = link.in_payment.payment_link_id;
             set.create(Stored::new(loaded.row.tenant, id, moment, link.state));
         }
-        let answer = Payment::view(row, loaded.row.id.clone(), &seals)?;
+        let answer = answered(session, &mut set, &loaded, &profile, &row, tells).await?;
         let done = session.commit_claimed(set, &claim, &request, answer).await;
         done.map_err(|error| loaded.unless_moved(if named { error } else { loaded.unless_default(error) }))
     })
@@ -141,12 +152,19 @@ impl PaymentScope {
     /// [`Error::NotFound`].
     pub async fn retrieve(&self) -> Result<Payment, Error> {
         self.merchant.session.begin(Operation::RetrievePayment).await?;
+        view(&self.merchant, self.load().await?).await
+    }
+
+    pub(super) async fn load(&self) -> Result<Stored<PaymentState>, Error> {
         let key = Key::Payment(self.merchant.path.clone(), self.id.clone());
         let row: Option<Stored<PaymentState>> = self.merchant.session.get(&key).await?;
-        let row = row
-            .filter(|row| self.profile.as_ref().is_none_or(|profile| row.state.profile_id == *profile))
-            .ok_or_else(|| Error::not_found(EntityKind::Payment, &self.id))?;
-        view(&self.merchant, row).await
+        row.filter(|row| self.profile.as_ref().is_none_or(|profile| row.state.profile_id == *profile))
+            .ok_or_else(|| Error::not_found(EntityKind::Payment, &self.id))
+    }
+
+    /// The same handle on this account and no later owner of its id.
+    pub(super) fn pinned(&self, tenant: Incarnation) -> Self {
+        Self { merchant: self.merchant.pinned(tenant), ..self.clone() }
     }
 }
 

@@ -22,6 +22,7 @@ use crate::api_key::Environment;
 use crate::card_testing::{GuardCounters, MemoryCounters};
 use crate::connector::Catalogue;
 use crate::error::Error;
+use crate::event::RetryPlan;
 use crate::id::{Incarnation, MerchantId, OrganizationId};
 use crate::keyring::{Keyring, LocalKeyring};
 use crate::merchant::{DataKeyState, Merchant, NewMerchant};
@@ -60,6 +61,7 @@ pub struct Settings {
     router_bytes: usize,
     counters: Arc<dyn GuardCounters>,
     lints_block: bool,
+    webhook_retries: RetryPlan,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
 }
@@ -91,6 +93,7 @@ impl Settings {
             router_bytes: 128 << 20,
             counters: Arc::new(MemoryCounters::default()),
             lints_block: false,
+            webhook_retries: RetryPlan::published(),
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
         }
@@ -177,6 +180,12 @@ impl Settings {
         self
     }
 
+    /// When the delivery of a webhook that failed is due again; the published plan unless stated.
+    pub fn webhook_retries(mut self, plan: RetryPlan) -> Self {
+        self.webhook_retries = plan;
+        self
+    }
+
     /// Where the time is read.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
@@ -225,6 +234,7 @@ impl PerfectPay {
             test_connectors: settings.test_connectors,
             idempotency_seconds: settings.idempotency_seconds,
             overlap_seconds: settings.overlap_seconds,
+            webhook_retries: settings.webhook_retries,
             entropy: settings.entropy,
             follower: Follower::new(owners, settings.clock, settings.staleness, now, &head),
             keys,

@@ -21,6 +21,7 @@ use crate::api_key::{Access, Environment};
 use crate::card_testing::GuardCounters;
 use crate::connector::Catalogue;
 use crate::error::{EntityKind, Error, Fault};
+use crate::event::RetryPlan;
 use crate::id::{Incarnation, ProfileId};
 use crate::page::{Cursor, Page};
 use crate::seal::{Keys, Seals};
@@ -43,6 +44,7 @@ pub(super) struct Inner {
     pub(super) test_connectors: bool,
     pub(super) idempotency_seconds: u32,
     pub(super) overlap_seconds: u32,
+    pub(super) webhook_retries: RetryPlan,
     pub(super) entropy: Arc<dyn Entropy>,
     /// The clocks, and what keeps memory up to the log.
     pub(super) follower: Follower,

@@ -1,0 +1,408 @@
+//! Confirming a payment, and what comes of its attempts: decided in memory, and committed with all that it changes as one
+//! set.
+
+use std::collections::BTreeMap;
+
+use super::command::{Create, CreateOptions, Update, UpdateOptions};
+use super::decide::{DecideRequest, decided};
+use super::event::tell;
+use super::merchant::{Loaded, MerchantScope, claimed};
+use super::operation::Operation;
+use super::payment::PaymentScope;
+use super::profile::ProfileScope;
+use super::session::{Session, at_expected, canonical, settle};
+use crate::blocklist::CardInfo;
+use crate::connector::{ConnectorState, ConnectorStatus};
+use crate::error::{EntityKind, Error};
+use crate::id::DecisionId;
+use crate::payment::{
+    ConfirmPayment, Denied, MAX_ATTEMPTS, Payment, PaymentDecision, PaymentDecisionState, PaymentState, ProgramUsed,
+    Replayed, Tried, Unreported,
+};
+use crate::profile::ProfileState;
+use crate::routing::{
+    Answer, BlockedCard, Candidate, DeclineReason, KnownCard, Outcome, PaymentFacts, ProgramVersion, RoutingMetadata,
+    RoutingVersionId, RoutingVersionState,
+};
+use crate::store::{ChangeSet, CommitClass, Key, MerchantPath, Stored};
+use crate::text::Object;
+use crate::time::Timestamp;
+
+/// What came of a confirmation, to be written.
+pub(super) struct Confirmed {
+    pub(super) state: PaymentState,
+    pub(super) decision: Stored<PaymentDecisionState>,
+    /// Whether a webhook tells of it. Of a payment that is blocked none does, as the contract has it.
+    pub(super) tells: bool,
+}
+
+fn refused(row: &Stored<PaymentState>, code: &'static str, message: &'static str) -> Error {
+    Error::Refused { entity: row.entity().named(), code, message }
+}
+
+/// Decides about a payment, and what becomes of it.
+pub(super) async fn confirmed(
+    merchant: &MerchantScope,
+    profile: &Stored<ProfileState>,
+    row: &Stored<PaymentState>,
+    body: &ConfirmPayment,
+    now: Timestamp,
+) -> Result<Confirmed, Error> {
+    if row.state.expires_at <= now {
+        return Err(refused(row, "payment.expired", "can no longer be completed"));
+    }
+    if row.state.progress.attempts.len() >= MAX_ATTEMPTS {
+        return Err(refused(row, "payment.too_many_attempts", "was attempted as often as is possible"));
+    }
+    let retries = profile.state.settings.is_manual_retry_enabled == Some(true);
+    let request = DecideRequest {
+        payment_id: row.id.clone(),
+        facts: facts(&row.state, body, profile)?,
+        card: None,
+        card_info: known(body),
+        customer_id: row.state.customer_id.clone(),
+        client_ip: body.ip_address()?,
+    };
+    let scope = ProfileScope::new(merchant.pinned(row.tenant), profile.id.clone());
+    let made = decided(&scope, &request, body.card().map(|card| &card.card_number)).await?;
+    let (outcome, tells) = match &made.answer {
+        Answer::Candidates(candidates) => match candidates.first() {
+            Some(first) => (Ok(tried(first)), true),
+            None => return Err(Error::corrupt("a decision has an empty list of candidates")),
+        },
+        Answer::Declined { reason, .. } => {
+            let denied = denied(*reason).ok_or_else(|| {
+                refused(row, "payment.card_testing", "is refused: too many attempts of this card or customer failed")
+            })?;
+            (Err(denied), !denied.by_rules)
+        }
+    };
+    let id = DecisionId::make("dec_", now, &merchant.session.random());
+    let state = row.state.confirmed(&row.id, &id, outcome.as_ref().map_err(|denied| *denied), retries, now);
+    let mut state = state.map_err(|illegal| match illegal.from {
+        crate::webhook::IntentStatus::Failed => {
+            refused(row, "payment.retry_disabled", "failed, and its profile does not let it be confirmed again")
+        }
+        _ => refused(row, "payment.not_confirmable", "is not waiting to be confirmed"),
+    })?;
+    state.progress.payment_method = body.payment_method;
+    state.progress.payment_method_type = body.payment_method_type;
+    let screening = made.screened.as_ref().map(|screened| &screened.screening).filter(|screening| screening.guard);
+    let print = screening.and_then(|screening| screening.fingerprint);
+    state.progress.fingerprint = print.map(|print| print.to_string().parse()).transpose()?;
+    let router = made.router();
+    let decision = PaymentDecisionState {
+        profile_id: profile.id.clone(),
+        payment_id: row.id.clone(),
+        guard: made.guard,
+        blocked: made.screened.as_ref().and_then(BlockedCard::of),
+        program: router.program().map(|(id, version)| ProgramUsed { algorithm_id: id.clone(), version }),
+        accounts: router.seen(&request.facts),
+        retry: made.retry_policy().clone(),
+        guard_keys: made.guard_keys.clone(),
+        facts: request.facts,
+        answer: made.answer,
+    };
+    Ok(Confirmed { state, decision: Stored::new(row.tenant, id, now, decision), tells })
+}
+
+fn tried(candidate: &Candidate) -> Tried {
+    Tried { connector: candidate.connector.clone(), account: candidate.account.clone() }
+}
+
+/// What a payment says that was declined so. `None` where the contract makes no attempt of it at all: the guard against
+/// card testing answers an error, and the payment stays as it is.
+fn denied(reason: DeclineReason) -> Option<Denied> {
+    let blocked = |message| Some(Denied { code: "HE-03", message, by_rules: true });
+    match reason {
+        DeclineReason::BlockedBin => blocked("This card is not accepted."),
+        DeclineReason::BlockedIssuerCountry => blocked("Cards that were issued in this country are not accepted."),
+        DeclineReason::BlockedCardType | DeclineReason::BlockedCardSubtype => {
+            blocked("This type of card is not accepted.")
+        }
+        DeclineReason::BlockedIssuer => blocked("Cards of this bank are not accepted."),
+        DeclineReason::NoEligibleConnector => {
+            Some(Denied { code: "IR_39", message: "No connector account takes this payment.", by_rules: false })
+        }
+        DeclineReason::CardTestingCardAndAddress
+        | DeclineReason::CardTestingGuestCard
+        | DeclineReason::CardTestingCustomer
+        | DeclineReason::CardTestingGuestAddress => None,
+    }
+}
+
+/// What is known of the card's BIN, where the body says so.
+fn known(body: &ConfirmPayment) -> Option<CardInfo> {
+    let card = body.card()?;
+    let info = CardInfo {
+        issuing_country: card.card_issuing_country,
+        card_type: card.card_type,
+        card_subtype: None,
+        issuer: card.card_issuer.clone(),
+    };
+    (info != CardInfo::default()).then_some(info)
+}
+
+/// What a decision knows of the payment.
+fn facts(payment: &PaymentState, body: &ConfirmPayment, profile: &Stored<ProfileState>) -> Result<PaymentFacts, Error> {
+    let card = body.card().map(|card| {
+        Ok::<_, Error>(KnownCard {
+            bin: Some(card.card_number.prefix().parse()?),
+            card_network: card.card_network,
+            card_type: card.card_type,
+            issuing_country: card.card_issuing_country,
+            issuer: card.card_issuer.clone(),
+        })
+    });
+    Ok(PaymentFacts {
+        payment_method: body.payment_method,
+        payment_method_type: body.payment_method_type,
+        card: card.transpose()?,
+        authentication_type: Some(payment.authentication_type),
+        capture_method: Some(payment.capture_method),
+        setup_future_usage: body.setup_future_usage,
+        payment_type: body.payment_type,
+        billing_country: body.billing_country(),
+        business_country: profile.state.settings.merchant_business_country,
+        metadata: routing_parameters(payment.metadata.as_ref())?,
+        ..PaymentFacts::of(crate::money::Money { amount: payment.amount, currency: payment.currency })
+    })
+}
+
+/// The pairs under `routing_parameters` of a payment's metadata. What is no pair of texts, no rule can ask for.
+fn routing_parameters(metadata: Option<&Object>) -> Result<RoutingMetadata, Error> {
+    let pairs = metadata.and_then(|metadata| metadata.get("routing_parameters")).and_then(|pairs| pairs.as_object());
+    let pair = |(key, value): (&String, &serde_json::Value)| Some((key.parse().ok()?, value.as_str()?.parse().ok()?));
+    let pairs: BTreeMap<_, _> = pairs.into_iter().flatten().filter_map(pair).collect();
+    Ok(pairs.try_into()?)
+}
+
+/// The payment's profile, as it is now.
+async fn profile_of(session: &Session, row: &Stored<PaymentState>) -> Result<Stored<ProfileState>, Error> {
+    let key = Key::Profile(MerchantPath::Pinned(row.tenant), row.state.profile_id.clone());
+    // It went meanwhile, and the payment with it.
+    session.get(&key).await?.ok_or_else(|| Error::NotFound(row.entity().named()))
+}
+
+/// Answers a payment, and adds the event of its status to the set where that is a new one.
+pub(super) async fn answered(
+    session: &Session,
+    set: &mut ChangeSet,
+    loaded: &Loaded,
+    profile: &Stored<ProfileState>,
+    row: &Stored<PaymentState>,
+    tells: bool,
+) -> Result<Payment, Error> {
+    let id = row.id.to_string();
+    let seals = loaded.seals(session, EntityKind::Payment, &id);
+    let answer = Payment::view(row.clone(), loaded.row.id.clone(), &seals)?;
+    if tells {
+        tell(session, set, loaded, profile, row, &answer).await?;
+    }
+    Ok(answer)
+}
+
+impl PaymentScope {
+    /// Confirms the payment: it is decided, in memory, whether it is declined, or which connector accounts are tried for it
+    /// in which order. The card's number and its code are used for that, and kept nowhere. While the answer's status is
+    /// `processing`, its `merchant_connector_id` is the account to try; what came of the attempt is told by
+    /// [`record_attempt`](Self::record_attempt).
+    ///
+    /// A payment that is blocked has failed, with `HE-03`; one that no account takes has failed, with `IR_39`. A payment
+    /// that failed is confirmed again only where its profile enables manual retries. The decision is kept with all that it
+    /// was made from, in the same commit as the status and its event.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`]; [`Error::Invalid`]; [`Error::Refused`] with code `payment.expired`, `payment.not_confirmable`,
+    /// `payment.retry_disabled`, `payment.too_many_attempts` or `payment.card_testing`; nothing has changed then.
+    pub fn confirm(&self, body: ConfirmPayment) -> Create<Payment> {
+        let scope = self.clone();
+        Create::new(async move |options: CreateOptions| {
+            let session = &scope.merchant.session;
+            let moment = session.begin(Operation::ConfirmPayment).await?;
+            let loaded = scope.merchant.load().await?;
+            let mut claim = claimed(&loaded, Operation::ConfirmPayment, options);
+            claim.path = format!("{}/{}", claim.path, scope.id);
+            let request = canonical(&body)?;
+            if let Some(first) = session.replay(&claim, &request).await? {
+                return Ok(first);
+            }
+            body.check(moment)?;
+            let scope = scope.pinned(loaded.row.tenant);
+            let mut first = Some(loaded);
+            settle!(session, None, {
+                let mut loaded = scope.merchant.again(&mut first).await?;
+                let mut row = scope.load().await?;
+                session.add_keys_of(&mut row, &mut loaded.keys).await?;
+                let profile = profile_of(session, &row).await?;
+                let confirmed = confirmed(&scope.merchant, &profile, &row, &body, moment).await?;
+                let next = row.next(moment, confirmed.state);
+                let mut set = session.changes(loaded.owner(), moment, CommitClass::Operational);
+                loaded.stand(&mut set);
+                set.update(next.clone()).create(confirmed.decision);
+                let answer = answered(session, &mut set, &loaded, &profile, &next, confirmed.tells).await?;
+                let done = session.commit_claimed(set, &claim, &request, answer).await;
+                done.map_err(|error| loaded.unless_moved(error))
+            })
+        })
+    }
+
+    /// Says how an attempt of the payment goes. `attempt` is its number, [`Payment::attempt_count`] as the answer had it
+    /// that named the account: an outcome that is told once more changes nothing. After one that failed the next account of
+    /// the decision is tried, if the program's retry policy lets it and there is one that is still there and enabled; the
+    /// answer names it. Otherwise the payment has failed. It succeeds with the first approval.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`]; [`Error::Stale`]; [`Error::Refused`] with code `payment.no_attempt` where there is none of this
+    /// number, and `payment.attempt_over` where it ended otherwise; nothing has changed then.
+    pub fn record_attempt(&self, attempt: u32, outcome: Outcome) -> Update<Payment> {
+        let scope = self.clone();
+        Update::new(async move |options: UpdateOptions| {
+            let session = &scope.merchant.session;
+            let moment = session.begin(Operation::RecordAttempt).await?;
+            let number = usize::try_from(attempt).unwrap_or(usize::MAX);
+            settle!(session, options.expected_version, {
+                let mut row = scope.load().await?;
+                at_expected(&row, options.expected_version)?;
+                let mut loaded = scope.merchant.load_for(&row).await?;
+                session.add_keys_of(&mut row, &mut loaded.keys).await?;
+                let decision = decision_of(session, &row, number).await?;
+                let next = match row.state.running() {
+                    Some((running, _)) if running == number && row.state.goes_on(&outcome, &decision.state.retry) => {
+                        following(session, &row, &decision).await?
+                    }
+                    _ => None,
+                };
+                let state = row.state.reported(&row.id, number, &outcome, &decision.state.retry, next.as_ref(), moment);
+                let state = state.map_err(|unreported| match unreported {
+                    Unreported::NoSuchAttempt => no_attempt(&row),
+                    Unreported::Over | Unreported::Illegal(_) => {
+                        refused(&row, "payment.attempt_over", "has ended this attempt otherwise")
+                    }
+                })?;
+                let id = row.id.to_string();
+                if state == row.state {
+                    let seals = loaded.seals(session, EntityKind::Payment, &id);
+                    return Payment::view(row, loaded.row.id.clone(), &seals);
+                }
+                let failed = matches!(outcome, Outcome::Declined { .. } | Outcome::TimedOut | Outcome::Errored { .. });
+                let tells = state.status != row.state.status;
+                let profile = profile_of(session, &row).await?;
+                let updated = row.next(moment, state);
+                let mut set = session.changes(loaded.owner(), moment, CommitClass::Operational);
+                loaded.stand(&mut set);
+                set.update(updated.clone());
+                let answer = answered(session, &mut set, &loaded, &profile, &updated, tells).await?;
+                let told = ToldOutcome { attempt, outcome: outcome.clone() };
+                let done = session.commit(set, Operation::RecordAttempt, &told).await;
+                done.map_err(|error| loaded.unless_moved(error))?;
+                if failed {
+                    decision.state.guard_keys.count(&*session.inner.counters, moment);
+                }
+                Ok(answer)
+            })
+        })
+    }
+
+    /// A decision about the payment, with all that it was made from.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], also for a decision about another payment.
+    pub async fn decision(&self, id: &DecisionId) -> Result<PaymentDecision, Error> {
+        self.merchant.session.begin(Operation::RetrieveDecision).await?;
+        Ok(PaymentDecision::view(self.decision_row(id).await?, self.merchant.merchant_id()?))
+    }
+
+    /// Makes a decision about the payment again from what is kept of it, and answers both: the same, unless what is kept was
+    /// changed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] for the decision, and for the program's version.
+    pub async fn replay_decision(&self, id: &DecisionId) -> Result<Replayed, Error> {
+        let session = &self.merchant.session;
+        session.begin(Operation::ReplayDecision).await?;
+        let row = self.decision_row(id).await?;
+        let program = match &row.state.program {
+            None => None,
+            Some(used) => Some(program(session, &row, used).await?),
+        };
+        let again = row.state.replay(program)?;
+        Ok(Replayed { then: row.state.answer, again })
+    }
+
+    async fn decision_row(&self, id: &DecisionId) -> Result<Stored<PaymentDecisionState>, Error> {
+        let key = Key::PaymentDecision(self.merchant.path.clone(), id.clone());
+        let row: Option<Stored<PaymentDecisionState>> = self.merchant.session.get(&key).await?;
+        let own = |row: &Stored<PaymentDecisionState>| {
+            row.state.payment_id == self.id
+                && self.profile.as_ref().is_none_or(|profile| row.state.profile_id == *profile)
+        };
+        row.filter(own).ok_or_else(|| Error::not_found(EntityKind::PaymentDecision, id))
+    }
+}
+
+/// The version of a program that a decision used. It never changes, and is never removed once it was active.
+async fn program(
+    session: &Session,
+    row: &Stored<PaymentDecisionState>,
+    used: &ProgramUsed,
+) -> Result<ProgramVersion, Error> {
+    let number = u32::try_from(used.version).map_err(|_| Error::corrupt("the version of a program"))?;
+    let id = RoutingVersionId { program: used.algorithm_id.clone(), number };
+    let key = Key::RoutingVersion(MerchantPath::Pinned(row.tenant), id.clone());
+    let found: Stored<RoutingVersionState> = session.require(&key, &id).await?;
+    Ok(ProgramVersion { id: id.program, version: used.version, algorithm: found.state.algorithm.into() })
+}
+
+/// What an outcome that is told is bound to in a batch.
+#[derive(serde::Serialize)]
+struct ToldOutcome {
+    attempt: u32,
+    outcome: Outcome,
+}
+
+impl crate::secret::Request for ToldOutcome {}
+
+fn no_attempt(row: &Stored<PaymentState>) -> Error {
+    refused(row, "payment.no_attempt", "has no attempt of this number")
+}
+
+/// The decision that an attempt follows.
+async fn decision_of(
+    session: &Session,
+    row: &Stored<PaymentState>,
+    number: usize,
+) -> Result<Stored<PaymentDecisionState>, Error> {
+    let found = number.checked_sub(1).and_then(|index| row.state.progress.attempts.get(index));
+    let id = &found.ok_or_else(|| no_attempt(row))?.decision_id;
+    session.require(&Key::PaymentDecision(MerchantPath::Pinned(row.tenant), id.clone()), id).await
+}
+
+/// The next account of a decision that was not tried, is there and is enabled.
+async fn following(
+    session: &Session,
+    row: &Stored<PaymentState>,
+    decision: &Stored<PaymentDecisionState>,
+) -> Result<Option<Tried>, Error> {
+    if row.state.progress.attempts.len() >= MAX_ATTEMPTS {
+        return Ok(None);
+    }
+    for candidate in decision.state.candidates() {
+        if row.state.tried(&decision.id).any(|account| *account == candidate.account) {
+            continue;
+        }
+        let key = Key::Connector(MerchantPath::Pinned(row.tenant), candidate.account.clone());
+        let account: Option<Stored<ConnectorState>> = session.get(&key).await?;
+        let open = |state: &ConnectorState| {
+            !state.disabled && state.status == ConnectorStatus::Active && state.profile_id == row.state.profile_id
+        };
+        if account.is_some_and(|account| open(&account.state)) {
+            return Ok(Some(tried(candidate)));
+        }
+    }
+    Ok(None)
+}
