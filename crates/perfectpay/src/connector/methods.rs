@@ -238,7 +238,7 @@ pub struct MethodTypeEnabled {
     pub card_networks: Option<Vec<CardNetwork>>,
     /// The currencies; all, if absent.
     pub accepted_currencies: Option<AcceptedCurrencies>,
-    /// The billing countries, which matter only where methods are listed to a payer; all, if absent.
+    /// The billing countries; all, if absent. They restrict only where the payer's is known.
     pub accepted_countries: Option<AcceptedCountries>,
     /// The least amount, itself included, in minor units of the payment's currency; no bound, if absent.
     pub minimum_amount: Option<MinorUnits>,
