@@ -664,6 +664,34 @@ fn whoever_holds_a_key_composes_a_batch_in_its_account_and_nowhere_else() {
 }
 
 #[test]
+fn a_committed_batch_is_told_to_whoever_committed_it_and_to_readers_of_the_log() {
+    on_every_backend(async |world| {
+        let tenant = host::stand_up(&world.pay, "acme").await.unwrap();
+        let scope = tenant.scope(&world.pay);
+        let holder = async |scopes: &str| {
+            let body = format!(r#"{{"name": "k", "expiration": "never", "scopes": [{scopes}]}}"#);
+            let issued = scope.create_api_key(read(&body).unwrap()).await.unwrap();
+            world.pay.authenticate(issued.api_key.unwrap().expose()).await.unwrap()
+        };
+        let (own, other) = (holder(r#""blocklist:write""#).await, holder(r#""payments:write""#).await);
+        let reader = holder(r#""log:read""#).await;
+        let batch = own.merchant().batch();
+        block(batch.merchant(), "411111").await.unwrap();
+        let done = batch.commit().idempotency_key(key("b-1")).await.unwrap();
+        assert_eq!(done.actor, Actor::ApiKey(own.api_key().key_id.clone()), "{}", world.name);
+        for caller in [&own, &reader] {
+            let told = caller.merchant().committed_batch(&key("b-1")).await.unwrap().unwrap();
+            assert_eq!((&told.actor, &told.changes, told.replayed()), (&done.actor, &done.changes, true));
+        }
+        let told = scope.committed_batch(&key("b-1")).await.unwrap().unwrap();
+        assert_eq!(told.changes, done.changes, "{}", world.name);
+        let refused = other.merchant().committed_batch(&key("b-1")).await;
+        assert!(matches!(refused, Err(Error::Forbidden)), "{}: {refused:?}", world.name);
+        assert_eq!(other.merchant().committed_batch(&key("b-2")).await.unwrap(), None);
+    });
+}
+
+#[test]
 fn a_batch_ends_with_the_key_that_opened_it() {
     on_every_backend(async |world| {
         let pay = &world.pay;

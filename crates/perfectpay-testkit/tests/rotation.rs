@@ -25,8 +25,9 @@ use perfectpay::store::{
     Record, Store, Verb,
 };
 use perfectpay::{
-    Actor, ConnectorAuth, Entropy, Error, ErrorKind, KeyId, Keyring, LocalKeyring, MasterKey, MerchantScope,
-    OrganizationScope, PageRequest, PerfectPay, Rotated, Sealed, SecretObject, Settings, Unavailability, json,
+    Actor, ConnectorAuth, EntityKind, Entropy, Error, ErrorKind, KeyId, Keyring, LocalKeyring, MasterKey,
+    MerchantScope, OrganizationScope, PageRequest, PerfectPay, Rotated, Sealed, SecretObject, Settings, Unavailability,
+    json,
 };
 use perfectpay_memory::MemoryStore;
 use perfectpay_testkit::faulty::{FailNth, On, When};
@@ -470,6 +471,78 @@ fn what_is_sealed_beside_a_whole_rotation_is_sealed_again_under_the_new_key() {
         let again = block_on(open(store.clone(), Arc::new(LocalKeyring::new(old_key()))));
         block_on(picture(&again, &tenant));
     }
+}
+
+/// Seals the account anew, from the first step to the last, right after an object of a kind was read.
+struct SealedAfterRead {
+    pay: PerfectPay,
+    tenant: Tenant,
+    kind: EntityKind,
+    armed: Arc<AtomicBool>,
+}
+
+impl fmt::Debug for SealedAfterRead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SealedAfterRead")
+    }
+}
+
+impl SealedAfterRead {
+    async fn strike(&self, records: &[Record]) {
+        if records.iter().any(|record| record.kind() == self.kind) && self.armed.swap(false, Ordering::SeqCst) {
+            self.tenant.scope(&self.pay).rotate_data_key(|_| {}).await.unwrap();
+        }
+    }
+}
+
+#[async_trait]
+impl Layer for SealedAfterRead {
+    async fn get(&self, next: &dyn Store, key: &Key) -> Result<Option<Record>, Error> {
+        let found = next.get(key).await?;
+        self.strike(found.as_slice()).await;
+        Ok(found)
+    }
+
+    async fn list(&self, next: &dyn Store, query: &Query) -> Result<Option<perfectpay::store::Listing>, Error> {
+        let found = next.list(query).await?;
+        self.strike(found.as_ref().map_or(&[], |listing| &listing.records)).await;
+        Ok(found)
+    }
+}
+
+#[test]
+fn what_was_read_before_a_whole_rotation_is_answered_behind_it() {
+    on_every_backend(async |world| {
+        let store = world.backend.store.clone();
+        let tenant = furnished(&world.pay, "acme").await;
+        let expected = picture(&world.pay, &tenant).await;
+        for kind in [EntityKind::Merchant, EntityKind::Profile, EntityKind::Connector, EntityKind::Payment] {
+            let armed = Arc::new(AtomicBool::new(false));
+            let (pay, tenant) = (world.pay.clone(), tenant.clone());
+            let layer = SealedAfterRead { pay, tenant: tenant.clone(), kind, armed: armed.clone() };
+            let layered = Arc::new(Layered::over(store.clone(), layer));
+            // One that has opened no key yet, for each question.
+            let fresh = async || {
+                let pay = open(layered.clone(), Arc::new(LocalKeyring::new(old_key()))).await;
+                armed.store(true, Ordering::SeqCst);
+                pay
+            };
+            assert_eq!(picture(&fresh().await, &tenant).await.len(), expected.len(), "{kind} on {}", world.name);
+            let pay = fresh().await;
+            let scope = tenant.scope(&pay);
+            match kind {
+                EntityKind::Merchant => drop(scope.retrieve().await.unwrap()),
+                EntityKind::Profile => drop(scope.profiles(page()).await.unwrap()),
+                EntityKind::Connector => {
+                    let id = scope.connectors(page()).await.unwrap().items.remove(0).merchant_connector_id;
+                    let scope = tenant.scope(&fresh().await);
+                    scope.connector(&id).reveal_credentials().await.unwrap();
+                }
+                _ => drop(scope.payments(page()).await.unwrap()),
+            }
+            assert!(!armed.load(Ordering::SeqCst), "{kind} was read");
+        }
+    });
 }
 
 #[test]

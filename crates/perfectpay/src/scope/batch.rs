@@ -91,7 +91,7 @@ use super::session::{Claimed, Session};
 use crate::error::{Error, Fault};
 use crate::id::Incarnation;
 use crate::merchant::MerchantState;
-use crate::store::{ChangeSet, IdempotencyKey, Key, LogChange, Receipt, Stored};
+use crate::store::{Actor, ChangeSet, IdempotencyKey, Key, LogChange, Receipt, Stored};
 use crate::time::Timestamp;
 
 /// Commands that are staged, to be committed as one: on the root handle, or on that of a merchant account. See the
@@ -110,6 +110,8 @@ pub struct Batch<H = PerfectPay> {
 /// What a committed batch changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BatchReceipt {
+    /// Who committed it.
+    pub actor: Actor,
     /// What changed, in order, as the log's entry lists it: the ids of what was created among it.
     pub changes: Vec<LogChange>,
     /// Where the entry stands and when it was made; `None` in an answer that is replayed for an idempotency key, which
@@ -151,15 +153,18 @@ impl MerchantScope {
     }
 
     /// What the batch of this account under this idempotency key changed, if it was committed and its key is still kept.
+    /// It is told to whoever committed it, and to whoever may read the account's log, which says the same.
     ///
     /// # Errors
     ///
-    /// [`Error::NotFound`] for the account; [`Error::IdempotencyMismatch`] if the key is another command's; those of the
-    /// store.
+    /// [`Error::NotFound`] for the account; [`Error::Forbidden`] for another one's batch; [`Error::IdempotencyMismatch`]
+    /// if the key is another command's; those of the store.
     pub async fn committed_batch(&self, key: &IdempotencyKey) -> Result<Option<BatchReceipt>, Error> {
         self.session.begin(Operation::CommitBatch).await?;
         let row: Stored<MerchantState> = self.session.require(&Key::Merchant(self.path.clone()), &self.name).await?;
-        self.session.kept(row.tenant, key).await
+        let kept: Option<BatchReceipt> = self.session.kept(row.tenant, key).await?;
+        let is_own = |kept: &BatchReceipt| kept.actor == self.session.actor;
+        if kept.as_ref().is_none_or(is_own) || self.session.may_read_log() { Ok(kept) } else { Err(Error::Forbidden) }
     }
 }
 
@@ -233,7 +238,7 @@ impl<H> Batch<H> {
 
     async fn commit_as(&self, claimed: &Claimed, moment: Timestamp) -> Result<BatchReceipt, Error> {
         let (set, committing) = Committing::begin(&self.overlay, moment)?;
-        let answer = BatchReceipt { changes: set.logged(), receipt: None };
+        let answer = BatchReceipt { actor: set.actor.clone(), changes: set.logged(), receipt: None };
         let requests = self.overlay.requests();
         let (answer, receipt) = self.session.commit_received(set, claimed, &requests, answer).await?;
         committing.done();

@@ -14,7 +14,7 @@ use super::organization::OrganizationScope;
 use super::payment::{self, PaymentLinkScope, PaymentScope};
 use super::profile::{self, ProfileScope};
 use super::routing::RoutingScope;
-use super::session::{Claimed, Session, at_expected, canonical, settle};
+use super::session::{ATTEMPTS, Claimed, Session, at_expected, canonical, settle};
 use crate::api_key::{ApiKey, IssuedApiKey, KeyPolicy, NewApiKey, random_text};
 use crate::connector::{Connector, NewConnector};
 use crate::error::{Entity, EntityKind, Error};
@@ -268,13 +268,24 @@ impl MerchantScope {
 
     pub(super) async fn load(&self) -> Result<Loaded, Error> {
         let session = &self.session;
-        let mut row: Stored<MerchantState> = session.require(&Key::Merchant(self.path.clone()), &self.name).await?;
-        let id = row.state.data_key.as_str();
-        let key = session.inner.vault.data_key(session.store(), row.tenant, id).await;
-        let mut keys = Keys::from(key.map_err(|error| self.unless_there(error))?);
-        let added = session.add_keys_of(&mut row, &mut keys).await;
-        added.map_err(|error| self.unless_there(error))?;
-        Ok(Loaded { row, keys })
+        let mut attempts = ATTEMPTS;
+        loop {
+            let mut row: Stored<MerchantState> = session.require(&Key::Merchant(self.path.clone()), &self.name).await?;
+            match self.keys_of(&mut row).await {
+                Ok(keys) => return Ok(Loaded { row, keys }),
+                // Sealed anew since it was read.
+                Err(Error::Moved { .. }) if attempts > 0 => attempts -= 1,
+                Err(error) => return Err(self.unless_there(error)),
+            }
+        }
+    }
+
+    /// The data key that seals now, and those of the account's own sealed fields.
+    async fn keys_of(&self, row: &mut Stored<MerchantState>) -> Result<Keys, Error> {
+        let current = self.session.data_key_of(row, row.state.data_key.as_str()).await?;
+        let mut keys = Keys::from(current);
+        self.session.add_keys_of(row, &mut keys).await?;
+        Ok(keys)
     }
 
     /// The account as it was read for the first attempt, and as it is for every later one.

@@ -14,17 +14,17 @@ use super::follow::Follower;
 use super::keys::KeyIndex;
 use super::lists::Lists;
 use super::operation::Operation;
-use super::overlay::{Names, Overlay, no_key_of_its_own};
+use super::overlay::{Names, Overlay, key_of, no_key_of_its_own};
 use super::routers::Routers;
 use super::vault::Vault;
-use crate::api_key::{Access, Environment};
+use crate::api_key::{Access, Environment, Resource, Right, Touch};
 use crate::card_testing::GuardCounters;
 use crate::connector::Catalogue;
 use crate::error::{EntityKind, Error, Fault};
 use crate::event::RetryPlan;
 use crate::id::{Incarnation, ProfileId};
 use crate::page::{Cursor, Page};
-use crate::seal::{Keys, Seals};
+use crate::seal::{Keys, SealingKey, Seals};
 use crate::secret::Request;
 use crate::store::{
     Actor, Change, ChangeSet, CommitClass, Committed, IdempotencyClaim, IdempotencyKey, Key, Owner, Query, Receipt,
@@ -33,7 +33,7 @@ use crate::store::{
 use crate::time::{Entropy, Timestamp};
 
 /// How often a command that met another one is decided again before it gives up.
-const ATTEMPTS: u32 = 32;
+pub(super) const ATTEMPTS: u32 = 32;
 
 #[derive(Debug)]
 pub(super) struct Inner {
@@ -146,6 +146,12 @@ impl Session {
         self.guard.as_ref().map_or_else(Access::default, |guard| guard.known().key.access.clone())
     }
 
+    /// Whether the caller may read all that the log says of the account.
+    pub(super) fn may_read_log(&self) -> bool {
+        let access = self.access();
+        access.profile_ids.is_none() && access.scopes.allow(Right::new(Resource::Log, Touch::Read))
+    }
+
     /// Whether the caller's key is for what was read. Every read of a handle comes through here.
     fn reaches(&self, record: &Record) -> bool {
         match (&self.guard, record.profile()) {
@@ -220,23 +226,53 @@ impl Session {
     }
 
     /// The data keys that sealed the fields of an object. Where one is not there the tenant was removed meanwhile, and the
-    /// object with it; that there is such a thing as a data key is nobody's to know.
-    pub(super) async fn keys_of<S: State>(&self, row: &mut Stored<S>) -> Result<Keys, Error> {
-        let mut keys = Keys::default();
-        self.add_keys_of(row, &mut keys).await?;
-        Ok(keys)
+    /// object with it; that there is such a thing as a data key is nobody's to know. Where the object was sealed anew since
+    /// it was read, it is read again.
+    pub(super) async fn keys_of<S: State>(&self, row: &mut Stored<S>) -> Result<Keys, Error>
+    where
+        Stored<S>: TryFrom<Record, Error = Error>,
+    {
+        let mut attempts = ATTEMPTS;
+        loop {
+            let mut keys = Keys::default();
+            match self.add_keys_of(row, &mut keys).await {
+                Ok(()) => return Ok(keys),
+                Err(Error::Moved { .. }) if attempts > 0 => attempts -= 1,
+                Err(error) => return Err(error),
+            }
+            *row = self.require(&key_of(&row.entity())?, &row.id).await?;
+        }
     }
 
     /// Adds the data keys that sealed the fields of an object.
-    pub(super) async fn add_keys_of<S: State>(&self, row: &mut Stored<S>, keys: &mut Keys) -> Result<(), Error> {
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Moved`] where the object was sealed anew since it was read, and the former key is gone.
+    pub(super) async fn add_keys_of<S: State>(&self, row: &mut Stored<S>, keys: &mut Keys) -> Result<(), Error>
+    where
+        Stored<S>: TryFrom<Record, Error = Error>,
+    {
         for id in row.data_keys()? {
-            let key = self.inner.vault.data_key(self.store(), row.tenant, &id).await;
-            keys.add(key.map_err(|error| match error {
-                Error::NotFound(_) => Error::NotFound(row.entity().named()),
-                other => other,
-            })?);
+            keys.add(self.data_key_of(row, &id).await?);
         }
         Ok(())
+    }
+
+    /// The data key of this id, which the object names.
+    pub(super) async fn data_key_of<S: State>(&self, row: &Stored<S>, id: &str) -> Result<Arc<SealingKey>, Error>
+    where
+        Stored<S>: TryFrom<Record, Error = Error>,
+    {
+        let error = match self.inner.vault.data_key(self.store(), row.tenant, id).await {
+            Err(Error::NotFound(_)) => return Err(Error::NotFound(row.entity().named())),
+            Err(error @ Error::Corrupt { .. }) => error,
+            found => return found,
+        };
+        let now: Option<Stored<S>> = self.get(&key_of(&row.entity())?).await?;
+        let Some(mut now) = now else { return Err(Error::NotFound(row.entity().named())) };
+        let still = now.data_keys()?.iter().any(|named| **named == *id);
+        Err(if still { error } else { Error::Moved { entity: row.entity().named() } })
     }
 
     /// The seals of an object of this tenant.
