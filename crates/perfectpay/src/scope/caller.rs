@@ -1,9 +1,10 @@
 //! A caller: who holds an API key, with a handle on what the key reaches.
 
 use std::net::IpAddr;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{PoisonError, RwLock};
 
-use super::keys::{Known, glance, read};
+use super::key_table::Held;
+use super::keys::{glance, read};
 use super::merchant::MerchantScope;
 use super::operation::{Need, Operation};
 use super::session::Session;
@@ -17,7 +18,7 @@ use crate::time::Timestamp;
 #[derive(Debug)]
 pub(super) struct Guard {
     /// As it was when it was last checked.
-    known: RwLock<Arc<Known>>,
+    known: RwLock<Held>,
     peer: Option<IpAddr>,
 }
 
@@ -27,8 +28,8 @@ impl Guard {
         Self { known: RwLock::new(self.known()), peer: self.peer }
     }
 
-    pub(super) fn known(&self) -> Arc<Known> {
-        Arc::clone(&self.known.read().unwrap_or_else(PoisonError::into_inner))
+    pub(super) fn known(&self) -> Held {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Whether the key still lives, and may do this. Asked by every operation, so that a key revoked meanwhile is refused
@@ -39,9 +40,9 @@ impl Guard {
         if !session.is_batched() {
             inner.follower.freshen(session.store()).await?;
         }
-        if session.is_batched() || !known.is_current() {
+        if session.is_batched() || !inner.keys.is_current(&known) {
             known = inner.keys.again(session.store(), &known).await?;
-            *self.known.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&known);
+            *self.known.write().unwrap_or_else(PoisonError::into_inner) = known.clone();
         }
         let now = session.now();
         known.judge(now, self.peer).map_err(Error::Unauthorized)?;
@@ -64,7 +65,7 @@ impl Guard {
 /// A key that was accepted. Cloning it is cheap.
 #[derive(Debug, Clone)]
 pub struct Verified {
-    known: Arc<Known>,
+    known: Held,
     peer: Option<IpAddr>,
 }
 
@@ -126,7 +127,7 @@ impl Caller {
         let name = verified.merchant_id().to_string();
         let path = MerchantPath::Pinned(known.tenant);
         let actor = Actor::ApiKey(known.key.key_id.clone());
-        let guard = Guard { known: RwLock::new(Arc::clone(known)), peer: verified.peer };
+        let guard = Guard { known: RwLock::new(known.clone()), peer: verified.peer };
         let session = session.clone().by(actor).guarded(guard);
         Self { merchant: MerchantScope::new(session, path, name), verified }
     }

@@ -1,28 +1,26 @@
 //! Living API keys in memory: who a token is of, without the store.
 //!
 //! A key is read when it is first used and kept under its token's digest, up to a bound; beyond it a part of the index
-//! begins anew. Absence is never kept: what is not in the index is asked of the store. The follower says when keys of an
+//! begins anew. How it lies there is `key_table`. Absence is never kept: what is not in the index is asked of the store. The follower says when keys of an
 //! account moved. Then each of them is read again when it is next used, which costs an account that changes a key one
 //! read for each of its keys in use, and nobody else anything.
 
-use std::borrow::Borrow;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt;
-use std::hash::{BuildHasherDefault, Hash, Hasher};
+use std::hash::{BuildHasherDefault, DefaultHasher, Hash as _, Hasher};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
-use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use super::follow::Follows;
+use super::key_table::{Digest, Held, Known, Table};
 use super::session::Session;
 use crate::api_key::{ApiKey, ApiKeyState, Token, TokenDigest};
 use crate::error::{EntityKind, Error, Refusal};
-use crate::id::Incarnation;
 use crate::merchant::MerchantState;
 use crate::seal::KeyId;
 use crate::store::{Key, LogEntry, MerchantPath, Store, Stored, Verb};
@@ -33,6 +31,8 @@ const PARTS: usize = 64;
 /// How many keys' uses wait to be written down, and how many keys wait for another digest, at most. What finds no place
 /// waits for the key's next use.
 const WAITING: usize = 65_536;
+/// How many counts of moves there are.
+const COUNTS: usize = 16_384;
 /// How coarse last uses are, in milliseconds.
 const HOUR: i64 = 3_600_000;
 
@@ -55,53 +55,7 @@ impl Pepper {
     }
 }
 
-/// A digest as the index finds it. It is random to whoever has not the pepper, so its first bytes are hash enough; what
-/// compares takes the same time wherever two differ.
-#[derive(Clone, Copy, Eq)]
-struct Digest([u64; 4]);
-
-impl fmt::Debug for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Digest(..)")
-    }
-}
-
-impl Digest {
-    fn new(bytes: [u8; 32]) -> Self {
-        let mut words = [0; 4];
-        for (word, chunk) in words.iter_mut().zip(bytes.as_chunks::<8>().0) {
-            *word = u64::from_le_bytes(*chunk);
-        }
-        Self(words)
-    }
-
-    fn bytes(&self) -> [u8; 32] {
-        let mut bytes = [0; 32];
-        for (chunk, word) in bytes.as_chunks_mut::<8>().0.iter_mut().zip(self.0) {
-            *chunk = word.to_le_bytes();
-        }
-        bytes
-    }
-
-    /// In which part it is: not by the bits that find it there.
-    fn part(&self) -> usize {
-        let [.., last] = self.0;
-        usize::try_from(last).unwrap_or_default() % PARTS
-    }
-}
-
-impl PartialEq for Digest {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.ct_eq(&other.0).into()
-    }
-}
-
-impl Hash for Digest {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        let [first, ..] = self.0;
-        state.write_u64(first);
-    }
-}
+type Part = RwLock<Table>;
 
 /// Hands a digest's first bytes on as they are.
 #[derive(Default)]
@@ -123,88 +77,6 @@ impl Hasher for FirstBytes {
     }
 }
 
-/// A key in the set of its part, found by its digest. The set's own memory is a pointer a key, so that most of it stays
-/// near the processor, and the digest that is compared lies beside what is looked at next.
-struct ByDigest(Arc<Known>);
-
-impl Borrow<Digest> for ByDigest {
-    fn borrow(&self) -> &Digest {
-        &self.0.digest
-    }
-}
-
-impl Hash for ByDigest {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.digest.hash(state);
-    }
-}
-
-impl PartialEq for ByDigest {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.digest == other.0.digest
-    }
-}
-
-impl Eq for ByDigest {}
-
-type Part = RwLock<HashSet<ByDigest, BuildHasherDefault<FirstBytes>>>;
-
-/// A key as it was read. What every use looks at lies in front, together: with a million keys, memory is what it waits
-/// for.
-#[derive(Debug)]
-#[repr(C, align(64))]
-pub(super) struct Known {
-    digest: Digest,
-    /// How often keys of its account moved, now and then.
-    moves: Arc<AtomicU64>,
-    then: u64,
-    /// When it ends, in Unix milliseconds; never is the greatest number.
-    ends: i64,
-    /// In which hour since 1970 a use of it was noted last; 0 for none.
-    noted: AtomicU32,
-    /// Whether it was found to be gone or revoked. It stays so.
-    dead: bool,
-    /// Whether it is accepted from some networks only.
-    networks: bool,
-    pub(super) tenant: Incarnation,
-    pub(super) key: ApiKey,
-}
-
-impl Known {
-    fn new(digest: Digest, tenant: Incarnation, key: ApiKey, moves: Arc<AtomicU64>, then: u64) -> Self {
-        let ends = Option::from(key.expiration).map_or(i64::MAX, |end: Timestamp| end.unix_millis());
-        let (dead, networks) = (key.revoked.is_some(), key.access.networks.is_some());
-        let noted = AtomicU32::new(key.last_used.map_or(0, hour));
-        Self { digest, moves, then, ends, noted, dead, networks, tenant, key }
-    }
-
-    /// Whether this is the digest that it was found by.
-    pub(super) fn is_under(&self, kept: &TokenDigest) -> bool {
-        self.digest == Digest::new(kept.digest)
-    }
-
-    /// The same key, gone.
-    fn dead(&self) -> Self {
-        Self { dead: true, ..Self::new(self.digest, self.tenant, self.key.clone(), Arc::clone(&self.moves), self.then) }
-    }
-
-    /// Whether nothing was told of its account since it was read. What is dead stays so.
-    pub(super) fn is_current(&self) -> bool {
-        self.dead || self.moves.load(Ordering::Acquire) == self.then
-    }
-
-    /// Whether it is accepted.
-    pub(super) fn judge(&self, now: Timestamp, peer: Option<IpAddr>) -> Result<(), Refusal> {
-        if self.dead {
-            return Err(Refusal::Revoked);
-        }
-        if self.ends <= now.unix_millis() {
-            return Err(if self.key.successor.is_some() { Refusal::RotatedOut } else { Refusal::Expired });
-        }
-        if !self.networks || self.key.access.admits(peer) { Ok(()) } else { Err(Refusal::NetworkNotAllowed) }
-    }
-}
-
 fn hour(moment: Timestamp) -> u32 {
     u32::try_from(moment.unix_millis().div_euclid(HOUR)).unwrap_or_default()
 }
@@ -213,9 +85,9 @@ fn hour(moment: Timestamp) -> u32 {
 #[derive(Default)]
 struct Seen {
     /// Keys that were used, and when.
-    used: Vec<(Arc<Known>, Timestamp)>,
+    used: Vec<(Held, Timestamp)>,
     /// Keys that were found under a former pepper, by that digest, with the one under the current pepper.
-    former: HashMap<Digest, (Arc<Known>, Digest), BuildHasherDefault<FirstBytes>>,
+    former: HashMap<Digest, (Held, Digest), BuildHasherDefault<FirstBytes>>,
 }
 
 pub(super) struct KeyIndex {
@@ -227,8 +99,9 @@ pub(super) struct KeyIndex {
     parts: Vec<Part>,
     /// How many keys a part keeps.
     limit: usize,
-    /// How often keys of an account moved, by the account's id: a later owner of an id only costs a read.
-    accounts: RwLock<HashMap<Box<str>, Arc<AtomicU64>>>,
+    /// How often keys of accounts moved. A count is that of all accounts whose ids hash to it: another one's moves, and
+    /// those of a later owner of an id, only cost a read.
+    moves: Box<[AtomicU64]>,
     /// How often anything was told.
     told: AtomicU64,
 }
@@ -245,7 +118,7 @@ impl KeyIndex {
             maintenance: async_lock::Mutex::new(()),
             parts,
             limit,
-            accounts: RwLock::default(),
+            moves: std::iter::repeat_with(AtomicU64::default).take(COUNTS).collect(),
             told: AtomicU64::new(0),
         }
     }
@@ -260,24 +133,38 @@ impl KeyIndex {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes that a key was accepted; `current` is the token's digest under the current pepper. Waits for nobody: what
-    /// cannot be noted now is noted with the next use.
-    fn note(&self, known: &Arc<Known>, now: Timestamp, current: Digest, is_former: bool) {
+    /// Notes that a key was accepted, unless it was in this hour; `current` is the token's digest under the current pepper
+    /// where it was found under a former one. Waits for nobody: what cannot be noted now is noted with the next use.
+    fn note(&self, noted: &AtomicU32, held: &Held, now: Timestamp, current: Option<Digest>) {
         let this_hour = hour(now);
-        if known.noted.load(Ordering::Relaxed) == this_hour && !is_former {
+        if noted.load(Ordering::Relaxed) == this_hour && current.is_none() {
             return;
         }
         let Ok(mut seen) = self.seen.try_lock() else { return };
-        if known.noted.load(Ordering::Relaxed) != this_hour && seen.used.len() < WAITING {
-            known.noted.store(this_hour, Ordering::Relaxed);
+        if noted.load(Ordering::Relaxed) != this_hour && seen.used.len() < WAITING {
+            noted.store(this_hour, Ordering::Relaxed);
             if seen.used.capacity() == 0 {
                 // Once: what is not used of it takes no memory.
                 seen.used.reserve(WAITING);
             }
-            seen.used.push((Arc::clone(known), now));
+            seen.used.push((held.clone(), now));
         }
-        if is_former && seen.former.len() < WAITING {
-            seen.former.entry(known.digest).or_insert_with(|| (Arc::clone(known), current));
+        if let Some(current) = current
+            && seen.former.len() < WAITING
+        {
+            seen.former.entry(held.digest).or_insert_with(|| (held.clone(), current));
+        }
+    }
+
+    /// As [`Self::note`], of a key that was read for this use.
+    fn note_read(&self, held: &Held, now: Timestamp, token: &str) {
+        let current = self.peppers.first().map(|pepper| pepper.digest(token)).filter(|digest| *digest != held.digest);
+        let Some(part) = self.part(&held.digest) else { return };
+        let part = part.read().unwrap_or_else(PoisonError::into_inner);
+        match part.find(&held.digest) {
+            Some(line) => self.note(&line.noted, held, now, current),
+            // Not kept, since something was told meanwhile.
+            None => self.note(&AtomicU32::new(0), held, now, current),
         }
     }
 
@@ -287,7 +174,7 @@ impl KeyIndex {
     }
 
     /// The first uses that wait to be written down.
-    pub(super) fn used(&self, limit: usize) -> Vec<(Arc<Known>, Timestamp)> {
+    pub(super) fn used(&self, limit: usize) -> Vec<(Held, Timestamp)> {
         self.seen().used.iter().take(limit).cloned().collect()
     }
 
@@ -305,90 +192,99 @@ impl KeyIndex {
     }
 
     /// Keys that wait for a digest under the current pepper, and that digest.
-    pub(super) fn due(&self, limit: usize) -> Vec<(Arc<Known>, TokenDigest)> {
+    pub(super) fn due(&self, limit: usize) -> Vec<(Held, TokenDigest)> {
         let Some(pepper) = self.peppers.first() else { return Vec::new() };
         let digest = |digest: &Digest| TokenDigest { pepper: pepper.id.clone(), digest: digest.bytes() };
         let seen = self.seen();
-        seen.former.values().take(limit).map(|(known, current)| (Arc::clone(known), digest(current))).collect()
+        seen.former.values().take(limit).map(|(known, current)| (known.clone(), digest(current))).collect()
     }
 
     /// These are under the current pepper by now, or gone: whoever uses one finds it anew.
-    pub(super) fn digested(&self, done: &[(Arc<Known>, TokenDigest)]) {
+    pub(super) fn digested(&self, done: &[(Held, TokenDigest)]) {
         for (known, _) in done {
             self.seen().former.remove(&known.digest);
             if let Some(part) = self.part(&known.digest) {
-                part.write().unwrap_or_else(PoisonError::into_inner).remove(&known.digest);
+                part.write().unwrap_or_else(PoisonError::into_inner).take(&known.digest);
             }
         }
     }
 
     fn part(&self, digest: &Digest) -> Option<&Part> {
-        self.parts.get(digest.part())
+        self.parts.get(digest.part(PARTS))
     }
 
-    fn get(&self, digest: &Digest) -> Option<Arc<Known>> {
+    fn get(&self, digest: &Digest) -> Option<Held> {
         let part = self.part(digest)?.read().unwrap_or_else(PoisonError::into_inner);
-        part.get(digest).map(|found| Arc::clone(&found.0))
+        part.held(part.find(digest)?)
     }
 
-    fn keep(&self, known: &Arc<Known>) {
-        let Some(part) = self.part(&known.digest) else { return };
+    fn keep(&self, known: Known) -> Held {
+        let Some(part) = self.part(&known.digest) else { return Held::alone(known) };
         let mut part = part.write().unwrap_or_else(PoisonError::into_inner);
-        if part.len() >= self.limit && !part.contains(&known.digest) {
-            part.clear();
+        if part.len() >= self.limit {
+            *part = Table::default();
         }
-        part.replace(ByDigest(Arc::clone(known)));
+        let said = known.key.last_used.map_or(0, hour);
+        let noted = part.find(&known.digest).map_or(0, |line| line.noted.load(Ordering::Relaxed));
+        part.put(known, noted.max(said))
     }
 
-    /// What comes of a token whose key is kept and current. Everything is looked at before the key is counted as shared,
-    /// which would make what is looked at later wait.
-    fn judge(&self, token: &str, now: Timestamp, peer: Option<IpAddr>) -> Option<Result<Arc<Known>, Refusal>> {
+    /// Whether nothing was told of its account since it was read. What is dead stays so.
+    pub(super) fn is_current(&self, known: &Known) -> bool {
+        known.dead || self.is_at(known.account, known.then)
+    }
+
+    fn is_at(&self, account: u32, then: u64) -> bool {
+        self.count(account).is_some_and(|moves| moves.load(Ordering::Acquire) == then)
+    }
+
+    /// What comes of a token whose key is kept and current.
+    fn judge(&self, token: &str, now: Timestamp, peer: Option<IpAddr>) -> Option<Result<Held, Refusal>> {
         let mut current = None;
         self.peppers.iter().find_map(|pepper| {
             let digest = pepper.digest(token);
             let is_former = current.is_some();
             let current = *current.get_or_insert(digest);
             let part = self.part(&digest)?.read().unwrap_or_else(PoisonError::into_inner);
-            let known = &part.get(&digest)?.0;
-            known.is_current().then(|| {
-                known.judge(now, peer).map(|()| {
-                    self.note(known, now, current, is_former);
-                    Arc::clone(known)
-                })
-            })
+            let line = part.find(&digest)?;
+            if !line.is_dead() && !self.is_at(line.account, line.then) {
+                return None;
+            }
+            let judged = part.judge(line, now, peer)?;
+            if let Ok(held) = &judged {
+                self.note(&line.noted, held, now, is_former.then_some(current));
+            }
+            Some(judged)
         })
     }
 
     /// The key that is kept for a token of this form, current or not.
-    fn find(&self, token: &str) -> Option<Arc<Known>> {
+    fn find(&self, token: &str) -> Option<Held> {
         self.peppers.iter().find_map(|pepper| self.get(&pepper.digest(token)))
     }
 
     /// Reads the key of a token and keeps it; `old` is what was kept before. `None` where there is none.
-    async fn load(
-        &self,
-        store: &dyn Store,
-        token: &str,
-        old: Option<&Arc<Known>>,
-    ) -> Result<Option<Arc<Known>>, Error> {
+    async fn load(&self, store: &dyn Store, token: &str, old: Option<&Held>) -> Result<Option<Held>, Error> {
         let told = self.told.load(Ordering::Acquire);
-        if let Some(known) = self.read(store, token).await? {
+        let mut found = self.read(store, token).await?;
+        if found.is_none()
+            && let Some(old) = old
+        {
+            // It may have got another digest while one after the other was asked for.
+            found = self.by_id(store, old).await?.filter(|known| !known.dead);
+        }
+        if let Some(known) = found {
             if self.told.load(Ordering::Acquire) == told {
-                let known = Arc::new(known);
-                self.keep(&known);
-                return Ok(Some(known));
+                return Ok(Some(self.keep(known)));
             }
             // Told between: it may have been read before what was told of. It serves this call, which began before, and
             // is read again for the next.
-            return Ok(Some(Arc::new(Known { then: known.then.wrapping_sub(1), ..known })));
+            return Ok(Some(Held::alone(known.outdated())));
         }
         // It was there and is gone: remembered, so that whoever goes on using it is told why, and costs no reads.
         let Some(old) = old else { return Ok(None) };
-        let dead = Arc::new(old.dead());
-        if self.told.load(Ordering::Acquire) == told {
-            self.keep(&dead);
-        }
-        Ok(Some(dead))
+        let dead = old.dead();
+        Ok(Some(if self.told.load(Ordering::Acquire) == told { self.keep(dead) } else { Held::alone(dead) }))
     }
 
     /// Reads the key of a token without keeping it.
@@ -402,63 +298,58 @@ impl KeyIndex {
         Ok(None)
     }
 
+    /// Reads a key that is known.
+    async fn by_id(&self, store: &dyn Store, old: &Known) -> Result<Option<Known>, Error> {
+        let path = Key::ApiKey(MerchantPath::Pinned(old.tenant), old.key.key_id.clone());
+        match store.get(&path).await? {
+            Some(record) => self.known(store, old.digest, record.try_into()?).await,
+            None => Ok(None),
+        }
+    }
+
     /// A key with the account it is of, or `None` if that is gone.
     async fn known(&self, store: &dyn Store, digest: Digest, row: Stored<ApiKeyState>) -> Result<Option<Known>, Error> {
         let tenant = row.tenant;
         let path = Key::Merchant(MerchantPath::Pinned(tenant));
         let Some(record) = store.get(&path).await? else { return Ok(None) };
         let merchant: Stored<MerchantState> = record.try_into()?;
-        let moves = self.moves(merchant.id.as_ref());
-        let then = moves.load(Ordering::Acquire);
-        Ok(Some(Known::new(digest, tenant, ApiKey::view(row, merchant.id), moves, then)))
+        let account = account(merchant.id.as_ref());
+        let then = self.count(account).map_or(0, |moves| moves.load(Ordering::Acquire));
+        Ok(Some(Known::new(digest, tenant, ApiKey::view(row, merchant.id), account, then)))
     }
 
     /// The same key as it is now, for a handle that stands on it.
-    pub(super) async fn again(&self, store: &dyn Store, old: &Arc<Known>) -> Result<Arc<Known>, Error> {
+    pub(super) async fn again(&self, store: &dyn Store, old: &Held) -> Result<Held, Error> {
         let told = self.told.load(Ordering::Acquire);
-        let path = Key::ApiKey(MerchantPath::Pinned(old.tenant), old.key.key_id.clone());
-        let known = match store.get(&path).await? {
-            Some(record) => self.known(store, old.digest, record.try_into()?).await?,
-            None => None,
-        };
-        Ok(Arc::new(match known {
+        Ok(Held::alone(match self.by_id(store, old).await? {
             Some(known) if self.told.load(Ordering::Acquire) == told => known,
             // Told between: to be read again by the next operation.
-            Some(known) => Known { then: known.then.wrapping_sub(1), ..known },
+            Some(known) => known.outdated(),
             None => old.dead(),
         }))
     }
 
-    fn accounts(&self) -> RwLockReadGuard<'_, HashMap<Box<str>, Arc<AtomicU64>>> {
-        self.accounts.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The count of an account's moves.
-    fn moves(&self, merchant: &str) -> Arc<AtomicU64> {
-        if let Some(moves) = self.accounts().get(merchant) {
-            return Arc::clone(moves);
-        }
-        let mut accounts = self.accounts.write().unwrap_or_else(PoisonError::into_inner);
-        if accounts.len() >= self.limit * PARTS {
-            self.told.fetch_add(1, Ordering::AcqRel);
-            // No more accounts than keys. Those who hold a count that is thrown away read again.
-            for moves in accounts.values() {
-                moves.fetch_add(1, Ordering::AcqRel);
-            }
-            accounts.clear();
-        }
-        Arc::clone(accounts.entry(merchant.into()).or_default())
+    fn count(&self, account: u32) -> Option<&AtomicU64> {
+        self.moves.get(usize::try_from(account).ok()?)
     }
 
     fn moved(&self, merchant: Option<&str>) {
         // In this order: who loads reads its account's count before it asks whether anything was told.
         self.told.fetch_add(1, Ordering::AcqRel);
-        let accounts = self.accounts();
-        let all = merchant.is_none().then(|| accounts.values()).into_iter().flatten();
-        for moves in merchant.and_then(|merchant| accounts.get(merchant)).into_iter().chain(all) {
+        let one = merchant.and_then(|merchant| self.count(account(merchant)));
+        let all = merchant.is_none().then(|| self.moves.iter()).into_iter().flatten();
+        for moves in one.into_iter().chain(all) {
             moves.fetch_add(1, Ordering::AcqRel);
         }
     }
+}
+
+/// Which count of moves is an account's.
+fn account(merchant: &str) -> u32 {
+    let mut hasher = DefaultHasher::new();
+    merchant.hash(&mut hasher);
+    let counts = u64::try_from(COUNTS).unwrap_or(1);
+    u32::try_from(hasher.finish() % counts).unwrap_or_default()
 }
 
 impl Follows for KeyIndex {
@@ -477,7 +368,7 @@ impl Follows for KeyIndex {
     fn reset(&self) {
         self.moved(None);
         for part in &self.parts {
-            part.write().unwrap_or_else(PoisonError::into_inner).clear();
+            *part.write().unwrap_or_else(PoisonError::into_inner) = Table::default();
         }
     }
 }
@@ -491,7 +382,7 @@ impl fmt::Debug for KeyIndex {
 
 /// Who a token is of, if that can be said without the store: the key is kept, and the log was looked at within the bound.
 /// A text that is no token needs neither. Allocates nothing.
-pub(super) fn glance(session: &Session, token: &str, peer: Option<IpAddr>) -> Option<Result<Arc<Known>, Refusal>> {
+pub(super) fn glance(session: &Session, token: &str, peer: Option<IpAddr>) -> Option<Result<Held, Refusal>> {
     let inner = &session.inner;
     let token = match Token::admit(token, inner.environment) {
         Ok(token) => token,
@@ -506,11 +397,7 @@ pub(super) fn glance(session: &Session, token: &str, peer: Option<IpAddr>) -> Op
 }
 
 /// Who a token is of, where [`glance`] cannot say it.
-pub(super) async fn read(
-    session: &Session,
-    token: &str,
-    peer: Option<IpAddr>,
-) -> Result<Result<Arc<Known>, Refusal>, Error> {
+pub(super) async fn read(session: &Session, token: &str, peer: Option<IpAddr>) -> Result<Result<Held, Refusal>, Error> {
     let inner = &session.inner;
     let token = match Token::admit(token, inner.environment) {
         Ok(token) => token,
@@ -518,11 +405,11 @@ pub(super) async fn read(
     };
     let store = session.store();
     let known = if session.is_batched() {
-        inner.keys.read(store, token).await?.map(Arc::new)
+        inner.keys.read(store, token).await?.map(Held::alone)
     } else {
         inner.follower.freshen(store).await?;
         match inner.keys.find(token) {
-            Some(known) if known.is_current() => Some(known),
+            Some(known) if inner.keys.is_current(&known) => Some(known),
             old => inner.keys.load(store, token, old.as_ref()).await?,
         }
     };
@@ -530,11 +417,8 @@ pub(super) async fn read(
     let now = session.now();
     Ok(known.judge(now, peer).map(|()| {
         // What a batch made may never be there.
-        if !session.is_batched()
-            && let Some(pepper) = inner.keys.peppers.first()
-        {
-            let current = pepper.digest(token);
-            inner.keys.note(&known, now, current, known.digest != current);
+        if !session.is_batched() {
+            inner.keys.note_read(&known, now, token);
         }
         known
     }))
@@ -544,13 +428,14 @@ pub(super) async fn read(
 mod tests {
     use super::*;
     use crate::api_key::{Access, Expiration};
+    use crate::id::Incarnation;
     use crate::store::{Actor, CommitClass, LogChange, LogPosition};
 
     fn index(limit: usize) -> KeyIndex {
         KeyIndex::new(Vec::new(), limit)
     }
 
-    fn known(index: &KeyIndex, merchant: &str, number: u64) -> Arc<Known> {
+    fn known(index: &KeyIndex, merchant: &str, number: u64) -> Known {
         let key = ApiKey {
             key_id: format!("snd_{number}").parse().unwrap(),
             merchant_id: merchant.parse().unwrap(),
@@ -566,9 +451,12 @@ mod tests {
             successor: None,
             version: 1,
         };
-        let moves = index.moves(merchant);
-        let then = moves.load(Ordering::Acquire);
-        Arc::new(Known::new(Digest([number, 0, 0, number]), Incarnation::PLATFORM, key, moves, then))
+        let mut digest = [0; 32];
+        digest[..8].copy_from_slice(&number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes());
+        digest[24..].copy_from_slice(&number.to_le_bytes());
+        let account = account(merchant);
+        let then = index.count(account).unwrap().load(Ordering::Acquire);
+        Known::new(Digest::new(digest), Incarnation::PLATFORM, key, account, then)
     }
 
     fn entry(merchant: Option<&str>, kind: EntityKind, verb: Verb) -> LogEntry {
@@ -599,7 +487,7 @@ mod tests {
             let index = index(100);
             let keys = [known(&index, "a", 1), known(&index, "b", 2)];
             index.apply(&entry(merchant, kind, verb));
-            assert_eq!(keys.map(|key| !key.is_current()), concerned, "{kind} {verb} of {merchant:?}");
+            assert_eq!(keys.map(|key| !index.is_current(&key)), concerned, "{kind} {verb} of {merchant:?}");
         }
     }
 
@@ -607,20 +495,37 @@ mod tests {
     fn after_a_reset_nothing_is_kept_and_no_handle_goes_on_by_what_it_has() {
         let index = index(100);
         let key = known(&index, "a", 1);
-        index.keep(&key);
-        assert!(index.get(&key.digest).is_some_and(|kept| kept.is_current()));
+        let held = index.keep(key.clone());
+        assert!(index.get(&key.digest).is_some_and(|kept| index.is_current(&kept)));
         index.reset();
-        assert!(index.get(&key.digest).is_none() && !key.is_current());
+        assert!(index.get(&key.digest).is_none() && !index.is_current(&held));
+    }
+
+    #[test]
+    fn what_waits_to_be_written_down_is_bounded_and_what_found_no_place_comes_with_its_next_use() {
+        let index = index(10);
+        let now = Timestamp::from_unix_millis(100 * HOUR).unwrap();
+        let held = Held::alone(known(&index, "a", 1));
+        let noted: Vec<AtomicU32> = (0..WAITING + 10).map(|_| AtomicU32::new(0)).collect();
+        for _ in 0..2 {
+            noted.iter().for_each(|noted| index.note(noted, &held, now, None));
+            assert_eq!(index.seen().used.len(), WAITING);
+        }
+        let waiting = |noted: &&AtomicU32| noted.load(Ordering::Relaxed) == 0;
+        assert_eq!(noted.iter().filter(waiting).count(), 10);
+        index.marked(index.used(1_000).len());
+        noted.iter().for_each(|noted| index.note(noted, &held, now, None));
+        assert_eq!((noted.iter().filter(waiting).count(), index.seen().used.len()), (0, WAITING - 990));
     }
 
     #[test]
     fn no_more_is_kept_than_was_said() {
         let index = index(1_000);
         for number in 0..100_000 {
-            index.keep(&known(&index, &format!("m{number}"), number));
+            index.keep(known(&index, &format!("m{number}"), number));
         }
         let kept: usize = index.parts.iter().map(|part| part.read().unwrap().len()).sum();
         let bound = index.limit * PARTS;
-        assert!(bound < 2_000 && kept <= bound && index.accounts().len() <= bound, "{kept} of {bound}");
+        assert!(bound < 2_000 && kept <= bound, "{kept} of {bound}");
     }
 }

@@ -2,11 +2,9 @@
 //!
 //! Authentication never writes. What it saw waits in memory, up to a bound, until the host has time.
 
-use std::sync::Arc;
-
 use serde::Serialize;
 
-use super::keys::Known;
+use super::key_table::Known;
 use super::operation::Operation;
 use super::root::PerfectPay;
 use super::rotation::{ATTEMPTS, is_another_commit, refuse_batch};
@@ -124,7 +122,7 @@ async fn digest_anew(session: &Session, now: Timestamp) -> Result<u64, Error> {
 /// The key's next version under the current pepper, unless it went or is there already.
 async fn under_current(
     session: &Session,
-    known: &Arc<Known>,
+    known: &Known,
     digest: &TokenDigest,
     now: Timestamp,
 ) -> Result<Option<Stored<ApiKeyState>>, Error> {

@@ -29,6 +29,7 @@ mod decide;
 mod event;
 mod follow;
 pub mod impact;
+mod key_table;
 mod keys;
 mod lists;
 mod log;
