@@ -1,7 +1,13 @@
 //! Routing programs through the handles, on every back-end: drafts, versions, what decides, what it names, and the
 //! fallback order.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that panics is a test that failed")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::too_many_lines,
+    reason = "a test that panics is a test that failed, and a story is as long as it is"
+)]
 
 mod support;
 

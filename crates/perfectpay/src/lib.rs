@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! Organization ── Merchant account ─┬─ Business profile ─┬─ Connector account   (sealed credentials)
+//!                                   │                    ├─ Routing program     (one active)
 //!                                   │                    ├─ Branding, webhook details, return URL
 //!                                   │                    └─ Payment ── Payment link
 //!                                   ├─ API key
