@@ -30,6 +30,11 @@ impl Refused {
         Self(Envelope::new(401, ErrorCode::Ir01, "the credential was not accepted"))
     }
 
+    /// A page that is shown in a frame only, asked for in another way.
+    pub(crate) fn not_framed() -> Self {
+        Self(Envelope::new(403, ErrorCode::Ir22, "this page opens in a frame only"))
+    }
+
     /// The query cannot be read.
     pub(crate) fn bad_query(message: String) -> Self {
         Self(Envelope::new(400, ErrorCode::Ir06, message))

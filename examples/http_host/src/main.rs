@@ -14,6 +14,7 @@
 mod answer;
 mod ask;
 mod lists;
+mod pages;
 mod published;
 mod routes;
 mod sandbox;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 
 use clap::Parser;
 use perfectpay::{Actor, MasterKey, PerfectPay, Settings, WebUrl};
+use perfectpay_checkout::Mount;
 use perfectpay_sqlite::SqliteStore;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
@@ -60,12 +62,15 @@ pub(crate) struct Host {
     /// Whoever calls with the admin key; the log calls it so.
     platform: PerfectPay,
     admin_key: Arc<[u8; 32]>,
+    /// The processor's element, as pages of links name it.
+    element: Arc<Mount>,
 }
 
 impl Host {
-    fn new(pay: PerfectPay, admin_key: &str) -> Result<Self, Failure> {
+    fn new(pay: PerfectPay, admin_key: &str, element: Mount) -> Result<Self, Failure> {
         let platform = pay.acting_as(Actor::Operator("admin".parse()?));
-        Ok(Self { pay, platform, admin_key: Arc::new(Sha256::digest(admin_key).into()) })
+        let admin_key = Arc::new(Sha256::digest(admin_key).into());
+        Ok(Self { pay, platform, admin_key, element: Arc::new(element) })
     }
 
     /// Digests are compared, so that neither the content nor the length of the key shows in the time that it takes.
@@ -127,8 +132,9 @@ async fn serve(options: Options, secrets: Secrets, store: SqliteStore) -> Result
         Some(url) => url,
         None => reached.parse()?,
     };
+    let element = pages::element(base_url.as_str())?;
     let pay = PerfectPay::open(Arc::new(store), Settings::new(secrets.master_key).base_url(base_url)).await?;
-    let host = Host::new(pay.clone(), &secrets.admin_key)?;
+    let host = Host::new(pay.clone(), &secrets.admin_key, element)?;
     if let Some(keys) = secrets.sandbox {
         let sandbox = sandbox::stand_up(&pay, keys).await?;
         published::show(&reached, &sandbox)?;

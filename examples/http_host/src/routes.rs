@@ -19,10 +19,10 @@ use perfectpay::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::Host;
 use crate::answer::{Answer, Refused};
 use crate::ask::{Account, Admin, Body, Id, Once, Query};
 use crate::lists::{BlocklistQuery, KeysQuery, LinksQuery, MOST, whole, window};
+use crate::{Host, pages};
 
 pub(crate) fn routes(host: Host) -> Router {
     Router::new()
@@ -57,6 +57,10 @@ pub(crate) fn routes(host: Host) -> Router {
         .route("/payments/{payment_id}", get(payment))
         .route("/payment_link/list", post(payment_links))
         .route("/payment_link/{payment_link_id}", get(payment_link))
+        .route("/payment_link/{merchant_id}/{payment_id}", get(pages::page))
+        .route("/payment_link/s/{merchant_id}/{payment_id}", get(pages::framed))
+        .route("/payment_link/status/{merchant_id}/{payment_id}", get(pages::page))
+        .route("/element.js", get(pages::script))
         .fallback(async || Refused::no_route())
         .method_not_allowed_fallback(async || Refused::no_method())
         .layer(middleware::from_fn(told))

@@ -364,3 +364,40 @@ fn lists_are_windows_by_limit_and_offset_and_time() {
     }
     assert_eq!(links("?limit=1"), all[..1]);
 }
+
+#[test]
+fn the_page_of_a_link_opens_for_everybody_who_has_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = Host::start(folder.path());
+    let payment = host.call("POST", "/payments", Some(&published()["create_payment_with_link"]["body"])).body;
+    let id = payment["payment_id"].as_str().unwrap();
+    let link = payment["payment_link"]["link"].as_str().unwrap();
+    let (headers, html) = host.page(link, &[]);
+    assert!(headers.starts_with("HTTP/1.1 200"), "{headers}");
+    for header in
+        ["content-security-policy: default-src 'none'", "x-content-type-options: nosniff", "cache-control: no-store"]
+    {
+        assert!(headers.to_lowercase().contains(header), "{header} is not in {headers}");
+    }
+    assert!(html.contains("49.99") && html.contains("Order 1001"), "{html}");
+    assert!(html.contains(id) && html.contains(&format!("{}/element.js", host.base)));
+    let (_, german) = host.page(&link.replace("locale=en", "locale=de"), &[]);
+    assert!(german.contains("lang=\"de\"") && german.contains("49,99"), "{german}");
+    let (headers, script) = host.page(&format!("{}/element.js", host.base), &[]);
+    assert!(headers.to_lowercase().contains("content-type: text/javascript") && script.contains("payment-element"));
+
+    // A link that may be framed has a second URL, which opens in a frame alone.
+    let profile = json!({ "payment_link_config": { "allowed_domains": ["shop.example.com"] } });
+    assert_eq!(host.call("PUT", PROFILE, Some(&profile)).status, 200);
+    let mut body = published()["create_payment_with_link"]["body"].clone();
+    body["profile_id"] = "pro_abcdefghijklmnop".into();
+    let payment = host.call("POST", "/payments", Some(&body)).body;
+    let secure = payment["payment_link"]["secure_link"].as_str().unwrap();
+    let framed = ["sec-fetch-dest: iframe", "referer: https://shop.example.com/cart"];
+    let (headers, _) = host.page(secure, &framed);
+    assert!(headers.starts_with("HTTP/1.1 200"), "{headers}");
+    assert!(headers.contains("frame-ancestors https://shop.example.com"), "{headers}");
+    assert!(host.page(secure, &[]).0.starts_with("HTTP/1.1 403"));
+    assert!(host.page(&link.replace("/payment_link/", "/payment_link/s/"), &framed).0.starts_with("HTTP/1.1 404"));
+    assert!(host.page(&link.replace(id, "pay_none"), &[]).0.starts_with("HTTP/1.1 404"));
+}

@@ -84,6 +84,17 @@ impl Host {
         run(curl)
     }
 
+    /// A page, as a browser without a key asks for it: the head of the answer, and the text.
+    pub(crate) fn page(&self, url: &str, headers: &[&str]) -> (String, String) {
+        let mut curl = Command::new("curl");
+        curl.args(["-sS", "-i"]).args(headers.iter().flat_map(|header| ["-H", *header])).arg(url);
+        let output = curl.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        (head.to_owned(), body.to_owned())
+    }
+
     /// The calls that were printed, each exactly as it was.
     pub(crate) fn printed_calls(&self) -> Vec<String> {
         let paragraphs = self.printed.split("\n\n").map(str::trim);
