@@ -53,6 +53,10 @@ words! { "snake_case"
         Ir05 = "IR_05",
         /// A value is not acceptable, or the body is no JSON of its type.
         Ir06 = "IR_06",
+        /// The client secret has expired. For the host, where it lets customers in.
+        Ir08 = "IR_08",
+        /// The client secret is another payment's. Likewise.
+        Ir09 = "IR_09",
         /// The payment is in a state that does not allow it.
         Ir14 = "IR_14",
         /// What is stored stands against it.

@@ -35,6 +35,26 @@ impl Refused {
         Self(Envelope::new(403, ErrorCode::Ir22, "this page opens in a frame only"))
     }
 
+    /// A publishable key does nothing without a payment's client secret.
+    pub(crate) fn no_client_secret() -> Self {
+        Self(Envelope::new(400, ErrorCode::Ir04, "`client_secret` is required with a publishable key"))
+    }
+
+    /// A secret key needs none, and whoever sends both mixes them up.
+    pub(crate) fn needless_client_secret() -> Self {
+        Self(Envelope::new(422, ErrorCode::Ir06, "`client_secret` goes with a publishable key only"))
+    }
+
+    /// The payment that the client secret opens is over.
+    pub(crate) fn expired_client_secret() -> Self {
+        Self(Envelope::new(400, ErrorCode::Ir08, "the client secret has expired"))
+    }
+
+    /// What is asked for is not what the client secret opens.
+    pub(crate) fn other_client_secret() -> Self {
+        Self(Envelope::new(400, ErrorCode::Ir09, "the client secret is another payment's"))
+    }
+
     /// The query cannot be read.
     pub(crate) fn bad_query(message: String) -> Self {
         Self(Envelope::new(400, ErrorCode::Ir06, message))

@@ -9,7 +9,8 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use perfectpay::json::{self, MAX_BODY};
 use perfectpay::store::IdempotencyKey;
-use perfectpay::{Caller, Create, Fault, MerchantId, MerchantScope, PerfectPay};
+use perfectpay::{Caller, Create, Error, Fault, MerchantId, MerchantScope, Payment, PerfectPay, Refusal};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::Host;
@@ -48,6 +49,37 @@ impl FromRequestParts<Host> for Account {
             return Err(Refused::unauthorized());
         }
         Ok(Self(caller.merchant().clone()))
+    }
+}
+
+/// Whoever reads a payment or its link: the account, or a customer's browser with the account's publishable key and the
+/// client secret of the one payment that it reads.
+pub(crate) enum Reader {
+    Account(MerchantScope),
+    Client(Box<Payment>),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ClientSecret {
+    client_secret: Option<String>,
+}
+
+impl FromRequestParts<Host> for Reader {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, host: &Host) -> Result<Self, Refused> {
+        let Query(ClientSecret { client_secret }) = Query::from_request_parts(parts, host).await?;
+        let key = api_key(parts)?;
+        match (key.starts_with("pk_"), client_secret) {
+            (false, None) => Ok(Self::Account(Account::from_request_parts(parts, host).await?.0)),
+            (false, Some(_)) => Err(Refused::needless_client_secret()),
+            (true, None) => Err(Refused::no_client_secret()),
+            (true, Some(secret)) => match host.pay.authenticate_client(key, &secret).await {
+                Err(Error::Unauthorized(Refusal::Expired)) => Err(Refused::expired_client_secret()),
+                client => Ok(Self::Client(Box::new(client?.retrieve().await?))),
+            },
+        }
     }
 }
 

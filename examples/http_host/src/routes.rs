@@ -20,7 +20,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::answer::{Answer, Refused};
-use crate::ask::{Account, Admin, Body, Id, Once, Query};
+use crate::ask::{Account, Admin, Body, Id, Once, Query, Reader};
 use crate::lists::{BlocklistQuery, KeysQuery, LinksQuery, MOST, whole, window};
 use crate::{Host, pages};
 
@@ -253,11 +253,22 @@ async fn create_payment(Account(account): Account, once: Once, Body(new): Body<N
     Ok(Json(once.of(account.create_payment(new)).await?))
 }
 
-async fn payment(Account(account): Account, Id(id): Id<PaymentId>) -> Answer<Payment> {
-    Ok(Json(account.payment(&id).retrieve().await?))
+async fn payment(reader: Reader, Id(id): Id<PaymentId>) -> Answer<Payment> {
+    match reader {
+        Reader::Account(account) => Ok(Json(account.payment(&id).retrieve().await?)),
+        Reader::Client(payment) if payment.payment_id == id => Ok(Json(*payment)),
+        Reader::Client(_) => Err(Refused::other_client_secret()),
+    }
 }
 
-async fn payment_link(Account(account): Account, Id(id): Id<PaymentLinkId>) -> Answer<PaymentLink> {
+async fn payment_link(State(host): State<Host>, reader: Reader, Id(id): Id<PaymentLinkId>) -> Answer<PaymentLink> {
+    let account = match reader {
+        Reader::Account(account) => account,
+        Reader::Client(payment) if payment.payment_link.as_ref().is_some_and(|link| link.payment_link_id == id) => {
+            host.pay.merchant(&payment.merchant_id)
+        }
+        Reader::Client(_) => return Err(Refused::other_client_secret()),
+    };
     Ok(Json(account.payment_link(&id).retrieve().await?))
 }
 

@@ -401,3 +401,34 @@ fn the_page_of_a_link_opens_for_everybody_who_has_it() {
     assert!(host.page(&link.replace("/payment_link/", "/payment_link/s/"), &framed).0.starts_with("HTTP/1.1 404"));
     assert!(host.page(&link.replace(id, "pay_none"), &[]).0.starts_with("HTTP/1.1 404"));
 }
+
+#[test]
+fn a_customers_browser_reads_the_one_payment_that_its_secret_opens() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = Host::start(folder.path());
+    let payment = host.call("POST", "/payments", Some(&published()["create_payment_with_link"]["body"])).body;
+    let other = host.call("POST", "/payments", Some(&published()["create_payment_with_link"]["body"])).body;
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let account = host.call("GET", "/accounts/merchant_abc123", None).body;
+    let publishable = text(&account["publishable_key"]);
+    let secret = text(&payment["client_secret"]);
+    let read = |key: &str, path: &str| host.call_by(key, "GET", path, None);
+
+    let own = format!("/payments/{}", text(&payment["payment_id"]));
+    let link = format!("/payment_link/{}", text(&payment["payment_link"]["payment_link_id"]));
+    assert_eq!(read(&publishable, &format!("{own}?client_secret={secret}")).body, payment);
+    assert_eq!(read(&publishable, &format!("{link}?client_secret={secret}")).body["amount"], 4999);
+
+    assert_eq!(refused(&read(&publishable, &own)), (400, "IR_04"));
+    assert_eq!(refused(&read(&host.key, &format!("{own}?client_secret={secret}"))), (422, "IR_06"));
+    let foreign = format!("/payments/{}?client_secret={secret}", text(&other["payment_id"]));
+    assert_eq!(refused(&read(&publishable, &foreign)), (400, "IR_09"));
+    assert_eq!(
+        refused(&read(&publishable, &format!("/payment_link/plink_abc123?client_secret={secret}"))),
+        (400, "IR_09")
+    );
+    let wrong = format!("{own}?client_secret={}x", &secret[..secret.len() - 1]);
+    assert_eq!(refused(&read(&publishable, &wrong)), (401, "IR_01"));
+    assert_eq!(refused(&read(&publishable, "/blocklist")), (401, "IR_01"));
+    assert_eq!(refused(&read(&publishable, "/account/merchant_abc123/connectors")), (401, "IR_01"));
+}
