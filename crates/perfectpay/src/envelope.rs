@@ -235,7 +235,8 @@ fn of_fault(fault: &Fault) -> (u16, ErrorCode) {
             | "field.not_nullable"
             | "dispute_polling_interval.out_of_range"
             | "idempotency_key.malformed"
-            | "page.limit",
+            | "page.limit"
+            | "routing.empty_list",
             _,
         ) => (400, Ir06),
         (code, _) => match code.split_once('.').map_or(code, |(noun, _)| noun) {

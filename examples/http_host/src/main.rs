@@ -17,6 +17,7 @@ mod lists;
 mod pages;
 mod published;
 mod routes;
+mod routing;
 mod sandbox;
 
 use std::error::Error as StdError;

@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use crate::answer::{Answer, Refused};
 use crate::ask::{Account, Admin, Body, Id, Once, Query, Reader};
 use crate::lists::{BlocklistQuery, KeysQuery, LinksQuery, MOST, whole, window};
-use crate::{Host, pages};
+use crate::{Host, pages, routing};
 
 pub(crate) fn routes(host: Host) -> Router {
     Router::new()
@@ -61,6 +61,14 @@ pub(crate) fn routes(host: Host) -> Router {
         .route("/payment_link/s/{merchant_id}/{payment_id}", get(pages::framed))
         .route("/payment_link/status/{merchant_id}/{payment_id}", get(pages::page))
         .route("/element.js", get(pages::script))
+        .route("/routing", get(routing::list).post(routing::create))
+        .route("/routing/active", get(routing::active))
+        .route("/routing/deactivate", post(routing::deactivate))
+        .route("/routing/default", get(routing::fallback).post(routing::set_fallback))
+        .route("/routing/default/profile", get(routing::fallbacks))
+        .route("/routing/default/profile/{profile_id}", post(routing::set_fallback_of))
+        .route("/routing/{routing_id}", get(routing::retrieve))
+        .route("/routing/{routing_id}/activate", post(routing::activate))
         .fallback(async || Refused::no_route())
         .method_not_allowed_fallback(async || Refused::no_method())
         .layer(middleware::from_fn(told))

@@ -432,3 +432,52 @@ fn a_customers_browser_reads_the_one_payment_that_its_secret_opens() {
     assert_eq!(refused(&read(&publishable, "/blocklist")), (401, "IR_01"));
     assert_eq!(refused(&read(&publishable, "/account/merchant_abc123/connectors")), (401, "IR_01"));
 }
+
+#[test]
+fn routing_is_configured_and_activated_by_the_published_paths() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = Host::start(folder.path());
+    let profile = "pro_abcdefghijklmnop";
+    let choice = json!({ "connector": "stripe", "merchant_connector_id": "mca_abc123" });
+    let body = json!({
+        "name": "Stripe first", "description": "one processor", "profile_id": profile,
+        "algorithm": { "type": "priority", "data": [choice] },
+    });
+    let made = host.call("POST", "/routing", Some(&body));
+    assert_eq!((made.status, &made.body["kind"], &made.body["profile_id"]), (200, &json!("priority"), &json!(profile)));
+    let id = made.body["id"].as_str().unwrap();
+    let listed = host.call("GET", "/routing", None).body;
+    assert_eq!((listed.as_array().unwrap().len(), &listed[0]["id"]), (1, &made.body["id"]));
+    assert_eq!(host.call("GET", "/routing?limit=0", None).body, json!([]));
+    assert_eq!(host.call("GET", &format!("/routing/{id}"), None).body["algorithm"], body["algorithm"]);
+    let active = format!("/routing/active?profile_id={profile}");
+    assert_eq!(host.call("GET", &active, None).body, json!([]), "nothing decides before it is activated");
+
+    let activate = format!("/routing/{id}/activate");
+    let activated = host.call("POST", &activate, Some(&json!({ "transaction_type": "payment" })));
+    assert_eq!((activated.status, &activated.body["id"]), (200, &made.body["id"]), "{}", activated.body);
+    assert_eq!(refused(&host.call("POST", &activate, Some(&json!({})))), (400, "IR_16"), "it is active already");
+    assert_eq!(host.call("GET", &active, None).body["id"], made.body["id"]);
+    let deactivate = json!({ "profile_id": profile });
+    assert_eq!(host.call("POST", "/routing/deactivate", Some(&deactivate)).body["id"], made.body["id"]);
+    assert_eq!(refused(&host.call("POST", "/routing/deactivate", Some(&deactivate))), (400, "IR_16"));
+
+    let path = format!("/routing/default/profile/{profile}");
+    let order = host.call("POST", &path, Some(&json!([choice])));
+    assert_eq!(order.body, json!({ "profile_id": profile, "connectors": [choice] }));
+    let orders = host.call("GET", "/routing/default/profile", None).body;
+    assert_eq!(orders.as_array().unwrap().len(), 2);
+    assert_eq!(orders[1], order.body);
+    assert_eq!(host.call("GET", "/routing/default", None).body, json!([]), "the default profile has no account");
+
+    let mut wrong = body.clone();
+    wrong["algorithm"]["data"][0]["merchant_connector_id"] = "mca_none".into();
+    assert_eq!(refused(&host.call("POST", "/routing", Some(&wrong))), (422, "IR_06"));
+    wrong["algorithm"]["data"] = json!([]);
+    assert_eq!(refused(&host.call("POST", "/routing", Some(&wrong))).0, 400);
+    assert_eq!(refused(&host.call("GET", "/routing/routing_none", None)), (404, "HE_02"));
+    assert_eq!(
+        refused(&host.call("POST", "/routing/deactivate", Some(&json!({ "profile_id": "pro_none" })))),
+        (404, "HE_02")
+    );
+}
