@@ -24,7 +24,7 @@ use futures_lite::future::block_on;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use perfectpay::store::{
     BlockPage, BlockScan, ChangeSet, Committed, Export, Extent, Head, IdempotencyClaim, IdempotencyKey, Key, Listing,
-    Load, LogEntry, LogPosition, LogQuery, MerchantPath, Prune, Pruned, Query, Record, Store,
+    Load, LogEntry, LogPosition, LogQuery, MerchantPath, Prune, Pruned, Query, Record, Store, UseCount, Uses,
 };
 use perfectpay::{Error, Incarnation, MasterKey, PerfectPay, Settings, Token, Verdict, json};
 use rusqlite::Connection;
@@ -62,6 +62,10 @@ impl Store for Endless {
 
     async fn block_rules(&self, scan: &BlockScan) -> Result<Option<BlockPage>, Error> {
         self.store.block_rules(scan).await
+    }
+
+    async fn uses(&self, count: &UseCount) -> Result<Option<Vec<Uses>>, Error> {
+        self.store.uses(count).await
     }
 
     async fn claim(&self, tenant: Incarnation, key: &IdempotencyKey) -> Result<Option<IdempotencyClaim>, Error> {

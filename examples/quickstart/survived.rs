@@ -44,8 +44,9 @@ async fn merchant(shop: &MerchantScope) -> Result<(), Failure> {
         line(format_args!("    blocked: {} {}", entry.data_kind, entry.fingerprint_id));
     }
     for link in shop.payment_links(PageRequest::default()).await?.items {
-        let money = Money { amount: link.amount, currency: link.currency };
-        line(format_args!("    payment link {} for {money}, {}", link.payment_link_id, link.status));
+        let amount = link.amount.fixed().map(|amount| Money { amount, currency: link.currency }.to_string());
+        let amount = amount.as_deref().unwrap_or("any amount");
+        line(format_args!("    payment link {} for {amount}, {}", link.payment_link_id, link.state));
     }
     Ok(())
 }

@@ -210,7 +210,7 @@ impl<'a> CheckoutPage<'a> {
     /// The page of a link in a state. What a link does not have is empty: rows, a return URL, a QR code, a platform.
     pub fn of(link: &'a PaymentLink, state: PageState<'a>, locale: &'a str) -> Self {
         Self {
-            amount: Some(Money { amount: link.amount, currency: link.currency }),
+            amount: link.amount.fixed().map(|amount| Money { amount, currency: link.currency }),
             description: link.description.as_ref(),
             expires_at: Some(link.expiry),
             ..Self::new(&link.branding, state, locale)

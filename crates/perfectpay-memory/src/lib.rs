@@ -17,14 +17,16 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use perfectpay::blocklist::BlockRuleState;
+use perfectpay::payment::LinkUseState;
 use perfectpay::store::{
     Actor, BELOW_MERCHANT, BlockCount, BlockPage, BlockScan, BlockSelect, BlocklistPath, Change, ChangeSet, Collection,
     CommitClass, Committed, EntityRef, Export, Extent, Head, IdempotencyClaim, IdempotencyKey, Item, Key, KeyFilter,
     KeyUse, Listing, Load, LoadPremises, LogBeginning, LogBound, LogEntry, LogPosition, LogPruning, LogQuery, LogScope,
-    Logged, MAX_LOG_LIMIT, MAX_PRUNE_LIMIT, MAX_SCAN_LIMIT, MerchantPath, Order, OrganizationPath, Owner, Packed,
-    Packer, Premises, Prune, Pruned, Query, Receipt, Record, Store, Stored, UniqueKey, Verdict, judge, judge_load,
+    Logged, MAX_COUNTED_LINKS, MAX_LOG_LIMIT, MAX_PRUNE_LIMIT, MAX_SCAN_LIMIT, MerchantPath, Order, OrganizationPath,
+    Owner, Packed, Packer, Premises, Prune, Pruned, Query, Receipt, Record, Store, Stored, UniqueKey, UseCount, Uses,
+    Verdict, judge, judge_load,
 };
-use perfectpay::{ChildCount, Cursor, EntityKind, Error, Incarnation, PageRequest, Timestamp};
+use perfectpay::{ChildCount, Cursor, EntityKind, Error, Incarnation, PageRequest, PaymentLinkId, Timestamp};
 
 /// A store in memory. Clones of an `Arc` of it share everything; it is gone with the last of them.
 #[derive(Default)]
@@ -377,6 +379,7 @@ impl State {
             Key::Event(path, id) => child(path, EntityKind::Event, id),
             Key::PaymentDecision(path, id) => child(path, EntityKind::PaymentDecision, id),
             Key::EventOnce(path, once) => held(UniqueKey::EventOnce(self.merchant(path)?, once.clone())),
+            Key::LinkUse(path, id) => child(path, EntityKind::LinkUse, id),
         }
     }
 
@@ -456,6 +459,31 @@ impl State {
             }
         }
         Some(page)
+    }
+
+    /// The uses of a payment link.
+    fn uses_of(&self, link: &EntityRef) -> impl Iterator<Item = &Stored<LinkUseState>> {
+        self.below.get(link).into_iter().flatten().filter_map(|below| match self.record(below) {
+            Some(Record::LinkUse(row)) => Some(row),
+            _ => None,
+        })
+    }
+
+    fn uses(&self, count: &UseCount) -> Option<Vec<Uses>> {
+        let tenant = self.merchant(&count.path)?;
+        let of_link = |id: &PaymentLinkId| {
+            let link = EntityRef { kind: EntityKind::PaymentLink, tenant, id: id.to_string() };
+            let mut uses = Uses::default();
+            for row in self.uses_of(&link) {
+                match row.state.stands_until() {
+                    None => uses.confirmed += 1,
+                    Some(until) if count.at < until => uses.held += 1,
+                    Some(_) => {}
+                }
+            }
+            uses
+        };
+        Some(count.links.iter().take(MAX_COUNTED_LINKS).map(of_link).collect())
     }
 
     /// The entries of one blocklist behind a place in it, by name.
@@ -592,6 +620,15 @@ impl Premises for State {
         Ok(rules.filter(|row| row.id.fingerprint_version() == Some(version)).count() as u64)
     }
 
+    fn uses(&mut self, link: &EntityRef, but: Option<&EntityRef>, at: Timestamp) -> Result<u64, Error> {
+        let counts = |row: &&Stored<LinkUseState>| row.state.stands_at(at) && but != Some(&row.entity());
+        Ok(self.uses_of(link).filter(counts).count() as u64)
+    }
+
+    fn time(&mut self) -> Result<Timestamp, Error> {
+        Ok(Self::head(self).at)
+    }
+
     fn idempotency(&mut self, tenant: Incarnation, key: &IdempotencyKey) -> Result<Option<IdempotencyClaim>, Error> {
         Ok(self.claims.get(&(tenant, key.clone())).cloned())
     }
@@ -648,6 +685,10 @@ impl Store for MemoryStore {
 
     async fn block_rules(&self, scan: &BlockScan) -> Result<Option<BlockPage>, Error> {
         Ok(self.state().block_rules(scan))
+    }
+
+    async fn uses(&self, count: &UseCount) -> Result<Option<Vec<Uses>>, Error> {
+        Ok(self.state().uses(count))
     }
 
     async fn claim(&self, tenant: Incarnation, key: &IdempotencyKey) -> Result<Option<IdempotencyClaim>, Error> {

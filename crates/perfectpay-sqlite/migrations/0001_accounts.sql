@@ -207,19 +207,41 @@ CREATE TABLE pp_payment (
 CREATE INDEX pp_payment_listed ON pp_payment (merchant, created_at, id);
 CREATE INDEX pp_payment_of_profile ON pp_payment (merchant, profile);
 
+-- A link is held up by the payment that it was created with, or, on its own, by its profile.
 CREATE TABLE pp_payment_link (
     merchant    BLOB    NOT NULL,
     id          TEXT    NOT NULL CHECK (octet_length(id) BETWEEN 1 AND 64),
     version     INTEGER NOT NULL CHECK (version >= 1),
     created_at  INTEGER NOT NULL,
     modified_at INTEGER NOT NULL,
-    payment     TEXT    NOT NULL,
+    profile     TEXT    NOT NULL,
+    payment     TEXT,
     body        TEXT    NOT NULL CHECK (octet_length(body) <= 524288 AND json_valid(body)),
+    holder      TEXT    AS (iif(payment IS NULL, profile, NULL)),
     PRIMARY KEY (merchant, id),
-    FOREIGN KEY (merchant, payment) REFERENCES pp_payment (merchant, id)
+    FOREIGN KEY (merchant, payment) REFERENCES pp_payment (merchant, id),
+    FOREIGN KEY (merchant, holder)  REFERENCES pp_profile (merchant, id)
 ) STRICT;
 CREATE INDEX pp_payment_link_listed ON pp_payment_link (merchant, created_at, id);
-CREATE INDEX pp_payment_link_of_payment ON pp_payment_link (merchant, payment);
+CREATE INDEX pp_payment_link_of_profile ON pp_payment_link (merchant, profile, created_at, id);
+CREATE INDEX pp_payment_link_of_payment ON pp_payment_link (merchant, payment) WHERE payment IS NOT NULL;
+CREATE INDEX pp_payment_link_of_holder ON pp_payment_link (merchant, holder) WHERE holder IS NOT NULL;
+
+-- A use counts until `stands_until`, that moment excluded, and for good where it is empty: it was confirmed.
+CREATE TABLE pp_link_use (
+    merchant     BLOB    NOT NULL,
+    id           TEXT    NOT NULL CHECK (octet_length(id) BETWEEN 1 AND 64),
+    version      INTEGER NOT NULL CHECK (version >= 1),
+    created_at   INTEGER NOT NULL,
+    modified_at  INTEGER NOT NULL,
+    link         TEXT    NOT NULL,
+    stands_until INTEGER,
+    body         TEXT    NOT NULL CHECK (octet_length(body) <= 524288 AND json_valid(body)),
+    PRIMARY KEY (merchant, id),
+    FOREIGN KEY (merchant, link) REFERENCES pp_payment_link (merchant, id)
+) STRICT;
+CREATE INDEX pp_link_use_listed ON pp_link_use (merchant, link, created_at, id);
+CREATE INDEX pp_link_use_standing ON pp_link_use (merchant, link, stands_until);
 
 CREATE TABLE pp_payment_decision (
     merchant    BLOB    NOT NULL,
@@ -461,6 +483,7 @@ FROM pp_payment AS row JOIN pp_merchant ON pp_merchant.incarnation = row.merchan
 
 CREATE VIEW pp_payment_link_view AS SELECT
     pp_merchant.id                                                                AS merchant_id,
+    row.profile                                                                   AS profile_id,
     row.payment                                                                   AS payment_id,
     row.id                                                                        AS payment_link_id,
     row.version,
@@ -468,6 +491,18 @@ CREATE VIEW pp_payment_link_view AS SELECT
     strftime('%Y-%m-%dT%H:%M:%fZ', row.modified_at / 1000.0, 'unixepoch')         AS modified_at,
     row.body
 FROM pp_payment_link AS row JOIN pp_merchant ON pp_merchant.incarnation = row.merchant;
+
+CREATE VIEW pp_link_use_view AS SELECT
+    pp_merchant.id                                                                AS merchant_id,
+    row.link                                                                      AS payment_link_id,
+    row.id                                                                        AS link_use_id,
+    row.body ->> '$.payment_id'                                                   AS payment_id,
+    row.version,
+    strftime('%Y-%m-%dT%H:%M:%fZ', row.created_at / 1000.0, 'unixepoch')          AS created_at,
+    strftime('%Y-%m-%dT%H:%M:%fZ', row.modified_at / 1000.0, 'unixepoch')         AS modified_at,
+    strftime('%Y-%m-%dT%H:%M:%fZ', row.stands_until / 1000.0, 'unixepoch')        AS stands_until,
+    row.body
+FROM pp_link_use AS row JOIN pp_merchant ON pp_merchant.incarnation = row.merchant;
 
 CREATE VIEW pp_payment_decision_view AS SELECT
     pp_merchant.id                                                                AS merchant_id,

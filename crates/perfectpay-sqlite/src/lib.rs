@@ -87,7 +87,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use perfectpay::store::{
     BlockPage, BlockScan, ChangeSet, Committed, Export, Extent, Head, IdempotencyClaim, IdempotencyKey, Key, Listing,
-    Load, LogEntry, LogPosition, LogQuery, Prune, Pruned, Query, Record, Store,
+    Load, LogEntry, LogPosition, LogQuery, Prune, Pruned, Query, Record, Store, UseCount, Uses,
 };
 use perfectpay::{Error, Incarnation, Unavailability};
 use rusqlite::Connection;
@@ -492,6 +492,11 @@ impl Store for SqliteStore {
     async fn block_rules(&self, scan: &BlockScan) -> Result<Option<BlockPage>, Error> {
         let scan = scan.clone();
         self.elsewhere(move |conn| read::block_rules(conn, &scan)).await
+    }
+
+    async fn uses(&self, count: &UseCount) -> Result<Option<Vec<Uses>>, Error> {
+        let count = count.clone();
+        self.point(move |conn| read::uses(conn, &count)).await
     }
 
     async fn claim(&self, tenant: Incarnation, key: &IdempotencyKey) -> Result<Option<IdempotencyClaim>, Error> {

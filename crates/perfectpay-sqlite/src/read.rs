@@ -4,9 +4,10 @@ use perfectpay::blocklist::BlockKind;
 use perfectpay::store::{
     BlockCount, BlockPage, BlockRow, BlockRows, BlockScan, BlockSelect, BlocklistPath, Collection, EntityRef, Head,
     IdempotencyClaim, IdempotencyKey, Key, KeyFilter, Listing, LogChange, LogEntry, LogPosition, LogPruning, LogQuery,
-    LogScope, Logged, MAX_LOG_LIMIT, MAX_SCAN_LIMIT, MerchantPath, Order, OrganizationPath, Query, Record, RowScope,
+    LogScope, Logged, MAX_COUNTED_LINKS, MAX_LOG_LIMIT, MAX_SCAN_LIMIT, MerchantPath, Order, OrganizationPath, Query,
+    Record, RowScope, UseCount, Uses,
 };
-use perfectpay::{EntityKind, Error, Incarnation, ProfileId};
+use perfectpay::{EntityKind, Error, Incarnation, PaymentLinkId, ProfileId, Timestamp};
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
 
@@ -155,6 +156,7 @@ static PAYMENT_LINK: ByPath = by_path!("pp_payment_link", " AND id = ?");
 static PAYMENT_DECISION: ByPath = by_path!("pp_payment_decision", " AND id = ?");
 static EVENT: ByPath = by_path!("pp_event", " AND id = ?");
 static EVENT_ONCE: ByPath = by_path!("pp_event", " AND once = ?");
+static LINK_USE: ByPath = by_path!("pp_link_use", " AND id = ?");
 
 /// One record.
 pub(crate) fn get(conn: &Connection, key: &Key) -> Result<Option<Record>, Failure> {
@@ -209,6 +211,7 @@ pub(crate) fn get(conn: &Connection, key: &Key) -> Result<Option<Record>, Failur
             (EntityKind::PaymentDecision, PAYMENT_DECISION.resolve(path, [text(id.as_str())]))
         }
         Key::EventOnce(path, once) => (EntityKind::Event, EVENT_ONCE.resolve(path, [text(once)])),
+        Key::LinkUse(path, id) => (EntityKind::LinkUse, LINK_USE.resolve(path, [text(id.as_str())])),
     };
     let mut statement = conn.prepare_cached(sql)?;
     let mut rows = statement.query(params_from_iter(bound))?;
@@ -449,7 +452,7 @@ fn page(conn: &Connection, tenant: Incarnation, query: &Query) -> Result<Vec<Rec
         (Query::Within(..), Collection::Payments) => {
             (EntityKind::Payment, descending!(child_columns, "pp_payment WHERE merchant = ? AND"), vec![of])
         }
-        (Query::Within(..), Collection::PaymentLinks) => {
+        (Query::Within(..), Collection::PaymentLinks { profile: None }) => {
             (EntityKind::PaymentLink, descending!(child_columns, "pp_payment_link WHERE merchant = ? AND"), vec![of])
         }
         (Query::Within(..), Collection::PaymentDecisions) => (
@@ -463,6 +466,16 @@ fn page(conn: &Connection, tenant: Incarnation, query: &Query) -> Result<Vec<Rec
         (Query::Within(..), Collection::PendingEvents) => {
             (EntityKind::Event, due!("pp_event WHERE merchant = ? AND"), vec![of])
         }
+        (Query::Within(..), Collection::PaymentLinks { profile: Some(profile) }) => (
+            EntityKind::PaymentLink,
+            descending!(child_columns, "pp_payment_link WHERE merchant = ? AND profile = ? AND"),
+            vec![of, text(profile.as_str())],
+        ),
+        (Query::Within(..), Collection::LinkUses { link }) => (
+            EntityKind::LinkUse,
+            descending!(child_columns, "pp_link_use WHERE merchant = ? AND link = ? AND"),
+            vec![of, text(link.as_str())],
+        ),
     };
     let front = if collection.order() == Order::Ascending { i64::MIN } else { i64::MAX };
     let (moment, id) = query.page().cursor().map_or((front, ""), |c| (c.created_at.unix_millis(), c.id.as_str()));
@@ -604,6 +617,27 @@ fn block_counts(conn: &Connection, tenant: Incarnation, is_organizations: bool) 
     }
     counts.sort();
     Ok(counts)
+}
+
+/// How many uses of each link stand, all of them at one moment.
+pub(crate) fn uses(conn: &Connection, count: &UseCount) -> Result<Option<Vec<Uses>>, Failure> {
+    let moment = conn.unchecked_transaction()?;
+    let Some(tenant) = incarnation(&moment, MERCHANT.resolve(&count.path, []))? else { return Ok(None) };
+    let of_link = |id: &PaymentLinkId| standing(&moment, tenant, id.as_str(), count.at);
+    let found = count.links.iter().take(MAX_COUNTED_LINKS).map(of_link).collect::<Result<_, _>>()?;
+    moment.commit()?;
+    Ok(Some(found))
+}
+
+/// How many uses of a link stand at a moment.
+pub(crate) fn standing(conn: &Connection, tenant: Incarnation, link: &str, at: Timestamp) -> Result<Uses, Failure> {
+    let mut statement = conn.prepare_cached(
+        "SELECT (SELECT count(*) FROM pp_link_use WHERE merchant = ?1 AND link = ?2 AND stands_until IS NULL),
+                (SELECT count(*) FROM pp_link_use WHERE merchant = ?1 AND link = ?2 AND stands_until > ?3)",
+    )?;
+    let bound = params![tenant.as_bytes(), link, at.unix_millis()];
+    let (confirmed, held) = statement.query_row(bound, |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(Uses { confirmed: unsigned(confirmed)?, held: unsigned(held)? })
 }
 
 /// What is kept under an idempotency key.

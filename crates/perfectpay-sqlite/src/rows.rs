@@ -158,7 +158,8 @@ static API_KEY: Table = table!(
 static BLOCK_RULE: Table = rules!("pp_block_rule", "merchant");
 static ORGANIZATION_RULE: Table = rules!("pp_organization_rule", "organization");
 static PAYMENT: Table = table!("pp_payment", ["profile" = "?7"], []);
-static PAYMENT_LINK: Table = table!("pp_payment_link", ["payment" = "?7"], []);
+static PAYMENT_LINK: Table = table!("pp_payment_link", ["profile" = "?7", "payment" = "?8"], []);
+static LINK_USE: Table = table!("pp_link_use", ["link" = "?7", "stands_until" = "?8"], []);
 static PAYMENT_DECISION: Table = table!("pp_payment_decision", ["payment" = "?7"], []);
 static EVENT: Table = table!("pp_event", ["payment" = "?7", "once" = "?8", "due_at" = "?9"], []);
 
@@ -180,6 +181,7 @@ impl Table {
             EntityKind::PaymentLink => &PAYMENT_LINK,
             EntityKind::Event => &EVENT,
             EntityKind::PaymentDecision => &PAYMENT_DECISION,
+            EntityKind::LinkUse => &LINK_USE,
         }
     }
 }
@@ -285,7 +287,11 @@ pub(crate) fn columns(record: &Record) -> Result<Vec<Value>, Error> {
             ]
         }
         Record::Payment(row) => vec![text(&row.state.profile_id)],
-        Record::PaymentLink(row) => vec![text(&row.state.payment_id)],
+        Record::PaymentLink(row) => {
+            let payment = row.state.payment_id.as_ref().map_or(Value::Null, |payment| text(payment));
+            vec![text(&row.state.profile_id), payment]
+        }
+        Record::LinkUse(row) => vec![text(&row.state.payment_link_id), time(row.state.stands_until())],
         Record::PaymentDecision(row) => vec![text(&row.state.payment_id)],
         Record::Event(row) => {
             vec![text(&row.state.payment_id), text(&row.state.once), time(row.state.delivery.due_at)]

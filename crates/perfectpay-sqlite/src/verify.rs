@@ -136,7 +136,7 @@ const BODY: &[&str] = &["body"];
 const RULE_BODY: &[&str] = &["action", "expires_at", "reason", "source", "author", "metadata"];
 const RULE_COLUMNS: &[&str] = &["kind", "profile"];
 
-static KEPT: [Kept; 14] = [
+static KEPT: [Kept; 15] = [
     Kept {
         kind: EntityKind::Organization,
         table: "pp_organization",
@@ -230,8 +230,17 @@ static KEPT: [Kept; 14] = [
         kind: EntityKind::PaymentLink,
         table: "pp_payment_link",
         tenant: "merchant",
-        columns: &["payment"],
-        parent: OF_PAYMENT,
+        columns: &["profile", "payment"],
+        parent: "EXISTS (SELECT 1 FROM pp_payment AS p WHERE p.merchant = r.merchant AND p.id = r.payment)
+                 OR EXISTS (SELECT 1 FROM pp_profile AS p WHERE p.merchant = r.merchant AND p.id = r.holder)",
+        body: BODY,
+    },
+    Kept {
+        kind: EntityKind::LinkUse,
+        table: "pp_link_use",
+        tenant: "merchant",
+        columns: &["link", "stands_until"],
+        parent: "EXISTS (SELECT 1 FROM pp_payment_link AS p WHERE p.merchant = r.merchant AND p.id = r.link)",
         body: BODY,
     },
     Kept {
@@ -490,10 +499,11 @@ struct Said {
 struct Tenant {
     said: HashMap<(EntityKind, Box<str>), Said>,
     organization: Option<Incarnation>,
-    /// When a profile, a routing program and a payment last went, and perhaps took along what was below them.
+    /// When a profile, a routing program, a payment and a link last went, and perhaps took along what was below them.
     profile_went: i64,
     program_went: i64,
     payment_went: i64,
+    link_went: i64,
     /// When an entry that spoke of the tenant itself could not be read.
     unclear: i64,
     /// The entries of its blocklist.
@@ -777,6 +787,7 @@ impl History {
                     EntityKind::Profile => tenant.profile_went = position,
                     EntityKind::RoutingProgram => tenant.program_went = position,
                     EntityKind::Payment => tenant.payment_went = position,
+                    EntityKind::PaymentLink => tenant.link_went = position,
                     _ => {}
                 }
             }
@@ -793,6 +804,7 @@ impl History {
             EntityKind::Profile => tenant.profile_went = position,
             EntityKind::RoutingProgram => tenant.program_went = position,
             EntityKind::Payment => tenant.payment_went = position,
+            EntityKind::PaymentLink => tenant.link_went = position,
             _ => {}
         }
     }
@@ -888,6 +900,7 @@ impl Tenant {
                 EntityKind::PaymentLink | EntityKind::Event | EntityKind::PaymentDecision => {
                     self.profile_went.max(self.payment_went) >= position
                 }
+                EntityKind::LinkUse => self.profile_went.max(self.payment_went).max(self.link_went) >= position,
                 _ => false,
             }
     }

@@ -52,6 +52,8 @@ pub(crate) fn apply(conn: &Connection, prepared: &Prepared, newest: i64) -> Resu
     #[cfg(test)]
     tests::fault_point(conn, prepared)?;
     let set = &prepared.set;
+    // The moment of the commit: what its entry says.
+    let at = timestamp(set.at.unix_millis().max(newest))?;
     if let Some(claim) = &set.idempotency {
         let kept = read::claim(conn, claim.tenant, &claim.key)?;
         ensure(kept.is_none_or(|kept| kept.expires_at <= set.at))?;
@@ -59,7 +61,7 @@ pub(crate) fn apply(conn: &Connection, prepared: &Prepared, newest: i64) -> Resu
     ensure(!set.changes.is_empty())?;
     ensure(set.changes.len() == 1 || !set.changes.iter().any(Change::is_bulk))?;
     for expectation in &set.expectations {
-        expect(conn, expectation)?;
+        expect(conn, expectation, at)?;
     }
     let mut counts = BTreeMap::new();
     let mut closed = false;
@@ -81,7 +83,7 @@ pub(crate) fn apply(conn: &Connection, prepared: &Prepared, newest: i64) -> Resu
     }
     keep_counts(conn, counts)?;
     keep_claim(conn, prepared)?;
-    append(conn, prepared, prepared.set.at.unix_millis().max(newest))
+    append(conn, prepared, at.unix_millis())
 }
 
 fn ensure(holds: bool) -> Result<(), Failure> {
@@ -92,7 +94,7 @@ fn execute(conn: &Connection, sql: &'static str, bound: impl rusqlite::Params) -
     Ok(conn.prepare_cached(sql)?.execute(bound)?)
 }
 
-fn expect(conn: &Connection, expectation: &Expectation) -> Result<(), Failure> {
+fn expect(conn: &Connection, expectation: &Expectation, at: Timestamp) -> Result<(), Failure> {
     match expectation {
         Expectation::Version { entity, version: expected } => ensure(version(conn, entity)? == Some(*expected)),
         Expectation::Children { of, kind, count } => {
@@ -101,6 +103,7 @@ fn expect(conn: &Connection, expectation: &Expectation) -> Result<(), Failure> {
         }
         Expectation::Free { key } => ensure(Seen(conn).holder_of(key)?.is_none()),
         Expectation::Fingerprints { of, version, count } => ensure(fingerprints(conn, of.tenant, *version)? == *count),
+        Expectation::Uses { of, but, fewer_than } => ensure(uses(conn, of, but.as_ref(), at)? < *fewer_than),
     }
 }
 
@@ -214,6 +217,21 @@ fn mark_used(conn: &Connection, uses: &[KeyUse]) -> Result<(), Failure> {
     Ok(())
 }
 
+/// How many uses of a link stand at a moment, one of them not counted.
+fn uses(conn: &Connection, link: &EntityRef, but: Option<&EntityRef>, at: Timestamp) -> Result<u64, Failure> {
+    let all = read::standing(conn, link.tenant, &link.id, at)?;
+    let all = all.confirmed.saturating_add(all.held);
+    let Some(but) = but.filter(|but| but.kind == EntityKind::LinkUse && but.tenant == link.tenant) else {
+        return Ok(all);
+    };
+    let mut statement = conn.prepare_cached(
+        "SELECT 1 FROM pp_link_use WHERE merchant = ?1 AND id = ?2 AND link = ?3
+         AND (stands_until IS NULL OR stands_until > ?4)",
+    )?;
+    let counted = statement.exists(params![but.tenant.as_bytes(), but.id, link.id, at.unix_millis()])?;
+    Ok(all.saturating_sub(u64::from(counted)))
+}
+
 fn expiry(conn: &Connection, rule: &EntityRef) -> Result<Option<i64>, Failure> {
     let mut statement = conn.prepare_cached(if is_organizations(&rule.id) {
         "SELECT expires_at FROM pp_organization_rule WHERE organization = ? AND id = ?"
@@ -260,10 +278,19 @@ fn remove(
             execute(conn, "DELETE FROM pp_routing_version WHERE merchant = ? AND program = ?", of)?;
         }
         EntityKind::Payment if cascade => {
+            for sql in [
+                "DELETE FROM pp_link_use WHERE merchant = ?1
+                 AND link IN (SELECT id FROM pp_payment_link WHERE merchant = ?1 AND payment = ?2)",
+                "DELETE FROM pp_payment_link WHERE merchant = ?1 AND payment = ?2",
+                "DELETE FROM pp_payment_decision WHERE merchant = ?1 AND payment = ?2",
+                "DELETE FROM pp_event WHERE merchant = ?1 AND payment = ?2",
+            ] {
+                execute(conn, sql, params![entity.tenant.as_bytes(), entity.id])?;
+            }
+        }
+        EntityKind::PaymentLink if cascade => {
             let of = params![entity.tenant.as_bytes(), entity.id];
-            execute(conn, "DELETE FROM pp_payment_link WHERE merchant = ?1 AND payment = ?2", of)?;
-            execute(conn, "DELETE FROM pp_payment_decision WHERE merchant = ?1 AND payment = ?2", of)?;
-            execute(conn, "DELETE FROM pp_event WHERE merchant = ?1 AND payment = ?2", of)?;
+            execute(conn, "DELETE FROM pp_link_use WHERE merchant = ? AND link = ?", of)?;
         }
         EntityKind::BlockRule => {
             let id: BlockRuleId = entity.id.parse().map_err(Error::from)?;
@@ -279,7 +306,8 @@ fn remove(
         | EntityKind::Payment
         | EntityKind::PaymentLink
         | EntityKind::Event
-        | EntityKind::PaymentDecision => {}
+        | EntityKind::PaymentDecision
+        | EntityKind::LinkUse => {}
     }
     let removed = params![entity.tenant.as_bytes(), entity.id, integer(at_version)?];
     ensure(execute(conn, Table::of(entity.kind, &entity.id).remove, removed)? == 1)
@@ -294,6 +322,7 @@ fn merchants(conn: &Connection, organization: Incarnation) -> Result<Vec<Incarna
 /// Everything below a merchant account, from the bottom up, and what is kept of its commands.
 fn close_merchant(conn: &Connection, merchant: Incarnation) -> Result<(), Failure> {
     for sql in [
+        "DELETE FROM pp_link_use WHERE merchant = ?",
         "DELETE FROM pp_payment_link WHERE merchant = ?",
         "DELETE FROM pp_payment_decision WHERE merchant = ?",
         "DELETE FROM pp_event WHERE merchant = ?",
@@ -337,12 +366,18 @@ fn close_profile(conn: &Connection, profile: &EntityRef, counts: &mut Counts) ->
         }
     }
     for sql in [
+        "DELETE FROM pp_link_use WHERE merchant = ?1 AND link IN (
+             SELECT id FROM pp_payment_link WHERE merchant = ?1 AND holder = ?2
+             UNION ALL
+             SELECT id FROM pp_payment_link WHERE merchant = ?1
+             AND payment IN (SELECT id FROM pp_payment WHERE merchant = ?1 AND profile = ?2))",
         "DELETE FROM pp_payment_link WHERE merchant = ?1
          AND payment IN (SELECT id FROM pp_payment WHERE merchant = ?1 AND profile = ?2)",
         "DELETE FROM pp_payment_decision WHERE merchant = ?1
          AND payment IN (SELECT id FROM pp_payment WHERE merchant = ?1 AND profile = ?2)",
         "DELETE FROM pp_event WHERE merchant = ?1
          AND payment IN (SELECT id FROM pp_payment WHERE merchant = ?1 AND profile = ?2)",
+        "DELETE FROM pp_payment_link WHERE merchant = ?1 AND holder = ?2",
         "DELETE FROM pp_payment WHERE merchant = ?1 AND profile = ?2",
         "DELETE FROM pp_connector WHERE merchant = ?1 AND profile = ?2",
         "DELETE FROM pp_routing_version WHERE merchant = ?1
@@ -580,31 +615,35 @@ fn children(conn: &Connection, entity: &EntityRef) -> Result<Vec<ChildCount>, Fa
              FROM pp_block_count WHERE merchant = ?1 AND ?2 IS NOT NULL",
         ),
     ];
-    const OF_PROFILE: [(EntityKind, &str); 4] = [
+    const OF_PROFILE: [(EntityKind, &str); 5] = [
         (EntityKind::Connector, "SELECT count(*) FROM pp_connector WHERE merchant = ?1 AND profile = ?2"),
         (EntityKind::RoutingProgram, "SELECT count(*) FROM pp_routing_program WHERE merchant = ?1 AND profile = ?2"),
         (EntityKind::BlockRule, "SELECT count(*) FROM pp_block_rule WHERE merchant = ?1 AND profile = ?2"),
         (EntityKind::Payment, "SELECT count(*) FROM pp_payment WHERE merchant = ?1 AND profile = ?2"),
+        (EntityKind::PaymentLink, "SELECT count(*) FROM pp_payment_link WHERE merchant = ?1 AND holder = ?2"),
     ];
     const OF_PAYMENT: [(EntityKind, &str); 3] = [
         (EntityKind::PaymentLink, "SELECT count(*) FROM pp_payment_link WHERE merchant = ?1 AND payment = ?2"),
         (EntityKind::Event, "SELECT count(*) FROM pp_event WHERE merchant = ?1 AND payment = ?2"),
         (EntityKind::PaymentDecision, "SELECT count(*) FROM pp_payment_decision WHERE merchant = ?1 AND payment = ?2"),
     ];
+    const OF_LINK: [(EntityKind, &str); 1] =
+        [(EntityKind::LinkUse, "SELECT count(*) FROM pp_link_use WHERE merchant = ?1 AND link = ?2")];
     let kinds: &[(EntityKind, &'static str)] = match entity.kind {
         EntityKind::Organization => &OF_ORGANIZATION,
         EntityKind::Merchant => &OF_MERCHANT,
         EntityKind::Profile => &OF_PROFILE,
         EntityKind::Payment => &OF_PAYMENT,
+        EntityKind::PaymentLink => &OF_LINK,
         EntityKind::DataKey
         | EntityKind::Connector
         | EntityKind::RoutingProgram
         | EntityKind::RoutingVersion
         | EntityKind::ApiKey
         | EntityKind::BlockRule
-        | EntityKind::PaymentLink
         | EntityKind::Event
-        | EntityKind::PaymentDecision => &[],
+        | EntityKind::PaymentDecision
+        | EntityKind::LinkUse => &[],
     };
     let mut found = Vec::new();
     for (kind, sql) in kinds {
@@ -686,7 +725,7 @@ impl Seen<'_> {
     }
 
     fn parent_of(&self, entity: &EntityRef) -> Result<Option<EntityRef>, Failure> {
-        use EntityKind::{Merchant, Organization, Payment, Profile};
+        use EntityKind::{Merchant, Organization, Payment, PaymentLink, Profile};
         let (tenant, bound) = (entity.tenant, &[entity.tenant.as_bytes() as &dyn ToSql, &entity.id]);
         let merchant_of = |sql| self.tenant(Merchant, sql, bound);
         match entity.kind {
@@ -722,7 +761,17 @@ impl Seen<'_> {
                 self.within(tenant, Profile, "SELECT profile FROM pp_payment WHERE merchant = ? AND id = ?", bound)
             }
             EntityKind::PaymentLink => {
-                self.within(tenant, Payment, "SELECT payment FROM pp_payment_link WHERE merchant = ? AND id = ?", bound)
+                let sql = "SELECT payment, holder FROM pp_payment_link WHERE merchant = ? AND id = ?";
+                let mut statement = self.0.prepare_cached(sql)?;
+                let found: Option<(Option<String>, Option<String>)> =
+                    statement.query_row(bound, |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+                Ok(found.and_then(|(payment, holder)| {
+                    let payment = payment.map(|id| EntityRef { kind: Payment, tenant, id });
+                    payment.or_else(|| holder.map(|id| EntityRef { kind: Profile, tenant, id }))
+                }))
+            }
+            EntityKind::LinkUse => {
+                self.within(tenant, PaymentLink, "SELECT link FROM pp_link_use WHERE merchant = ? AND id = ?", bound)
             }
             EntityKind::PaymentDecision => {
                 let sql = "SELECT payment FROM pp_payment_decision WHERE merchant = ? AND id = ?";
@@ -758,6 +807,14 @@ impl Premises for Seen<'_> {
 
     fn fingerprints(&mut self, merchant: &EntityRef, version: u32) -> Result<u64, Error> {
         Ok(fingerprints(self.0, merchant.tenant, version)?)
+    }
+
+    fn uses(&mut self, link: &EntityRef, but: Option<&EntityRef>, at: Timestamp) -> Result<u64, Error> {
+        Ok(uses(self.0, link, but, at)?)
+    }
+
+    fn time(&mut self) -> Result<Timestamp, Error> {
+        Ok(read::head(self.0)?.at)
     }
 
     fn idempotency(&mut self, tenant: Incarnation, key: &IdempotencyKey) -> Result<Option<IdempotencyClaim>, Error> {

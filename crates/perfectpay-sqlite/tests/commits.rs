@@ -12,8 +12,8 @@ mod common;
 
 use common::{
     a_whole_tree, api_key, apply, at, block_rule, connector, created, creating, data_key, entity, event, in_merchant,
-    in_organization, merchant, once, organization, payment, payment_decision, payment_link, profile, removing, revoked,
-    set, tenant, touched, verdict,
+    in_organization, link_use, merchant, once, organization, own_link, payment, payment_decision, payment_link,
+    profile, removing, revoked, set, tenant, touched, verdict,
 };
 use futures_lite::future::block_on;
 use perfectpay::blocklist::{BlockAction, BlockKind};
@@ -127,6 +127,7 @@ fn keys() -> Vec<Key> {
             Key::BlockRule(path.clone().into(), "fingerprint@pro_a:abc".parse().unwrap()),
             Key::Payment(path.clone(), "pay_1".parse().unwrap()),
             Key::PaymentLink(path.clone(), "plink_1".parse().unwrap()),
+            Key::LinkUse(path.clone(), "use_1".parse().unwrap()),
             Key::Event(path.clone(), "evt_1".parse().unwrap()),
             Key::PaymentDecision(path.clone(), "dec_1".parse().unwrap()),
             Key::EventOnce(path, "evt_1".to_owned()),
@@ -152,7 +153,10 @@ fn collections() -> Vec<Collection> {
         Collection::BlockRules { kind: Some(BlockKind::CardBin) },
         Collection::BlockRules { kind: Some(BlockKind::ExtendedCardBin) },
         Collection::Payments,
-        Collection::PaymentLinks,
+        Collection::PaymentLinks { profile: None },
+        Collection::PaymentLinks { profile: Some("pro_a".parse().unwrap()) },
+        Collection::PaymentLinks { profile: Some("pro_b".parse().unwrap()) },
+        Collection::LinkUses { link: "plink_1".parse().unwrap() },
         Collection::PaymentDecisions,
         Collection::Events,
         Collection::PendingEvents,
@@ -209,6 +213,12 @@ fn children(of: EntityRef, kind: EntityKind, count: u64) -> ChangeSet {
     expecting(Expectation::Children { of, kind, count })
 }
 
+fn uses_left(link: &str, fewer_than: u64) -> Expectation {
+    let of = entity(EntityKind::PaymentLink, 2, link);
+    let but = Some(entity(EntityKind::LinkUse, 2, "use_1"));
+    Expectation::Uses { of, but, fewer_than }
+}
+
 fn updating(record: impl Into<perfectpay::store::Record>) -> ChangeSet {
     let mut set = set(by_merchant());
     set.update(record);
@@ -236,6 +246,13 @@ fn cases() -> Vec<(&'static str, ChangeSet)> {
         ("a connector of no profile", creating(by_merchant(), [connector(2, "pro_x", "mca_9").into()])),
         ("a payment of no profile", creating(by_merchant(), [payment(2, "pro_x", "pay_9").into()])),
         ("a link of no payment", creating(by_merchant(), [payment_link(2, "pay_9", "plink_9").into()])),
+        ("a link of its own", creating(by_merchant(), [own_link(2, "pro_b", "plink_9").into()])),
+        ("a link of no profile", creating(by_merchant(), [own_link(2, "pro_x", "plink_9").into()])),
+        ("a use of a link", creating(by_merchant(), [link_use(2, "plink_1", "use_9").into()])),
+        ("a use of no link", creating(by_merchant(), [link_use(2, "plink_9", "use_9").into()])),
+        ("no use left", expecting(uses_left("plink_1", 0))),
+        ("a use left", expecting(uses_left("plink_1", 1))),
+        ("a use left of no link", expecting(uses_left("plink_9", 1))),
         ("a key of no merchant", creating(by_merchant(), [api_key(9, "snd_9", 9).into()])),
         ("a data key of no merchant", creating(by_merchant(), [data_key(9, "dk_9").into()])),
         ("a rule of no merchant", creating(by_merchant(), [block_rule(9, "card_bin:1").into()])),

@@ -156,6 +156,23 @@ fn a_removed_payment_takes_its_links_and_leaves_its_profile() {
     assert_eq!(count(path, "SELECT count(*) FROM pp_connector"), 1);
 }
 
+/// A claim counts in one index, and reads no row.
+#[test]
+fn uses_are_counted_in_an_index() {
+    let (_folder, store) = filled();
+    let conn = Connection::open(store.path().unwrap()).unwrap();
+    for (until, range) in [("IS NULL", "stands_until=?"), ("> 5", "stands_until>?")] {
+        let sql = format!(
+            "EXPLAIN QUERY PLAN SELECT count(*) FROM pp_link_use
+             WHERE merchant = x'00' AND link = 'l' AND stands_until {until}"
+        );
+        let mut plan = conn.prepare(&sql).unwrap();
+        let plan: Vec<String> = plan.query_map([], |row| row.get(3)).unwrap().map(Result::unwrap).collect();
+        let covered = "COVERING INDEX pp_link_use_standing";
+        assert!(plan.len() == 1 && plan[0].contains(covered) && plan[0].contains(range), "{sql}: {plan:?}");
+    }
+}
+
 /// Every statement that a list or a look-up runs finds its rows by an index, in the order of the index.
 #[test]
 fn no_list_sorts_or_scans() {
@@ -174,6 +191,8 @@ fn no_list_sorts_or_scans() {
         ("pp_payment_link", "merchant = x'00' AND", " DESC"),
         ("pp_payment_decision", "merchant = x'00' AND", " DESC"),
         ("pp_event", "merchant = x'00' AND", " DESC"),
+        ("pp_payment_link", "merchant = x'00' AND profile = 'p' AND", " DESC"),
+        ("pp_link_use", "merchant = x'00' AND link = 'l' AND", " DESC"),
     ] {
         let sql = format!(
             "EXPLAIN QUERY PLAN SELECT version FROM {table} WHERE {of} (created_at, id) > (1, 'a')

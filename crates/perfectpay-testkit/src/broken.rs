@@ -15,7 +15,7 @@ use perfectpay::store::{
     BlockPage, BlockRows, BlockScan, BlocklistPath, Change, ChangeSet, Collection, Committed, Expectation, Export,
     Extent, Head, IdempotencyClaim, IdempotencyKey, Item, Key, KeyFilter, Listing, Load, LogBound, LogEntry,
     LogPosition, LogQuery, LogScope, MAX_LOG_LIMIT, MerchantPath, Order, Packed, Prune, Pruned, Query, Receipt, Record,
-    Store, Verb,
+    Store, UseCount, Uses, Verb,
 };
 use perfectpay::{Cursor, EntityKind, Error, Incarnation, PageRequest, Timestamp};
 
@@ -86,6 +86,7 @@ fn through(key: &Key, turn: impl Fn(&MerchantPath) -> MerchantPath) -> Key {
         Key::Event(path, id) => Key::Event(turn(&path), id),
         Key::PaymentDecision(path, id) => Key::PaymentDecision(turn(&path), id),
         Key::EventOnce(path, once) => Key::EventOnce(turn(&path), once),
+        Key::LinkUse(path, id) => Key::LinkUse(turn(&path), id),
     }
 }
 
@@ -293,6 +294,68 @@ broken! {
         async fn commit(&self, next: &dyn Store, mut set: ChangeSet) -> Result<Committed, Error> {
             set.expectations.clear();
             next.commit(set).await
+        }
+    }
+
+    /// How many uses stand is not checked.
+    UsesUnchecked {} [
+        "no_use_is_claimed_beyond_the_limit",
+        "a_clock_that_is_behind_revives_no_hold_and_claims_none_twice",
+        "never_more_than_n_uses_however_many_claim_at_once",
+        "racing_claims_and_late_confirmations_share_the_places_of_lapsed_holds",
+    ] {
+        async fn commit(&self, next: &dyn Store, mut set: ChangeSet) -> Result<Committed, Error> {
+            set.expectations.retain(|e| !matches!(e, Expectation::Uses { .. }));
+            next.commit(set).await
+        }
+    }
+
+    /// How many uses stand is looked up before the commit, and not in it: whoever claims meanwhile is overlooked.
+    UsesCountedBefore {} ["never_more_than_n_uses_however_many_claim_at_once"] {
+        async fn commit(&self, next: &dyn Store, mut set: ChangeSet) -> Result<Committed, Error> {
+            for expectation in std::mem::take(&mut set.expectations) {
+                let Expectation::Uses { of, but: None, fewer_than } = &expectation else {
+                    set.expectations.push(expectation);
+                    continue;
+                };
+                let (path, links) = (MerchantPath::Pinned(of.tenant), vec![text(&of.id)]);
+                let counted = next.uses(&UseCount { path, links, at: set.at }).await?.unwrap_or_default();
+                if counted.iter().any(|uses| uses.confirmed + uses.held >= *fewer_than) {
+                    let (entity, message) = (of.named(), "has no use left");
+                    return Err(Error::Refused { entity, code: perfectpay::store::NO_USE_LEFT, message });
+                }
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            next.commit(set).await
+        }
+    }
+
+    /// The place of a use that is confirmed is not counted any more.
+    ConfirmedForgotten {} [
+        "a_hold_stands_until_its_deadline_and_a_confirmed_use_for_good",
+        "never_more_than_n_uses_however_many_claim_at_once",
+    ] {
+        async fn uses(&self, next: &dyn Store, count: &UseCount) -> Result<Option<Vec<Uses>>, Error> {
+            let found = next.uses(count).await?;
+            Ok(found.map(|all| all.into_iter().map(|uses| Uses { confirmed: 0, ..uses }).collect()))
+        }
+    }
+
+    /// A hold stands past its deadline.
+    HoldsForGood {} ["a_hold_stands_until_its_deadline_and_a_confirmed_use_for_good"] {
+        async fn uses(&self, next: &dyn Store, count: &UseCount) -> Result<Option<Vec<Uses>>, Error> {
+            next.uses(&UseCount { at: Timestamp::MIN, ..count.clone() }).await
+        }
+    }
+
+    /// Uses are counted together for all links that are asked for.
+    UsesTogether {} ["uses_are_counted_for_each_link_and_of_its_tenant"] {
+        async fn uses(&self, next: &dyn Store, count: &UseCount) -> Result<Option<Vec<Uses>>, Error> {
+            let found = next.uses(count).await?;
+            Ok(found.map(|all| {
+                let held = all.iter().map(|uses| uses.held).sum();
+                all.into_iter().map(|uses| Uses { held, ..uses }).collect()
+            }))
         }
     }
 

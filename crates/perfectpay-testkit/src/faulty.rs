@@ -29,7 +29,7 @@ use async_trait::async_trait;
 use futures_lite::future::yield_now;
 use perfectpay::store::{
     BlockPage, BlockScan, ChangeSet, Committed, Export, Extent, Head, IdempotencyClaim, IdempotencyKey, Key, Listing,
-    Load, LogEntry, LogPosition, LogQuery, Prune, Pruned, Query, Record, Store,
+    Load, LogEntry, LogPosition, LogQuery, Prune, Pruned, Query, Record, Store, UseCount, Uses,
 };
 use perfectpay::{Error, Incarnation};
 
@@ -129,6 +129,7 @@ pub struct Counting {
     gets: AtomicU64,
     lists: AtomicU64,
     scans: AtomicU64,
+    uses: AtomicU64,
     claims: AtomicU64,
     logs: AtomicU64,
     heads: AtomicU64,
@@ -145,6 +146,7 @@ pub struct Counts {
     pub gets: u64,
     pub lists: u64,
     pub scans: u64,
+    pub uses: u64,
     pub claims: u64,
     pub logs: u64,
     pub heads: u64,
@@ -156,7 +158,7 @@ pub struct Counts {
 impl Counts {
     /// All but commits, prunings and imports.
     pub fn reads(&self) -> u64 {
-        self.gets + self.lists + self.scans + self.claims + self.logs + self.heads + self.exports
+        self.gets + self.lists + self.scans + self.uses + self.claims + self.logs + self.heads + self.exports
     }
 }
 
@@ -169,6 +171,7 @@ impl Counting {
             gets: take(&self.gets),
             lists: take(&self.lists),
             scans: take(&self.scans),
+            uses: take(&self.uses),
             claims: take(&self.claims),
             logs: take(&self.logs),
             heads: take(&self.heads),
@@ -188,7 +191,7 @@ impl Counting {
 macro_rules! passing {
     (
         $layer:ident: $this:ident
-        $(, $commit:expr, $get:expr, $list:expr, $scan:expr, $claim:expr, $log:expr, $head:expr, $prune:expr,
+        $(, $commit:expr, $get:expr, $list:expr, $scan:expr, $uses:expr, $claim:expr, $log:expr, $head:expr, $prune:expr,
             $export:expr, $import:expr)?
     ) => {
         #[async_trait]
@@ -211,6 +214,11 @@ macro_rules! passing {
             async fn block_rules(&self, next: &dyn Store, scan: &BlockScan) -> Result<Option<BlockPage>, Error> {
                 let $this = self;
                 $this.pass($($scan, )? next.block_rules(scan)).await
+            }
+
+            async fn uses(&self, next: &dyn Store, count: &UseCount) -> Result<Option<Vec<Uses>>, Error> {
+                let $this = self;
+                $this.pass($($uses, )? next.uses(count)).await
             }
 
             async fn claim(&self, next: &dyn Store, tenant: Incarnation, key: &IdempotencyKey) -> Result<Option<IdempotencyClaim>, Error> {
@@ -247,11 +255,11 @@ macro_rules! passing {
 }
 
 passing!(
-    FailNth: this, On::Commit, On::Read, On::Read, On::Read, On::Read, On::Read, On::Read, On::Prune, On::Read,
+    FailNth: this, On::Commit, On::Read, On::Read, On::Read, On::Read, On::Read, On::Read, On::Read, On::Prune, On::Read,
     On::Import
 );
 passing!(Slow: this);
 passing!(
-    Counting: this, &this.commits, &this.gets, &this.lists, &this.scans, &this.claims, &this.logs, &this.heads,
+    Counting: this, &this.commits, &this.gets, &this.lists, &this.scans, &this.uses, &this.claims, &this.logs, &this.heads,
     &this.prunes, &this.exports, &this.imports
 );

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use perfectpay::store::{
     BlockPage, BlockScan, ChangeSet, Committed, Export, Extent, Head, IdempotencyClaim, IdempotencyKey, Key, Listing,
-    Load, LogEntry, LogPosition, LogQuery, Prune, Pruned, Query, Record, Store,
+    Load, LogEntry, LogPosition, LogQuery, Prune, Pruned, Query, Record, Store, UseCount, Uses,
 };
 use perfectpay::{Error, Incarnation};
 
@@ -26,6 +26,11 @@ pub trait Layer: std::fmt::Debug + Send + Sync + 'static {
     /// [`Store::list`].
     async fn list(&self, next: &dyn Store, query: &Query) -> Result<Option<Listing>, Error> {
         next.list(query).await
+    }
+
+    /// [`Store::uses`].
+    async fn uses(&self, next: &dyn Store, count: &UseCount) -> Result<Option<Vec<Uses>>, Error> {
+        next.uses(count).await
     }
 
     /// [`Store::claim`].
@@ -100,6 +105,10 @@ impl<L: Layer> Store for Layered<L> {
 
     async fn block_rules(&self, scan: &BlockScan) -> Result<Option<BlockPage>, Error> {
         self.layer.block_rules(&*self.next, scan).await
+    }
+
+    async fn uses(&self, count: &UseCount) -> Result<Option<Vec<Uses>>, Error> {
+        self.layer.uses(&*self.next, count).await
     }
 
     async fn claim(&self, tenant: Incarnation, key: &IdempotencyKey) -> Result<Option<IdempotencyClaim>, Error> {

@@ -8,7 +8,7 @@ use futures_lite::future::block_on;
 use perfectpay::store::{
     BlockPage, BlockScan, ChangeSet, Collection, Committed, Export, Extent, Head, IdempotencyClaim, Item, Key, Listing,
     Load, LogEntry, LogPosition, LogQuery, LogScope, MAX_LOG_LIMIT, MerchantPath, OrganizationPath, Prune, Pruned,
-    Query, Receipt, Record, Store,
+    Query, Receipt, Record, Store, UseCount, Uses,
 };
 use perfectpay::{Cursor, Error, Incarnation, PageRequest, Sealed};
 
@@ -96,6 +96,12 @@ impl Probe {
     #[track_caller]
     pub fn block_rules(&self, scan: &BlockScan) -> Option<BlockPage> {
         block_on(self.store.block_rules(scan)).expect("the store answers")
+    }
+
+    /// How many uses of links stand.
+    #[track_caller]
+    pub fn uses(&self, count: &UseCount) -> Option<Vec<Uses>> {
+        block_on(self.store.uses(count)).unwrap_or_else(|e| panic!("uses({count:?}): {e}"))
     }
 
     /// What is kept under an idempotency key.
@@ -307,8 +313,13 @@ impl Snapshot {
             let name = format!("{collection:?} of {path:?}");
             let listed = self.list(probe, &name, |page| Query::Within(path.clone(), collection.clone(), page));
             if collection == Collection::Profiles {
-                let ids = listed.iter().map(|r| r.meta().id);
-                lists.extend(ids.map(|id| Collection::Connectors { profile: Some(text(id)) }));
+                for id in listed.iter().map(|r| r.meta().id) {
+                    lists.push(Collection::Connectors { profile: Some(text(&id)) });
+                    lists.push(Collection::PaymentLinks { profile: Some(text(&id)) });
+                }
+            }
+            if collection == (Collection::PaymentLinks { profile: None }) {
+                lists.extend(listed.iter().map(|r| Collection::LinkUses { link: text(r.meta().id) }));
             }
             records.extend(listed);
         }

@@ -15,7 +15,8 @@ use perfectpay::event::{Delivery, EventState, EventType, once};
 use perfectpay::merchant::{DataKeyState, FingerprintSecret, KeyHolder, MerchantState, PrimaryBusinesses};
 use perfectpay::organization::OrganizationState;
 use perfectpay::payment::{
-    AuthenticationType, CaptureMethod, PaymentDecisionState, PaymentLinkState, PaymentProgress, PaymentState,
+    AuthenticationType, CaptureMethod, LinkAmount, LinkKind, LinkUseState, PaymentDecisionState, PaymentLinkState,
+    PaymentProgress, PaymentState,
 };
 use perfectpay::profile::{Branding, ProfileSettings, ProfileState};
 use perfectpay::routing::{
@@ -265,17 +266,40 @@ pub fn payment(of: &Stored<ProfileState>, number: u32) -> Stored<PaymentState> {
 /// A payment link, `plink_{number}`.
 pub fn payment_link(of: &Stored<PaymentState>, number: u32) -> Stored<PaymentLinkState> {
     let state = PaymentLinkState {
-        payment_id: of.id.clone(),
+        payment_id: Some(of.id.clone()),
         profile_id: of.state.profile_id.clone(),
         link_to_pay: format!("https://pay.example.com/payment_link/merchant/{}", of.id),
         secure_link: None,
-        amount: of.state.amount,
+        amount: LinkAmount::Fixed(of.state.amount),
         currency: of.state.currency,
+        kind: LinkKind::SingleUse,
+        opens_at: None,
         expires_at: of.state.expires_at,
+        deactivated_at: None,
+        return_url: None,
         description: None,
         branding: Branding::resolve(None, None, None, None),
     };
     Stored::new(of.tenant, text(format!("plink_{number}")), moment(number), state)
+}
+
+/// A payment link of its own, `plink_own_{number}`: a profile holds it up.
+pub fn own_link(of: &Stored<ProfileState>, number: u32, kind: LinkKind) -> Stored<PaymentLinkState> {
+    let row = payment_link(&payment(of, number), number);
+    let state = PaymentLinkState { payment_id: None, kind, ..row.state.clone() };
+    Stored { id: text(format!("plink_own_{number}")), state, ..row }
+}
+
+/// A use of a link, `use_{number}`, held for 900 seconds after [now].
+pub fn link_use(of: &Stored<PaymentLinkState>, number: u32) -> Stored<LinkUseState> {
+    let state = LinkUseState {
+        payment_link_id: of.id.clone(),
+        profile_id: of.state.profile_id.clone(),
+        payment_id: text(format!("pay_{number}")),
+        held_until: now().plus_seconds(900),
+        confirmed_at: None,
+    };
+    Stored::new(of.tenant, text(format!("use_{number}")), moment(number), state)
 }
 
 /// A decision about a payment, `dec_{number}`, with no candidate.
@@ -423,11 +447,12 @@ impl Tenant {
 
     /// One record of every kind below a merchant account that has a collection, each of this number, parents first: a
     /// profile, a connector account, a routing program and its first version, an API key, a blocklist entry, a payment, its
-    /// link, a decision about it and an event of it.
+    /// link, a link of its own and a use of it, a decision about the payment and an event of it.
     pub fn one_of_each(&self, number: u32) -> Vec<Record> {
         let profile = profile(&self.merchant, number);
         let payment = payment(&profile, number);
         let program = routing_program(&profile, number);
+        let own = own_link(&profile, number, LinkKind::Reusable);
         vec![
             profile.clone().into(),
             connector(&profile, number).into(),
@@ -437,6 +462,8 @@ impl Tenant {
             block_rule(&self.merchant, number).into(),
             payment.clone().into(),
             payment_link(&payment, number).into(),
+            own.clone().into(),
+            link_use(&own, number).into(),
             payment_decision(&payment, number).into(),
             event(&payment, number).into(),
         ]
@@ -511,6 +538,7 @@ pub fn keys_of(record: &Record, path: &MerchantPath) -> Vec<Key> {
         Record::Event(row) => {
             vec![Key::Event(path.clone(), row.id.clone()), Key::EventOnce(path, row.state.once.clone())]
         }
+        Record::LinkUse(row) => vec![Key::LinkUse(path, row.id.clone())],
     }
 }
 
@@ -537,6 +565,7 @@ pub fn key_of(entity: &EntityRef) -> Key {
         EntityKind::PaymentLink => Key::PaymentLink(path, text(id)),
         EntityKind::Event => Key::Event(path, text(id)),
         EntityKind::PaymentDecision => Key::PaymentDecision(path, text(id)),
+        EntityKind::LinkUse => Key::LinkUse(path, text(id)),
     }
 }
 
@@ -559,7 +588,7 @@ pub fn collections() -> Vec<Collection> {
         Collection::ApiKeys,
         Collection::BlockRules { kind: None },
         Collection::Payments,
-        Collection::PaymentLinks,
+        Collection::PaymentLinks { profile: None },
         Collection::PaymentDecisions,
         Collection::Events,
         Collection::PendingEvents,

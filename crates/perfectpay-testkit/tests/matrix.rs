@@ -26,10 +26,10 @@ use perfectpay::store::LogPosition;
 use perfectpay::webhook::UrlPolicy;
 use perfectpay::{
     BlockKind, BlockRequest, BlockRule, Caller, ConfirmPayment, ConnectorUpdate, DecideRequest, Entity, EntityKind,
-    Error, Explanation, ExportError, ImportCause, ImportError, ImportOptions, ImportReport, KeyPolicy, LogRetention,
-    MerchantScope, Need, NewApiKey, NewConnector, NewMerchant, NewOrganization, NewPayment, NewProfile,
-    NewRoutingProgram, NewRoutingVersion, Operation, OrganizationScope, Outcome, PageRequest, PerfectPay, ProfileScope,
-    json,
+    Error, Explanation, ExportError, ImportCause, ImportError, ImportOptions, ImportReport, KeyPolicy, LinkClaim,
+    LinkFilter, LogRetention, MerchantScope, Need, NewApiKey, NewConnector, NewMerchant, NewOrganization, NewPayment,
+    NewPaymentLink, NewProfile, NewRoutingProgram, NewRoutingVersion, Operation, OrganizationScope, Outcome,
+    PageRequest, PerfectPay, ProfileScope, json,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -73,6 +73,13 @@ fn new_connector(label: &str, profile: Option<&str>) -> NewConnector {
 fn new_payment(id: &str, profile: Option<&str>) -> NewPayment {
     body(json!({
         "amount": 1_000, "currency": "EUR", "payment_id": id, "profile_id": profile, "payment_link": true,
+        "return_url": "https://shop.example/done",
+    }))
+}
+
+fn new_link(profile: Option<&str>) -> NewPaymentLink {
+    body(json!({
+        "amount": 1_000, "currency": "EUR", "profile_id": profile, "kind": "reusable",
         "return_url": "https://shop.example/done",
     }))
 }
@@ -139,6 +146,10 @@ enum What {
     Confirmed,
     Event,
     Link,
+    /// A link of its own that can be used again and again.
+    OwnLink,
+    /// A use of it.
+    Use,
 }
 
 /// How an operation is tried. One operation may have several rows: one for each handle that has it, and one for each
@@ -561,7 +572,48 @@ fn rows(operation: Operation) -> Vec<Row> {
         Operation::RetrievePaymentLink => {
             vec![Within(What::Link, |scope, id| tried(scope.payment_link(&id.parse().unwrap()).retrieve()))]
         }
-        Operation::ListPaymentLinks => vec![Merchant(|scope| tried(scope.payment_links(page())))],
+        Operation::CreatePaymentLink => vec![
+            Merchant(|scope| tried(scope.create_payment_link(new_link(None)))),
+            Within(What::Profile, |scope, id| tried(scope.create_payment_link(new_link(Some(id))))),
+            Within(What::Profile, |scope, id| {
+                tried(scope.profile(&id.parse().unwrap()).create_payment_link(new_link(None)))
+            }),
+        ],
+        Operation::ListPaymentLinks => vec![
+            Merchant(|scope| tried(scope.payment_links(page()))),
+            Within(What::Profile, |scope, id| {
+                let filter = LinkFilter { profile_id: Some(id.parse().unwrap()), ..LinkFilter::default() };
+                tried(scope.payment_links_where(&filter, page()))
+            }),
+        ],
+        Operation::DeactivatePaymentLink => {
+            vec![Within(What::OwnLink, |scope, id| tried(scope.payment_link(&id.parse().unwrap()).deactivate()))]
+        }
+        Operation::ReactivatePaymentLink => {
+            vec![Within(What::OwnLink, |scope, id| tried(scope.payment_link(&id.parse().unwrap()).reactivate()))]
+        }
+        Operation::ClaimPaymentLink => [What::Link, What::OwnLink]
+            .map(|what| {
+                Within(what, |scope, id| tried(scope.payment_link(&id.parse().unwrap()).claim(LinkClaim::default())))
+            })
+            .into(),
+        Operation::RetrieveLinkUse => {
+            vec![Within(What::Use, |scope, id| tried(scope.link_use(&id.parse().unwrap()).retrieve()))]
+        }
+        Operation::ListLinkUses => {
+            vec![Within(What::OwnLink, |scope, id| tried(scope.payment_link(&id.parse().unwrap()).uses(page())))]
+        }
+        Operation::ConfirmLinkUse => {
+            vec![Within(What::Use, |scope, id| tried(scope.link_use(&id.parse().unwrap()).confirm()))]
+        }
+        Operation::ReleaseLinkUse => {
+            vec![Within(What::Use, |scope, id| tried(scope.link_use(&id.parse().unwrap()).release()))]
+        }
+        Operation::PurgeLinkUses => {
+            vec![Within(What::OwnLink, |scope, id| {
+                tried(scope.payment_link(&id.parse().unwrap()).purge_lapsed(page()))
+            })]
+        }
         Operation::CommitBatch => vec![
             Platform(|pay| {
                 let batch = pay.batch();
@@ -649,6 +701,8 @@ struct Ids {
     confirmed: String,
     event: String,
     link: String,
+    own_link: String,
+    link_use: String,
 }
 
 impl Ids {
@@ -664,6 +718,8 @@ impl Ids {
             What::Confirmed => &self.confirmed,
             What::Event => &self.event,
             What::Link => &self.link,
+            What::OwnLink => &self.own_link,
+            What::Use => &self.link_use,
         }
     }
 }
@@ -712,6 +768,8 @@ impl World {
             confirmed: "nobody-else".to_owned(),
             event: "evt_nobody".to_owned(),
             link: "plink_nobody".to_owned(),
+            own_link: "plink_no_one".to_owned(),
+            link_use: "use_nobody".to_owned(),
         };
         let caller = wait(pay.authenticate(&token)).expect("a caller");
         // That the key was used is written down once, and is no matter of what is tried.
@@ -767,6 +825,9 @@ impl World {
             wait(handle.payment(&confirmed.payment_id).confirm(confirmation())).expect("confirmed");
             let events = wait(scope.events(page())).expect("events").items;
             let event = events.into_iter().find(|event| event.object_id == confirmed.payment_id).expect("an event");
+            let own_link = wait(handle.create_payment_link(new_link(None)).idempotency_key(key(&format!("l{name}"))));
+            let own_link = own_link.expect("a link").payment_link_id;
+            let held = wait(scope.payment_link(&own_link).claim(LinkClaim::default())).expect("a use");
             Ids {
                 merchant: id.to_owned(),
                 profile: profile.profile_id.to_string(),
@@ -778,6 +839,8 @@ impl World {
                 payment: own,
                 confirmed: confirmed.payment_id.to_string(),
                 event: event.event_id.to_string(),
+                own_link: own_link.to_string(),
+                link_use: held.link_use.link_use_id.to_string(),
             }
         };
         let (one, two) = (profile("One"), profile("Two"));
@@ -1187,6 +1250,7 @@ fn a_new_owner_of_an_id_sees_nothing_of_the_old_one() {
                 What::Confirmed,
                 What::Event,
                 What::Link,
+                What::Use,
             ] {
                 let id = ids.of(what);
                 let seen = match what {
@@ -1198,7 +1262,8 @@ fn a_new_owner_of_an_id_sees_nothing_of_the_old_one() {
                     What::Payment | What::Confirmed => tried(scope.payment(&id.parse().unwrap()).retrieve()),
                     What::Event => tried(scope.event(&id.parse().unwrap()).retrieve()),
                     What::Link => tried(scope.payment_link(&id.parse().unwrap()).retrieve()),
-                    What::Merchant => continue,
+                    What::Use => tried(scope.link_use(&id.parse().unwrap()).retrieve()),
+                    What::Merchant | What::OwnLink => continue,
                 };
                 assert_eq!(seen.expect_err("absent")[1], "not_found");
             }
@@ -1336,13 +1401,16 @@ fn a_key_for_a_profile_reaches_that_profile_and_nothing_else() {
                     let own = seen(&only(&world), &world.one).expect("a caller gets there");
                     match operation {
                         // Without a profile it is the default one, which the key is not for.
-                        Operation::CreatePayment | Operation::CreateConnector if !named => {
+                        Operation::CreatePayment | Operation::CreatePaymentLink | Operation::CreateConnector
+                            if !named =>
+                        {
                             assert!(is_forbidden(&own), "{operation}: {own:?}");
                         }
                         _ => {
                             let own = own.unwrap_or_else(|error| panic!("{operation}: {error:?}"));
                             let parts = |ids: &Ids| {
-                                [&ids.profile, &ids.connector, &ids.program, &ids.payment, &ids.link].map(String::clone)
+                                let Ids { profile, connector, program, payment, link, own_link, link_use, .. } = ids;
+                                [profile, connector, program, payment, link, own_link, link_use].map(String::clone)
                             };
                             let shows = |ids: &Ids| parts(ids).iter().any(|id| own.contains(&format!("\"{id}\"")));
                             assert!(!shows(&world.two), "{operation} shows a sibling profile: {own}");

@@ -458,7 +458,7 @@ fn the_published_payment_comes_with_its_link() {
         assert_eq!(shown(&link), expected);
         let listed = caller.merchant().payment_links(PageRequest::default()).await.unwrap();
         assert_eq!(shown(&listed), json!({ "data": [expected], "next": null }));
-        assert_eq!((&link.payment_id, &link.profile_id), (&payment.payment_id, &payment.profile_id));
+        assert_eq!((&link.payment_id, &link.profile_id), (&Some(payment.payment_id.clone()), &payment.profile_id));
 
         // One commit: the payment and its link.
         let log = caller.merchant().log(perfectpay::store::LogPosition::START, 100).await.unwrap();

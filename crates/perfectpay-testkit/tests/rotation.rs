@@ -156,7 +156,7 @@ async fn records(store: &dyn Store, tenant: &Tenant) -> Vec<Record> {
         Collection::ApiKeys,
         Collection::BlockRules { kind: None },
         Collection::Payments,
-        Collection::PaymentLinks,
+        Collection::PaymentLinks { profile: None },
     ] {
         let listing = store.list(&Query::Within(path.clone(), collection, page())).await.unwrap().unwrap();
         all.extend(listing.records);

@@ -80,7 +80,7 @@ async fn records(store: &dyn Store) -> Vec<(Option<String>, Record)> {
                 Collection::ApiKeys,
                 Collection::BlockRules { kind: None },
                 Collection::Payments,
-                Collection::PaymentLinks,
+                Collection::PaymentLinks { profile: None },
             ] {
                 let query = Query::Within(path.clone(), collection, page());
                 let found = store.list(&query).await.unwrap().unwrap().records;

@@ -20,7 +20,7 @@ use futures_lite::future::block_on;
 use perfectpay::store::{
     Actor, BlockPage, BlockScan, ChangeSet, Collection, CommitClass, Committed, Export, Extent, Head, IdempotencyClaim,
     IdempotencyKey, Key, Listing, Load, LogBound, LogEntry, LogPosition, LogQuery, MerchantPath, OrganizationPath,
-    Owner, Prune, Pruned, Query, Record, RowMeta, Store, copy,
+    Owner, Prune, Pruned, Query, Record, RowMeta, Store, UseCount, Uses, copy,
 };
 use perfectpay::{
     CardNumber, ConnectorAuth, EntityKind, Entropy, Error, Incarnation, MasterKey, NewConnector, NewMerchant,
@@ -210,6 +210,10 @@ impl Store for Tapped {
         self.inner.block_rules(scan).await.map(|found| self.note(found))
     }
 
+    async fn uses(&self, count: &UseCount) -> Result<Option<Vec<Uses>>, Error> {
+        self.inner.uses(count).await.map(|found| self.note(found))
+    }
+
     async fn claim(&self, tenant: Incarnation, key: &IdempotencyKey) -> Result<Option<IdempotencyClaim>, Error> {
         self.inner.claim(tenant, key).await.map(|found| self.note(found))
     }
@@ -255,7 +259,7 @@ async fn records(store: &dyn Store) -> Vec<Record> {
                 Collection::ApiKeys,
                 Collection::BlockRules { kind: None },
                 Collection::Payments,
-                Collection::PaymentLinks,
+                Collection::PaymentLinks { profile: None },
                 Collection::PaymentDecisions,
                 Collection::Events,
             ] {
@@ -475,6 +479,16 @@ async fn live(pay: &PerfectPay, watch: &mut Watch, printed: &mut Vec<(String, St
     watch.add("client secret", payment.client_secret.expose().rsplit_once("_secret_").unwrap().1);
     let link = scope.payment_link(&payment.payment_link.as_ref().unwrap().payment_link_id).retrieve().await.unwrap();
     print!("PaymentLink", &link, json);
+    let new =
+        r#"{"amount": {"minimum": 5}, "currency": "EUR", "return_url": "https://shop.example", "kind": "reusable"}"#;
+    let own = caller.merchant().create_payment_link(read(new).unwrap()).idempotency_key(key("z")).await.unwrap();
+    print!("PaymentLink of its own", &own, json);
+    let amount = r#"{"amount": 7}"#;
+    let claimed = scope.payment_link(&own.payment_link_id).claim(read(amount).unwrap()).idempotency_key(key("u"));
+    let claimed = claimed.await.unwrap();
+    watch.add("client secret of a use", claimed.payment.client_secret.expose().rsplit_once("_secret_").unwrap().1);
+    print!("ClaimedLink", &claimed);
+    print!("LinkUse", &scope.link_use(&claimed.link_use.link_use_id).confirm().await.unwrap(), json);
     print!("Page<Payment>", &scope.payments(PageRequest::default()).await.unwrap());
 
     confirm(pay, &scope, &handle, watch, printed).await;
@@ -598,7 +612,7 @@ fn no_secret_is_printed_logged_or_stored() {
         watch.add("e-mail address", &canary("email"));
         let stored = block_on(records(&*world.backend.store));
         let kinds: std::collections::BTreeSet<_> = stored.iter().map(Record::kind).collect();
-        assert_eq!(kinds.len(), 11, "every kind of record is looked at: {kinds:?}");
+        assert_eq!(kinds.len(), 12, "every kind of record is looked at: {kinds:?}");
         for record in &stored {
             let body = record.body().unwrap();
             // A link names its seller in clear, since its page does; nothing else does.

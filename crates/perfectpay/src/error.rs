@@ -54,6 +54,8 @@ pub enum EntityKind {
     Event,
     /// What was decided about a payment.
     PaymentDecision,
+    /// A use of a payment link.
+    LinkUse,
 }
 
 impl EntityKind {
@@ -73,6 +75,7 @@ impl EntityKind {
             Self::PaymentLink => "payment link",
             Self::Event => "event",
             Self::PaymentDecision => "decision",
+            Self::LinkUse => "use of a payment link",
         }
     }
 }

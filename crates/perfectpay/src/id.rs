@@ -131,6 +131,8 @@ ids! {
     PaymentId = "", "a payment";
     /// Names a payment link: `plink_…`.
     PaymentLinkId = "plink_", "a payment link";
+    /// Names a use of a payment link: `use_…`.
+    LinkUseId = "use_", "a use of a payment link";
     /// Names a routing program: `routing_…`.
     RoutingId = "routing_", "a routing program";
     /// Names an event that a webhook tells of: `evt_` and the 32 hexadecimal digits of a UUIDv7.

@@ -131,8 +131,8 @@ pub use envelope::{Envelope, ErrorCode};
 pub use error::{ChildCount, Entity, EntityKind, Error, ErrorKind, Fault, Refusal, Source, Unavailability};
 pub use event::{Delivery, DeliveryState, Event, EventClass, EventType, RetryPlan, RetryStep, WebhookMessage};
 pub use id::{
-    ApiKeyId, ConnectorId, CustomerId, DataKeyId, DecisionId, EventId, Incarnation, MerchantId, OrganizationId,
-    PaymentId, PaymentLinkId, ProfileId, RoutingId,
+    ApiKeyId, ConnectorId, CustomerId, DataKeyId, DecisionId, EventId, Incarnation, LinkUseId, MerchantId,
+    OrganizationId, PaymentId, PaymentLinkId, ProfileId, RoutingId,
 };
 pub use keyring::{Keyring, LocalKeyring};
 pub use list::{BoundedList, BoundedMap, UniqueList};
@@ -145,18 +145,20 @@ pub use organization::{NewOrganization, Organization, OrganizationType, Organiza
 pub use page::{Cursor, Page, PageRequest};
 pub use patch::Patch;
 pub use payment::{
-    Attempt, AttemptStatus, AuthenticationType, Billing, CaptureMethod, CardCvc, ConfirmPayment, MerchantDecision,
-    NewPayment, Payment, PaymentCard, PaymentDecision, PaymentLink, PaymentLinkInPayment, PaymentLinkStatus,
-    PaymentMethodData, PaymentStep, Phone, ProgramUsed, Replayed,
+    AmountBounds, Attempt, AttemptStatus, AuthenticationType, Billing, CaptureMethod, CardCvc, ClaimedLink,
+    ConfirmPayment, HoldTime, LinkAmount, LinkClaim, LinkFilter, LinkForm, LinkKind, LinkState, LinkTarget, LinkUrl,
+    LinkUse, LinkUseStatus, MerchantDecision, NewPayment, NewPaymentLink, Payment, PaymentCard, PaymentDecision,
+    PaymentLink, PaymentLinkInPayment, PaymentLinkStatus, PaymentMethodData, PaymentOutcome, PaymentStep, Phone,
+    ProgramUsed, Replayed, UseLimit, Uses,
 };
 pub use profile::{
     AllowedDomain, AllowedDomains, BackgroundImage, BackgroundPosition, BackgroundSize, Branding, BrandingConfig,
     BrandingFields, CardBlocking, CardTestingGuard, CardType, Colour, CustomMessage, DetailsLayout,
     DisputePollingInterval, Domain, FulfillmentTime, GuardExpiry, GuardStatus, GuardThreshold, LabelType, Level,
-    MerchantCategoryCode, MessageMode, MethodMessage, MethodMessages, NewProfile, NumericCountryCode,
+    MerchantCategoryCode, MessageMode, MethodMessage, MethodMessages, NewProfile, NumericCountryCode, Origin,
     PaymentLinkConfig, PaymentLinkConfigRequest, PaymentMethodBlocking, Profile, ProfileSettings, ProfileUpdate,
     Resolved, SessionExpiry, ShowTerms, SpecificConfigs, TransactionDetail, TransactionDetailStyle, TransactionDetails,
-    TypeMessage, UiRules, VerifiedDomains, WalletBlocking, WebhookHeaders, WebhookSecrets,
+    TypeMessage, UiRules, VerifiedDomains, WalletBlocking, WebhookHeaders, WebhookSecrets, origin_allowed,
 };
 pub use routing::{
     AfterAttempt, Algorithm, Answer, BlockedCard, Candidate, CardBin, CheckedRouting, Comparison, ComparisonValue,
@@ -169,11 +171,11 @@ pub use routing::{
 };
 pub use scope::{
     ApiKeyScope, Batch, BatchReceipt, BlocklistScope, Caller, Command, ConnectorScope, Create, CreateOptions,
-    DecideRequest, Decision, DryRun, EventScope, ExplainedDecision, Freshness, Impact, LeftUnder, LogRetention,
-    LogTail, Maintained, MerchantScope, NamedBy, Need, Operation, OrganizationBlocklistScope, OrganizationScope,
-    PaymentClient, PaymentLinkScope, PaymentScope, PerfectPay, ProfileScope, Remove, RemoveOptions, Rotated,
-    RoutingProgramScope, RoutingScope, Screener, SealFault, SealReport, Settings, Update, UpdateOptions, Verdict,
-    Verified,
+    DecideRequest, Decision, DryRun, EventScope, ExplainedDecision, Freshness, Impact, LeftUnder, LinkUseScope,
+    LogRetention, LogTail, Maintained, MerchantScope, NamedBy, Need, Operation, OrganizationBlocklistScope,
+    OrganizationScope, PaymentClient, PaymentLinkScope, PaymentScope, PerfectPay, ProfileScope, Remove, RemoveOptions,
+    Rotated, RoutingProgramScope, RoutingScope, Screener, SealFault, SealReport, Settings, Update, UpdateOptions,
+    Verdict, Verified,
 };
 pub use seal::{KeyId, MasterKey, Sealed};
 pub use secret::{Disclosed, SecretObject, SecretText};

@@ -11,7 +11,7 @@ use perfectpay::connector::ConnectorState;
 use perfectpay::event::EventState;
 use perfectpay::merchant::{DataKeyState, KeyHolder, MerchantState};
 use perfectpay::organization::OrganizationState;
-use perfectpay::payment::{PaymentDecisionState, PaymentLinkState, PaymentState};
+use perfectpay::payment::{LinkUseState, PaymentDecisionState, PaymentLinkState, PaymentState};
 use perfectpay::profile::ProfileState;
 use perfectpay::store::{
     Actor, ChangeSet, CommitClass, Committed, EntityRef, IdempotencyClaim, Owner, Receipt, Record, Store, Stored,
@@ -131,7 +131,7 @@ pub fn payment(merchant: u64, profile: &str, id: &str) -> Stored<PaymentState> {
 
 pub fn payment_link(merchant: u64, payment: &str, id: &str) -> Stored<PaymentLinkState> {
     let state =
-        PaymentLinkState { payment_id: payment.parse().unwrap(), ..records::payment_link(&a_payment(), 1).state };
+        PaymentLinkState { payment_id: Some(payment.parse().unwrap()), ..records::payment_link(&a_payment(), 1).state };
     Stored::new(tenant(merchant), id.parse().unwrap(), at(9_000), state)
 }
 
@@ -147,6 +147,22 @@ pub fn event(merchant: u64, payment: &str, id: &str) -> Stored<EventState> {
         EventState { payment_id: payment.parse().unwrap(), once: id.into(), ..records::event(&a_payment(), 1).state };
     state.delivery.due_at = Some(at(11_000));
     Stored::new(tenant(merchant), id.parse().unwrap(), at(9_500), state)
+}
+
+/// A link of its own: a profile holds it up.
+pub fn own_link(merchant: u64, profile: &str, id: &str) -> Stored<PaymentLinkState> {
+    let row = payment_link(merchant, "pay_1", id);
+    Stored {
+        state: PaymentLinkState { payment_id: None, profile_id: profile.parse().unwrap(), ..row.state.clone() },
+        ..row
+    }
+}
+
+/// A use of a link, held until long after every set of these tests.
+pub fn link_use(merchant: u64, link: &str, id: &str) -> Stored<LinkUseState> {
+    let of = payment_link(merchant, "pay_1", link);
+    let row = records::link_use(&of, 1);
+    Stored { id: id.parse().unwrap(), ..created(row, 9_500) }
 }
 
 /// The same record at another moment of creation.

@@ -48,7 +48,7 @@ fn makers() -> Vec<(Collection, Maker)> {
         (Collection::BlockRules { kind: None }, |t, n| block_rule(&t.merchant, n).into()),
         (Collection::BlockRules { kind: Some(BlockKind::CardBin) }, |t, n| block_rule(&t.merchant, n).into()),
         (Collection::Payments, |t, n| payment(&t.profile, n).into()),
-        (Collection::PaymentLinks, |t, n| payment_link(&payment(&t.profile, 500), n).into()),
+        (Collection::PaymentLinks { profile: None }, |t, n| payment_link(&payment(&t.profile, 500), n).into()),
         (Collection::Events, |t, n| event(&payment(&t.profile, 500), n).into()),
         (Collection::PaymentDecisions, |t, n| payment_decision(&payment(&t.profile, 500), n).into()),
     ]

@@ -12,6 +12,7 @@ mod events;
 mod exactness;
 mod idempotency;
 mod isolation;
+mod links;
 mod lists;
 mod log;
 mod removal;
@@ -149,6 +150,16 @@ suite! {
         connectors_are_listed_by_profile_within_their_tenant
         a_digest_leads_to_its_key_whosever_it_is
         a_publishable_key_leads_to_its_account_whosever_it_is
+    }
+    links {
+        a_hold_stands_until_its_deadline_and_a_confirmed_use_for_good
+        uses_are_counted_for_each_link_and_of_its_tenant
+        no_use_is_claimed_beyond_the_limit
+        a_clock_that_is_behind_revives_no_hold_and_claims_none_twice
+        never_more_than_n_uses_however_many_claim_at_once
+        racing_claims_and_late_confirmations_share_the_places_of_lapsed_holds
+        uses_are_listed_by_their_link_newest_first
+        a_link_of_its_own_is_held_up_by_its_profile_and_holds_up_its_uses
     }
     lists {
         a_list_has_the_order_of_its_collection

@@ -141,7 +141,7 @@ pub(super) fn a_payment_takes_its_links_along(fixture: &mut dyn Fixture) {
     w.apply(w.acme.creating([one.clone().into(), two.into(), link.clone().into(), other.clone().into()]));
     w.apply(removal(&w.acme, one.entity(), 1, true));
     assert_gone(&w, &w.acme, &[one.into(), link.into()]);
-    let links = w.list(&w.acme.query(Collection::PaymentLinks)).expect("the tenant lives");
+    let links = w.list(&w.acme.query(Collection::PaymentLinks { profile: None })).expect("the tenant lives");
     assert_eq!(links.records, [other.into()]);
 }
 
@@ -178,7 +178,7 @@ pub(super) fn a_profile_takes_everything_below_it_along_and_nothing_else(fixture
     w.apply(removal(&w.acme, all[0].entity(), 1, true));
     let (below, beside): (Vec<Record>, Vec<Record>) =
         all.into_iter().partition(|r| !matches!(r.kind(), EntityKind::ApiKey | EntityKind::BlockRule));
-    assert_eq!(below.len(), 8);
+    assert_eq!(below.len(), 10);
     assert_gone(&w, &w.acme, &below);
     for record in beside.iter().chain(&tenant_second(&w.acme)).chain(&sisters).chain(&tenant_second(&w.sister)) {
         assert_eq!(w.get(&crate::records::key_of(&record.entity())).as_ref(), Some(record));

@@ -481,7 +481,7 @@ impl Backend {
         for link in all(limit, |page| wait(scope.payment_links(page))) {
             let name = format!("payment_link {}", link.payment_link_id);
             let expired = link.status == perfectpay::PaymentLinkStatus::Expired;
-            let line = format!("{name} of {id} for {} expired {expired}", link.payment_id);
+            let line = format!("{name} of {id} for {} expired {expired}", link.payment_id.as_ref().unwrap());
             found.add(name, line, seen(Ok(link)));
         }
     }

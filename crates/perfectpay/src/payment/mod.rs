@@ -17,15 +17,19 @@ use zeroize::Zeroizing;
 pub use self::attempt::{Attempt, AttemptStatus, MAX_ATTEMPTS, MerchantDecision};
 pub(crate) use self::attempt::{Denied, Tried, Unreported};
 pub use self::decision::{PaymentDecision, PaymentDecisionState, ProgramUsed, Replayed};
-pub(crate) use self::link::plan;
-pub use self::link::{PaymentLink, PaymentLinkInPayment, PaymentLinkState, PaymentLinkStatus};
+pub use self::link::{
+    AmountBounds, ClaimedLink, DEFAULT_LOCALE, HoldTime, LinkAmount, LinkClaim, LinkFilter, LinkForm, LinkKind,
+    LinkState, LinkTarget, LinkUrl, LinkUse, LinkUseState, LinkUseStatus, MAX_LINK_URL, NewPaymentLink, PaymentLink,
+    PaymentLinkInPayment, PaymentLinkState, PaymentLinkStatus, PaymentOutcome, UseLimit, Uses,
+};
+pub(crate) use self::link::{CreatedLink, Place, plan};
 pub use self::method::{
     Billing, CardCvc, ConfirmPayment, ExpiryMonth, ExpiryYear, PaymentCard, PaymentMethodData, Phone,
 };
 pub use self::status::{IllegalStep, PaymentStep, step};
 use crate::connector::{ConnectorName, PaymentMethod, PaymentMethodType};
 use crate::error::{EntityKind, Error, Fault};
-use crate::id::{ConnectorId, CustomerId, MerchantId, PaymentId, PaymentLinkId, ProfileId};
+use crate::id::{ConnectorId, CustomerId, MerchantId, PaymentId, ProfileId};
 use crate::money::{Currency, MinorUnits, Money};
 use crate::profile::{PaymentLinkConfigRequest, SessionExpiry};
 use crate::routing::{FutureUsage, PaymentType};
@@ -451,13 +455,4 @@ impl Payment {
     pub fn money(&self) -> Money {
         Money { amount: self.amount, currency: self.currency }
     }
-}
-
-/// Where links are made, and for whom.
-pub(crate) struct LinkSite<'a> {
-    pub(crate) base_url: &'a str,
-    pub(crate) merchant_id: &'a MerchantId,
-    pub(crate) merchant_name: Option<&'a str>,
-    pub(crate) payment_id: &'a PaymentId,
-    pub(crate) payment_link_id: PaymentLinkId,
 }

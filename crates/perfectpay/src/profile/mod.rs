@@ -27,6 +27,7 @@ mod state;
 
 pub use branding::*;
 pub use headers::WebhookHeaders;
+pub(crate) use settings::numbers;
 pub use settings::*;
 pub(crate) use state::Inherited;
 pub use state::{NewProfile, Profile, ProfileSettings, ProfileState, ProfileUpdate, VerifiedDomains, WebhookSecrets};

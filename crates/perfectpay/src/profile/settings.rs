@@ -11,6 +11,7 @@ use crate::list::{UniqueList, null_is_default};
 use crate::money::Country;
 use crate::text::Text;
 
+/// Declares whole numbers with a least and a most.
 macro_rules! numbers {
     ($(
         $(#[$doc:meta])*
@@ -64,6 +65,8 @@ macro_rules! numbers {
         }
     )+ };
 }
+
+pub(crate) use numbers;
 
 numbers! {
     /// How long a payment's session lasts: 60 to 7,890,000 seconds, 900 unless stated.

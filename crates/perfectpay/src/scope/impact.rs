@@ -43,10 +43,11 @@ use super::profile::ProfileScope;
 use super::session::Session;
 use crate::connector::{ConnectorState, ConnectorUpdate};
 use crate::error::{ChildCount, Entity, EntityKind, Error};
-use crate::id::{Incarnation, ProfileId, RoutingId};
+use crate::id::{Incarnation, PaymentLinkId, ProfileId, RoutingId};
 use crate::merchant::MerchantState;
 use crate::page::PageRequest;
 use crate::patch::Patch;
+use crate::payment::PaymentLinkState;
 use crate::store::{Collection, EntityRef, Key, MerchantPath, OrganizationPath, Query, Record, Stored};
 use crate::text::Name;
 use crate::time::Timestamp;
@@ -70,7 +71,7 @@ pub struct Impact {
     pub takes_along: Vec<ChildCount>,
     /// API keys among that which authenticate now.
     pub dying_keys: u64,
-    /// Payment links that still open: those that go along; of a connector account those of its profile, which stay open
+    /// Payment links that open, or will: those that go along; of a connector account those of its profile, which stay open
     /// with one way less to be paid.
     pub open_links: u64,
     /// Of a connector account the routing programs that name it, newest first: what they select without it, their
@@ -106,6 +107,8 @@ struct Below {
     counts: BTreeMap<EntityKind, u64>,
     keys: u64,
     links: u64,
+    /// Links whose uses are still to be counted.
+    uses_of: Vec<PaymentLinkId>,
 }
 
 impl Below {
@@ -113,9 +116,20 @@ impl Below {
         *self.counts.entry(record.kind()).or_default() += 1;
         match record {
             Record::ApiKey(row) if row.state.digest.is_some() && !row.state.has_expired(now) => self.keys += 1,
-            Record::PaymentLink(row) if row.state.expires_at > now => self.links += 1,
+            Record::PaymentLink(row) => {
+                self.links += u64::from(opens(row, now));
+                self.uses_of.push(row.id.clone());
+            }
             _ => {}
         }
+    }
+
+    /// Counts the uses of the links that were counted.
+    async fn uses(&mut self, overlay: &Overlay, tenant: Incarnation, now: Timestamp) -> Result<(), Error> {
+        for link in std::mem::take(&mut self.uses_of) {
+            overlay.each(within(tenant, Collection::LinkUses { link }), |record| self.count(record, now)).await?;
+        }
+        Ok(())
     }
 
     async fn merchant(&mut self, overlay: &Overlay, tenant: Incarnation, now: Timestamp) -> Result<(), Error> {
@@ -128,7 +142,7 @@ impl Below {
                 None => overlay.each(query, |record| self.count(record, now)).await?,
             }
         }
-        Ok(())
+        self.uses(overlay, tenant, now).await
     }
 
     async fn profile(
@@ -144,7 +158,7 @@ impl Below {
             Collection::RoutingVersions { program: None },
             Collection::ProfileBlockRules { profile: id.clone() },
             Collection::Payments,
-            Collection::PaymentLinks,
+            Collection::PaymentLinks { profile: Some(id.clone()) },
             Collection::Events,
             Collection::PaymentDecisions,
         ] {
@@ -153,7 +167,6 @@ impl Below {
                     let is_its = match record {
                         Record::RoutingVersion(row) => row.state.profile_id == *id,
                         Record::Payment(row) => row.state.profile_id == *id,
-                        Record::PaymentLink(row) => row.state.profile_id == *id,
                         Record::Event(row) => row.state.profile_id == *id,
                         Record::PaymentDecision(row) => row.state.profile_id == *id,
                         _ => true,
@@ -164,12 +177,17 @@ impl Below {
                 })
                 .await?;
         }
-        Ok(())
+        self.uses(overlay, tenant, now).await
     }
 
     fn counts(&self) -> Vec<ChildCount> {
         self.counts.iter().map(|(kind, count)| ChildCount { kind: *kind, count: *count }).collect()
     }
+}
+
+/// Whether the link opens now, or will.
+fn opens(link: &Stored<PaymentLinkState>, now: Timestamp) -> bool {
+    link.state.expires_at > now && link.state.deactivated_at.is_none()
 }
 
 fn within(tenant: Incarnation, collection: Collection) -> Query {
@@ -378,11 +396,11 @@ impl ConnectorScope {
     async fn open_links(&self, row: &Stored<ConnectorState>, now: Timestamp) -> Result<u64, Error> {
         let (_, overlay) = self.merchant.session.batched();
         let mut links = 0;
+        let links_of_profile = Collection::PaymentLinks { profile: Some(row.state.profile_id.clone()) };
         overlay
-            .each(within(row.tenant, Collection::PaymentLinks), |record| {
+            .each(within(row.tenant, links_of_profile), |record| {
                 if let Record::PaymentLink(link) = record
-                    && link.state.profile_id == row.state.profile_id
-                    && link.state.expires_at > now
+                    && opens(link, now)
                 {
                     links += 1;
                 }

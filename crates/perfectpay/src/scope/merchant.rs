@@ -9,16 +9,18 @@ use super::api_key::ApiKeyScope;
 use super::blocklist::BlocklistScope;
 use super::command::{Create, CreateOptions, Remove, RemoveOptions, Update, UpdateOptions};
 use super::connector::{self, ConnectorScope};
+use super::link::{self, PaymentLinkScope};
+use super::link_use::LinkUseScope;
 use super::operation::Operation;
 use super::organization::OrganizationScope;
-use super::payment::{self, PaymentLinkScope, PaymentScope};
+use super::payment::{self, PaymentScope};
 use super::profile::{self, ProfileScope};
 use super::routing::RoutingScope;
 use super::session::{ATTEMPTS, Claimed, Session, at_expected, canonical, settle};
 use crate::api_key::{ApiKey, IssuedApiKey, KeyPolicy, NewApiKey, random_text};
 use crate::connector::{Connector, NewConnector};
 use crate::error::{Entity, EntityKind, Error};
-use crate::id::{ApiKeyId, ConnectorId, Incarnation, MerchantId, PaymentId, PaymentLinkId, ProfileId};
+use crate::id::{ApiKeyId, ConnectorId, Incarnation, LinkUseId, MerchantId, PaymentId, PaymentLinkId, ProfileId};
 use crate::merchant::{
     FormerPublishableKey, Given, KeyHolder, Merchant, MerchantState, MerchantUpdate, NewMerchant, PrimaryBusiness,
     PublishableKey, RemovedMerchant, RotatedPublishableKey,
@@ -26,7 +28,7 @@ use crate::merchant::{
 use crate::organization::{NewOrganization, Organization, OrganizationState};
 use crate::page::{Page, PageRequest};
 use crate::patch::Patch;
-use crate::payment::{NewPayment, Payment, PaymentLink};
+use crate::payment::{LinkFilter, NewPayment, NewPaymentLink, Payment, PaymentLink};
 use crate::profile::{Inherited, NewProfile, Profile, ProfileState};
 use crate::seal::{Keys, Seals};
 use crate::store::{
@@ -738,11 +740,37 @@ impl MerchantScope {
     ///
     /// [`Error::NotFound`] for the account.
     pub async fn payment_links(&self, page: PageRequest) -> Result<Page<PaymentLink>, Error> {
-        let now = self.session.begin(Operation::ListPaymentLinks).await?;
-        let merchant_id = self.merchant_id()?;
-        let query = Query::Within(self.path.clone(), Collection::PaymentLinks, page);
-        let rows = self.session.list(&query).await?.ok_or_else(|| self.absent())?;
-        Ok(rows.map(|row| PaymentLink::view(row, merchant_id.clone(), now)))
+        link::list(self, &LinkFilter::default(), page).await
+    }
+
+    /// Lists the payment links that the filter lets through, newest first. Filtered by state, a page may have fewer links
+    /// than its limit, or none, though another page follows: some thousand links are looked at for one page.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] for the account, or for the profile that the filter names.
+    pub async fn payment_links_where(
+        &self,
+        filter: &LinkFilter,
+        page: PageRequest,
+    ) -> Result<Page<PaymentLink>, Error> {
+        link::list(self, filter, page).await
+    }
+
+    /// A handle on a use of a payment link, whether it exists or not.
+    pub fn link_use(&self, id: &LinkUseId) -> LinkUseScope {
+        LinkUseScope::new(self.clone(), id.clone())
+    }
+
+    /// Creates a payment link on its own: each use of it makes a payment. Its branding, URL and times are resolved now,
+    /// and do not move afterwards.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] for the account or the profile; [`Error::Invalid`].
+    pub fn create_payment_link(&self, new: NewPaymentLink) -> Create<PaymentLink> {
+        let scope = self.clone();
+        Create::new(async move |options: CreateOptions| link::create(&scope, None, new, options).await)
     }
 
     /// Reads the account's log, oldest first, at most 1,000 entries behind `after`.

@@ -91,8 +91,17 @@ pub enum Operation {
     RevealWebhookMessage,
     AcknowledgeEvent,
     FailEvent,
+    CreatePaymentLink,
     RetrievePaymentLink,
     ListPaymentLinks,
+    DeactivatePaymentLink,
+    ReactivatePaymentLink,
+    ClaimPaymentLink,
+    RetrieveLinkUse,
+    ListLinkUses,
+    ConfirmLinkUse,
+    ReleaseLinkUse,
+    PurgeLinkUses,
     ReadLog,
     PruneLog,
     PurgeClaims,
@@ -204,7 +213,14 @@ impl Operation {
             | Self::ConfirmPayment
             | Self::RecordAttempt
             | Self::AcknowledgeEvent
-            | Self::FailEvent => profile(Payments, Write),
+            | Self::FailEvent
+            | Self::CreatePaymentLink
+            | Self::DeactivatePaymentLink
+            | Self::ReactivatePaymentLink
+            | Self::ClaimPaymentLink
+            | Self::ConfirmLinkUse
+            | Self::ReleaseLinkUse
+            | Self::PurgeLinkUses => profile(Payments, Write),
             Self::RetrievePayment
             | Self::ListPayments
             | Self::RetrieveDecision
@@ -213,7 +229,9 @@ impl Operation {
             | Self::ListEvents
             | Self::RetrieveEvent
             | Self::RetrievePaymentLink
-            | Self::ListPaymentLinks => profile(Payments, Read),
+            | Self::ListPaymentLinks
+            | Self::RetrieveLinkUse
+            | Self::ListLinkUses => profile(Payments, Read),
             Self::ReadLog => account(Log, Read),
         }
     }

@@ -23,7 +23,7 @@ use crate::store::{
     Actor, BlockPage, BlockScan, BlocklistPath, Change, ChangeSet, Collection, CommitClass, Committed, EntityRef,
     Expectation, Export, Extent, Head, IdempotencyClaim, IdempotencyKey, Key, Listing, Load, LogChange, LogEntry,
     LogPosition, LogQuery, MerchantPath, Order, OrganizationPath, Owner, Premises, Prune, Pruned, Query, Receipt,
-    Record, Store, Stored, TenantRef, UniqueKey, judge,
+    Record, Store, Stored, TenantRef, UniqueKey, UseCount, Uses, judge,
 };
 use crate::time::Timestamp;
 
@@ -111,7 +111,15 @@ impl Staged {
             Record::Payment(row) => !gone(EntityKind::Profile, row.tenant, row.state.profile_id.to_string()),
             Record::PaymentLink(row) => {
                 !gone(EntityKind::Profile, row.tenant, row.state.profile_id.to_string())
-                    && !gone(EntityKind::Payment, row.tenant, row.state.payment_id.to_string())
+                    && !row
+                        .state
+                        .payment_id
+                        .as_ref()
+                        .is_some_and(|payment| gone(EntityKind::Payment, row.tenant, payment.to_string()))
+            }
+            Record::LinkUse(row) => {
+                !gone(EntityKind::Profile, row.tenant, row.state.profile_id.to_string())
+                    && !gone(EntityKind::PaymentLink, row.tenant, row.state.payment_link_id.to_string())
             }
             Record::PaymentDecision(row) => {
                 !gone(EntityKind::Profile, row.tenant, row.state.profile_id.to_string())
@@ -170,6 +178,9 @@ impl Staged {
         }
         if set.changes.iter().any(Change::is_bulk) {
             return Err(no_bulk());
+        }
+        if set.expectations.iter().any(|e| matches!(e, Expectation::Uses { .. })) {
+            return Err(no_uses());
         }
         if set.actor != *actor {
             let fault = Fault::new("batch.other_actor", "has one actor: who opened it").at("actor");
@@ -263,8 +274,8 @@ impl Staged {
                     self.stood_on.push(expectation);
                 }
             }
-            // Not admitted: what it counts is not known here.
-            Expectation::Fingerprints { .. } => {}
+            // Not admitted: what they count is not known here.
+            Expectation::Fingerprints { .. } | Expectation::Uses { .. } => {}
         }
     }
 }
@@ -314,6 +325,7 @@ pub(super) fn key_of(entity: &EntityRef) -> Result<Key, Error> {
         EntityKind::PaymentLink => Key::PaymentLink(path, entity.id.parse()?),
         EntityKind::Event => Key::Event(path, entity.id.parse()?),
         EntityKind::PaymentDecision => Key::PaymentDecision(path, entity.id.parse()?),
+        EntityKind::LinkUse => Key::LinkUse(path, entity.id.parse()?),
     })
 }
 
@@ -521,11 +533,14 @@ impl Overlay {
                 let profile: ProfileId = entity.id.parse()?;
                 let rules = Collection::ProfileBlockRules { profile: profile.clone() };
                 let programs = Collection::RoutingPrograms { profile: Some(profile.clone()) };
+                let links = Collection::PaymentLinks { profile: Some(profile.clone()) };
                 let connectors = Collection::Connectors { profile: Some(profile) };
-                [connectors, programs, rules, Collection::Payments].map(within).into()
+                [connectors, programs, rules, Collection::Payments, links].map(within).into()
             }
             EntityKind::Payment => {
-                [Collection::PaymentLinks, Collection::Events, Collection::PaymentDecisions].map(within).into()
+                [Collection::PaymentLinks { profile: None }, Collection::Events, Collection::PaymentDecisions]
+                    .map(within)
+                    .into()
             }
             EntityKind::DataKey
             | EntityKind::Connector
@@ -533,9 +548,10 @@ impl Overlay {
             | EntityKind::RoutingVersion
             | EntityKind::ApiKey
             | EntityKind::BlockRule
-            | EntityKind::PaymentLink
+            | EntityKind::LinkUse
             | EntityKind::Event
             | EntityKind::PaymentDecision => Vec::new(),
+            EntityKind::PaymentLink => vec![within(Collection::LinkUses { link: entity.id.parse()? })],
         };
         let mut counts: BTreeMap<EntityKind, u64> = BTreeMap::new();
         for query in queries {
@@ -622,6 +638,7 @@ impl Overlay {
             Key::Event(path, id) => (path, EntityKind::Event, id.to_string()),
             Key::PaymentDecision(path, id) => (path, EntityKind::PaymentDecision, id.to_string()),
             Key::EventOnce(path, _) => (path, EntityKind::Event, String::new()),
+            Key::LinkUse(path, id) => (path, EntityKind::LinkUse, id.to_string()),
         };
         let Some(merchant) = self.merchant(path).await? else { return Ok(None) };
         let held = match key {
@@ -716,6 +733,14 @@ impl Premises for Known {
         Err(no_bulk())
     }
 
+    fn uses(&mut self, _: &EntityRef, _: Option<&EntityRef>, _: Timestamp) -> Result<u64, Error> {
+        Err(no_uses())
+    }
+
+    fn time(&mut self) -> Result<Timestamp, Error> {
+        Err(no_uses())
+    }
+
     fn idempotency(&mut self, _: Incarnation, _: &IdempotencyKey) -> Result<Option<IdempotencyClaim>, Error> {
         // The batch has the one key, and the real commit looks at it.
         Ok(None)
@@ -805,6 +830,14 @@ impl Store for Overlay {
         Err(no_bulk())
     }
 
+    async fn uses(&self, count: &UseCount) -> Result<Option<Vec<Uses>>, Error> {
+        let Some(found) = self.merchant(&count.path).await? else { return Ok(None) };
+        let pinned = UseCount { path: MerchantPath::Pinned(found.tenant), ..count.clone() };
+        // Uses are not claimed here, so that of what the batch made there are none; those that it releases count until then.
+        let none = || count.links.iter().map(|_| Uses::default()).collect();
+        Ok(Some(self.base.uses(&pinned).await?.unwrap_or_else(none)))
+    }
+
     async fn claim(&self, tenant: Incarnation, key: &IdempotencyKey) -> Result<Option<IdempotencyClaim>, Error> {
         self.base.claim(tenant, key).await
     }
@@ -839,6 +872,10 @@ fn no_copies() -> Error {
 /// The error of a command that has an idempotency key inside a batch.
 pub(super) fn no_key_of_its_own() -> Error {
     Fault::new("batch.idempotency_key", "is the batch's, which has one for all of it").at("idempotency_key").into()
+}
+
+fn no_uses() -> Error {
+    Fault::new("batch.link_use", "cannot claim or confirm uses of payment links").at("batch").into()
 }
 
 fn no_bulk() -> Error {

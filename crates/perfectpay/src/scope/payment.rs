@@ -1,4 +1,4 @@
-//! The handles of a payment and of a payment link.
+//! The handles of a payment, the host's and its customer's.
 
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 
 use super::command::CreateOptions;
 use super::confirm::{answered, confirmed};
+use super::link::PaymentLinkScope;
 use super::merchant::{MerchantScope, claimed};
 use super::operation::Operation;
 use super::profile;
@@ -17,7 +18,7 @@ use crate::error::{EntityKind, Error, Refusal};
 use crate::id::{Incarnation, PaymentId, PaymentLinkId, ProfileId};
 use crate::merchant::{MerchantState, PublishableKey};
 use crate::page::{Page, PageRequest};
-use crate::payment::{Given, LinkSite, NewPayment, Payment, PaymentLink, PaymentLinkState, PaymentState, plan};
+use crate::payment::{Given, NewPayment, Payment, PaymentLink, PaymentState, Place, plan};
 use crate::store::{Collection, CommitClass, Key, MerchantPath, Query, Stored};
 
 /// One payment.
@@ -70,17 +71,17 @@ pub(super) async fn create(
         let link = match new.payment_link {
             Some(true) => {
                 let name = merchant_name(session, &loaded)?;
-                let site = LinkSite {
+                let place = Place {
                     base_url: &session.inner.base_url,
                     merchant_id: &loaded.row.id,
                     merchant_name: name.as_ref().map(|name| name.as_str()),
-                    payment_id: &id,
-                    payment_link_id: match &stated {
-                        Some(id) => id.clone(),
-                        None => PaymentLinkId::make("plink_", moment, &session.random()),
-                    },
                 };
-                Some(plan(&new, &profile.id, &profile.state, site, expires_at)?)
+                let link = match &stated {
+                    Some(id) => id.clone(),
+                    None => PaymentLinkId::make("plink_", moment, &session.random()),
+                };
+                let ids = (&id, link);
+                Some(plan(&new, ids, (&profile.id, &profile.state), place, expires_at)?)
             }
             _ => None,
         };
@@ -115,7 +116,10 @@ pub(super) async fn create(
     })
 }
 
-fn merchant_name(session: &Session, loaded: &super::merchant::Loaded) -> Result<Option<Zeroizing<String>>, Error> {
+pub(super) fn merchant_name(
+    session: &Session,
+    loaded: &super::merchant::Loaded,
+) -> Result<Option<Zeroizing<String>>, Error> {
     let id = loaded.row.id.to_string();
     let seals = loaded.seals(session, EntityKind::Merchant, &id);
     let name = loaded.row.state.merchant_name.as_ref();
@@ -218,29 +222,17 @@ impl PaymentClient {
         }
         Ok(payment)
     }
-}
 
-/// One payment link.
-#[derive(Debug, Clone)]
-pub struct PaymentLinkScope {
-    merchant: MerchantScope,
-    id: PaymentLinkId,
-}
-
-impl PaymentLinkScope {
-    pub(super) fn new(merchant: MerchantScope, id: PaymentLinkId) -> Self {
-        Self { merchant, id }
-    }
-
-    /// The link, its status decided at this moment.
+    /// The link that the payment was made with or for, as it stands now; `None` where it has none.
     ///
     /// # Errors
     ///
-    /// [`Error::NotFound`].
-    pub async fn retrieve(&self) -> Result<PaymentLink, Error> {
-        let now = self.merchant.session.begin(Operation::RetrievePaymentLink).await?;
-        let key = Key::PaymentLink(self.merchant.path.clone(), self.id.clone());
-        let row: Stored<PaymentLinkState> = self.merchant.session.require(&key, &self.id).await?;
-        Ok(PaymentLink::view(row, self.merchant.merchant_id()?, now))
+    /// As [`retrieve`](Self::retrieve).
+    pub async fn payment_link(&self) -> Result<Option<PaymentLink>, Error> {
+        let Some(link) = self.retrieve().await?.payment_link else { return Ok(None) };
+        match PaymentLinkScope::new(self.payment.merchant.clone(), link.payment_link_id).retrieve().await {
+            Err(Error::NotFound(_)) => Err(Error::Unauthorized(Refusal::Unknown)),
+            other => other.map(Some),
+        }
     }
 }

@@ -3,6 +3,7 @@
 use super::blocklist::BlocklistScope;
 use super::command::{Create, CreateOptions, Remove, RemoveOptions, Update, UpdateOptions};
 use super::connector::{self, ConnectorScope};
+use super::link;
 use super::merchant::{Loaded, MerchantScope, inherited};
 use super::operation::Operation;
 use super::payment::{self, PaymentScope};
@@ -13,7 +14,7 @@ use crate::connector::{Connector, NewConnector};
 use crate::error::{EntityKind, Error};
 use crate::id::{ConnectorId, PaymentId, ProfileId};
 use crate::page::{Page, PageRequest};
-use crate::payment::{NewPayment, Payment};
+use crate::payment::{NewPayment, NewPaymentLink, Payment, PaymentLink};
 use crate::profile::{NewProfile, Profile, ProfileState, ProfileUpdate, WebhookSecrets};
 use crate::store::{Collection, CommitClass, Expectation, Key, MerchantPath, Query, Stored};
 use crate::time::Timestamp;
@@ -227,6 +228,18 @@ impl ProfileScope {
         let scope = self.clone();
         Create::new(async move |options: CreateOptions| {
             payment::create(&scope.merchant, Some(&scope.id), new, options).await
+        })
+    }
+
+    /// Creates a payment link of this profile on its own. See [`MerchantScope::create_payment_link`].
+    ///
+    /// # Errors
+    ///
+    /// As there; [`Error::Invalid`] if the body names another profile.
+    pub fn create_payment_link(&self, new: NewPaymentLink) -> Create<PaymentLink> {
+        let scope = self.clone();
+        Create::new(async move |options: CreateOptions| {
+            link::create(&scope.merchant, Some(&scope.id), new, options).await
         })
     }
 

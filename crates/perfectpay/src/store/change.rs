@@ -189,7 +189,21 @@ pub enum Expectation {
         /// How many were counted.
         count: u64,
     },
+    /// Fewer than so many uses of the payment link stand at the moment of the commit, the one that is named not among
+    /// them: the later of the set's time and that of the log's newest entry. Not met, it is answered with
+    /// [`Error::Refused`](crate::Error::Refused) and code [`NO_USE_LEFT`], since deciding again would change nothing.
+    Uses {
+        /// The link. One that does not live has none.
+        of: EntityRef,
+        /// A use of it that is not counted.
+        but: Option<EntityRef>,
+        /// How many there are at most, and one.
+        fewer_than: u64,
+    },
 }
+
+/// The code of [`Expectation::Uses`] that is not met.
+pub const NO_USE_LEFT: &str = "payment_link.no_use_left";
 
 /// A key under which a command is carried out once: 1 to 255 visible ASCII characters, unique in its tenant.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::change::{Change, ChangeSet, Expectation, IdempotencyClaim, IdempotencyKey};
+use super::change::{Change, ChangeSet, Expectation, IdempotencyClaim, IdempotencyKey, NO_USE_LEFT};
 use super::record::{Record, UniqueKey};
 use crate::blocklist::{BlockRow, ExpiredRules, NewRules, RowScope};
 use crate::error::{ChildCount, EntityKind, Error, Fault};
@@ -58,6 +58,20 @@ pub trait Premises {
     /// Whatever the engine answers.
     fn fingerprints(&mut self, merchant: &EntityRef, version: u32) -> Result<u64, Error>;
 
+    /// How many uses of a payment link [stand](crate::payment::LinkUseState::stands_at) at a moment, `but` not among them.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the engine answers.
+    fn uses(&mut self, link: &EntityRef, but: Option<&EntityRef>, at: Timestamp) -> Result<u64, Error>;
+
+    /// The time of the log's newest entry; the beginning of Unix time for an empty log.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the engine answers.
+    fn time(&mut self) -> Result<Timestamp, Error>;
+
     /// What is kept under an idempotency key, expired or not.
     ///
     /// # Errors
@@ -78,7 +92,7 @@ pub enum Verdict {
 /// Judges a change set. This function *is* the contract of what a commit checks and of which error wins: the first of
 ///
 /// 1. the idempotency key: [`Error::IdempotencyMismatch`], or the verdict [`Verdict::Replay`];
-/// 2. the expectations in order: [`Error::NotFound`], [`Error::Stale`], [`Error::Moved`];
+/// 2. the expectations in order: [`Error::NotFound`], [`Error::Stale`], [`Error::Moved`], [`Error::Refused`];
 /// 3. the changes in order, and of one change: its id ([`Error::AlreadyExists`]), its parent ([`Error::NotFound`]), its
 ///    version ([`Error::NotFound`], [`Error::Stale`]), its children ([`Error::HasChildren`]), its unique keys
 ///    ([`Error::Duplicate`]).
@@ -109,7 +123,7 @@ pub fn judge(set: &ChangeSet, premises: &mut dyn Premises) -> Result<Verdict, Er
         return Err(Fault::new("changes.bulk_beside_others", "must be the only change").at("changes").into());
     }
     for expectation in &set.expectations {
-        expect(expectation, premises)?;
+        expect(expectation, set.at, premises)?;
     }
     let mut staged = Staged { premises, versions: BTreeMap::new(), holders: BTreeMap::new(), records: BTreeMap::new() };
     let mut closed = false;
@@ -137,7 +151,7 @@ pub fn judge(set: &ChangeSet, premises: &mut dyn Premises) -> Result<Verdict, Er
     Ok(Verdict::Apply)
 }
 
-fn expect(expectation: &Expectation, premises: &mut dyn Premises) -> Result<(), Error> {
+fn expect(expectation: &Expectation, at: Timestamp, premises: &mut dyn Premises) -> Result<(), Error> {
     match expectation {
         Expectation::Version { entity, version } => at_version(entity, *version, premises.version(entity)?),
         Expectation::Children { of, kind, count } => {
@@ -152,6 +166,14 @@ fn expect(expectation: &Expectation, premises: &mut dyn Premises) -> Result<(), 
         Expectation::Fingerprints { of, version, count } => {
             let found = premises.fingerprints(of, *version)?;
             if found == *count { Ok(()) } else { Err(Error::Moved { entity: of.named() }) }
+        }
+        Expectation::Uses { of, but, fewer_than } => {
+            // By the log's time too, so that a clock that is behind revives no hold.
+            let at = at.max(premises.time()?);
+            if premises.uses(of, but.as_ref(), at)? < *fewer_than {
+                return Ok(());
+            }
+            Err(Error::Refused { entity: of.named(), code: NO_USE_LEFT, message: "has no use left" })
         }
     }
 }

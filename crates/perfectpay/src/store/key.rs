@@ -5,8 +5,8 @@ use crate::api_key::KeyFilter;
 use crate::blocklist::{BlockCount, BlockKind, BlockRows, BlockRuleId};
 use crate::error::EntityKind;
 use crate::id::{
-    ApiKeyId, ConnectorId, DataKeyId, DecisionId, EventId, Incarnation, MerchantId, OrganizationId, PaymentId,
-    PaymentLinkId, ProfileId, RoutingId,
+    ApiKeyId, ConnectorId, DataKeyId, DecisionId, EventId, Incarnation, LinkUseId, MerchantId, OrganizationId,
+    PaymentId, PaymentLinkId, ProfileId, RoutingId,
 };
 use crate::merchant::PublishableKey;
 use crate::page::PageRequest;
@@ -97,6 +97,8 @@ pub enum Key {
     EventOnce(MerchantPath, String),
     /// A decision about a payment.
     PaymentDecision(MerchantPath, DecisionId),
+    /// A use of a payment link.
+    LinkUse(MerchantPath, LinkUseId),
 }
 
 /// The direction of a collection, by [time](super::Record::place_in) and then by id as bytes.
@@ -151,7 +153,15 @@ pub enum Collection {
     /// A merchant account's payments, newest first.
     Payments,
     /// A merchant account's payment links, newest first.
-    PaymentLinks,
+    PaymentLinks {
+        /// Only those of this profile.
+        profile: Option<ProfileId>,
+    },
+    /// The uses of one payment link of a merchant account, newest first.
+    LinkUses {
+        /// Which link.
+        link: PaymentLinkId,
+    },
     /// What was decided about a merchant account's payments, newest first.
     PaymentDecisions,
     /// A merchant account's events, delivered ones too, newest first.
@@ -171,10 +181,10 @@ pub enum Collection {
 
 impl Collection {
     /// In which collection of a merchant account all of its objects of the kind are; `None` for organizations, for
-    /// merchant accounts, and for data keys, which are in none.
+    /// merchant accounts and for data keys, which are in none, and for uses of links, which are listed by their link.
     pub fn of_all(kind: EntityKind) -> Option<Self> {
         match kind {
-            EntityKind::Organization | EntityKind::Merchant | EntityKind::DataKey => None,
+            EntityKind::Organization | EntityKind::Merchant | EntityKind::DataKey | EntityKind::LinkUse => None,
             EntityKind::Profile => Some(Self::Profiles),
             EntityKind::Connector => Some(Self::Connectors { profile: None }),
             EntityKind::RoutingProgram => Some(Self::RoutingPrograms { profile: None }),
@@ -182,7 +192,7 @@ impl Collection {
             EntityKind::ApiKey => Some(Self::ApiKeys),
             EntityKind::BlockRule => Some(Self::BlockRules { kind: None }),
             EntityKind::Payment => Some(Self::Payments),
-            EntityKind::PaymentLink => Some(Self::PaymentLinks),
+            EntityKind::PaymentLink => Some(Self::PaymentLinks { profile: None }),
             EntityKind::Event => Some(Self::Events),
             EntityKind::PaymentDecision => Some(Self::PaymentDecisions),
         }
@@ -205,7 +215,8 @@ impl Collection {
             | Self::BlockRules { .. }
             | Self::ProfileBlockRules { .. }
             | Self::Payments
-            | Self::PaymentLinks
+            | Self::PaymentLinks { .. }
+            | Self::LinkUses { .. }
             | Self::PaymentDecisions
             | Self::Events => Order::Descending,
         }
@@ -310,3 +321,17 @@ pub struct BlockPage {
     /// where the scan begins at the front ([`BlockSelect::After`] nothing); a scan with the limit 0 asks for nothing else.
     pub counts: Vec<BlockCount>,
 }
+
+/// How many uses of some links stand, asked for at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UseCount {
+    /// Whose links.
+    pub path: MerchantPath,
+    /// Which: at most [`MAX_COUNTED_LINKS`]; what is behind them is not counted.
+    pub links: Vec<PaymentLinkId>,
+    /// At which moment.
+    pub at: Timestamp,
+}
+
+/// The most links that one [`UseCount`] counts the uses of: a page of them.
+pub const MAX_COUNTED_LINKS: usize = 100;

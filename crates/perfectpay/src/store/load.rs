@@ -38,7 +38,7 @@ pub const MAX_LOAD_BYTES: usize = 16 * 1024 * 1024;
 const FULL: (usize, usize) = (MAX_LOAD_ITEMS / 2, MAX_LOAD_BYTES / 8);
 
 /// The kinds below a merchant account in the order in which a load has them: parents first, API keys last.
-pub const BELOW_MERCHANT: [EntityKind; 11] = [
+pub const BELOW_MERCHANT: [EntityKind; 12] = [
     EntityKind::DataKey,
     EntityKind::Profile,
     EntityKind::Connector,
@@ -47,6 +47,7 @@ pub const BELOW_MERCHANT: [EntityKind; 11] = [
     EntityKind::BlockRule,
     EntityKind::Payment,
     EntityKind::PaymentLink,
+    EntityKind::LinkUse,
     EntityKind::PaymentDecision,
     EntityKind::Event,
     EntityKind::ApiKey,

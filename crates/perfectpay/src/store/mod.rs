@@ -1,6 +1,6 @@
 //! The Store contract: how everything is kept, and how little a back-end has to know.
 //!
-//! A back-end implements [`Store`], ten methods. One of them writes what a command decided: [`Store::commit`] applies a
+//! A back-end implements [`Store`], eleven methods. One of them writes what a command decided: [`Store::commit`] applies a
 //! [`ChangeSet`] whole or not at all, and appends one [`LogEntry`] in the same transaction. [`Store::prune`] forgets old
 //! entries and claims, a bounded step at a time, and never a record. The rules of payments are not in here; a store
 //! knows kinds of records, who is whose child, which keys are unique, and versions. What it must check when it commits
@@ -27,13 +27,14 @@ use std::fmt::Debug;
 use async_trait::async_trait;
 
 pub use self::change::{
-    Change, ChangeSet, CommitClass, Committed, Expectation, IdempotencyClaim, IdempotencyKey, Owner, Receipt, TenantRef,
+    Change, ChangeSet, CommitClass, Committed, Expectation, IdempotencyClaim, IdempotencyKey, NO_USE_LEFT, Owner,
+    Receipt, TenantRef,
 };
 pub use self::copy::{CopyProgress, CopyReport, CopyStep, TenantDigest, copy, digest};
 pub use self::judge::{Premises, Verdict, judge};
 pub use self::key::{
-    BlockPage, BlockScan, BlockSelect, BlocklistPath, Collection, Key, Listing, MAX_SCAN_LIMIT, MerchantPath, Order,
-    OrganizationPath, Query,
+    BlockPage, BlockScan, BlockSelect, BlocklistPath, Collection, Key, Listing, MAX_COUNTED_LINKS, MAX_SCAN_LIMIT,
+    MerchantPath, Order, OrganizationPath, Query, UseCount,
 };
 pub use self::load::{
     BELOW_MERCHANT, Export, Extent, Item, Load, LoadPremises, LogBeginning, Logged, MAX_LOAD_BYTES, MAX_LOAD_ITEMS,
@@ -47,6 +48,7 @@ pub use crate::api_key::{KeyFilter, KeyUse};
 pub use crate::blocklist::{BlockCount, BlockRow, BlockRows, ExpiredRules, NewRules, RowScope, SortedRows};
 use crate::error::Error;
 use crate::id::Incarnation;
+pub use crate::payment::Uses;
 pub use crate::stored::{EntityRef, State, Stored};
 
 /// Keeps records. See the [module](self) for the contract as a whole; what follows are its sentences, each held by
@@ -109,6 +111,14 @@ pub trait Store: Debug + Send + Sync + 'static {
     ///
     /// As [`Self::get`].
     async fn block_rules(&self, scan: &BlockScan) -> Result<Option<BlockPage>, Error>;
+
+    /// How many uses of each of these links stand at a moment, in the links' order, or `None` if the path does not lead to
+    /// a living merchant account. A link that does not live has none.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::get`].
+    async fn uses(&self, count: &UseCount) -> Result<Option<Vec<Uses>>, Error>;
 
     /// What is kept under an idempotency key of a tenant, expired or not.
     ///

@@ -11,7 +11,7 @@ use crate::event::EventState;
 use crate::id::{Incarnation, ProfileId};
 use crate::merchant::{DataKeyState, KeyHolder, MerchantState};
 use crate::organization::OrganizationState;
-use crate::payment::{PaymentDecisionState, PaymentLinkState, PaymentState};
+use crate::payment::{LinkUseState, PaymentDecisionState, PaymentLinkState, PaymentState};
 use crate::profile::ProfileState;
 use crate::routing::{RoutingProgramState, RoutingVersionState};
 use crate::seal::Sealed;
@@ -178,6 +178,8 @@ records! {
     Event(EventState),
     /// What was decided about a payment.
     PaymentDecision(PaymentDecisionState),
+    /// A use of a payment link.
+    LinkUse(LinkUseState),
 }
 
 impl<S: State> Stored<S> {
@@ -228,7 +230,11 @@ impl Record {
             Self::RoutingProgram(row) => within(row.tenant, EntityKind::Profile, row.state.profile_id.to_string()),
             Self::RoutingVersion(row) => within(row.tenant, EntityKind::RoutingProgram, row.id.program.to_string()),
             Self::Payment(row) => within(row.tenant, EntityKind::Profile, row.state.profile_id.to_string()),
-            Self::PaymentLink(row) => within(row.tenant, EntityKind::Payment, row.state.payment_id.to_string()),
+            Self::PaymentLink(row) => match &row.state.payment_id {
+                Some(payment) => within(row.tenant, EntityKind::Payment, payment.to_string()),
+                None => within(row.tenant, EntityKind::Profile, row.state.profile_id.to_string()),
+            },
+            Self::LinkUse(row) => within(row.tenant, EntityKind::PaymentLink, row.state.payment_link_id.to_string()),
             Self::Event(row) => within(row.tenant, EntityKind::Payment, row.state.payment_id.to_string()),
             Self::PaymentDecision(row) => within(row.tenant, EntityKind::Payment, row.state.payment_id.to_string()),
         }
@@ -267,6 +273,7 @@ impl Record {
             | Self::BlockRule(_)
             | Self::Payment(_)
             | Self::PaymentLink(_)
+            | Self::LinkUse(_)
             | Self::PaymentDecision(_) => Vec::new(),
         }
     }
@@ -285,6 +292,7 @@ impl Record {
             | Self::BlockRule(_)
             | Self::Payment(_)
             | Self::PaymentLink(_)
+            | Self::LinkUse(_)
             | Self::Event(_)
             | Self::PaymentDecision(_) => true,
         }
@@ -346,7 +354,11 @@ impl Record {
                 collections
             }
             Self::Payment(_) => vec![Collection::Payments],
-            Self::PaymentLink(_) => vec![Collection::PaymentLinks],
+            Self::PaymentLink(row) => vec![
+                Collection::PaymentLinks { profile: None },
+                Collection::PaymentLinks { profile: Some(row.state.profile_id.clone()) },
+            ],
+            Self::LinkUse(row) => vec![Collection::LinkUses { link: row.state.payment_link_id.clone() }],
             Self::Event(row) if row.state.delivery.due_at.is_some() => {
                 vec![Collection::Events, Collection::PendingEvents, Collection::Outbox]
             }
@@ -366,6 +378,7 @@ impl Record {
             Self::PaymentLink(row) => Some(&row.state.profile_id),
             Self::Event(row) => Some(&row.state.profile_id),
             Self::PaymentDecision(row) => Some(&row.state.profile_id),
+            Self::LinkUse(row) => Some(&row.state.profile_id),
             Self::Organization(_) | Self::Merchant(_) | Self::DataKey(_) | Self::ApiKey(_) | Self::BlockRule(_) => None,
         }
     }

@@ -20,7 +20,7 @@ mod parts;
 mod tests;
 
 pub use colour::Colour;
-pub use domain::{AllowedDomain, Domain};
+pub use domain::{AllowedDomain, Domain, Origin, origin_allowed};
 pub use parts::*;
 
 /// Where a resolved value comes from, from the strongest to the weakest.

@@ -17,7 +17,7 @@ use crate::id::Incarnation;
 use crate::store::{
     Actor, BlockPage, BlockScan, ChangeSet, CommitClass, Committed, EntityRef, Export, Extent, Head, IdempotencyClaim,
     IdempotencyKey, Key, Listing, Load, LogEntry, LogPosition, LogPruning, LogQuery, LogScope, Owner, Prune, Pruned,
-    Query, Receipt, Record, Store,
+    Query, Receipt, Record, Store, UseCount, Uses,
 };
 use crate::time::{Clock, Timestamp};
 
@@ -117,6 +117,10 @@ impl Store for Shared {
     }
 
     async fn block_rules(&self, _: &BlockScan) -> Result<Option<BlockPage>, Error> {
+        Ok(None)
+    }
+
+    async fn uses(&self, _: &UseCount) -> Result<Option<Vec<Uses>>, Error> {
         Ok(None)
     }
 
