@@ -4,8 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use perfectpay::{
-    AllowedDomains, BoundedList, Branding, Currency, Disclosed, Fault, MinorUnits, Money, Object, PaymentId,
-    PaymentLink, PaymentLinkStatus, Text, Timestamp, WebUrl,
+    AllowedDomains, BoundedList, Branding, Currency, Disclosed, Fault, LinkAmount, LinkState, MinorUnits, Money,
+    Object, PaymentId, PaymentLink, Text, Timestamp, WebUrl,
 };
 
 use crate::language::Language;
@@ -236,11 +236,30 @@ impl<'a> CheckoutPage<'a> {
     }
 }
 
-/// The closed state that a link's status leads to; none for one that is open, whose page needs a [`PaymentForm`].
-pub fn closed(status: PaymentLinkStatus) -> Option<PageState<'static>> {
-    match status {
-        PaymentLinkStatus::Active => None,
-        PaymentLinkStatus::Expired => Some(PageState::Expired),
+impl<'a> AmountForm<'a> {
+    /// The form of a link with an open amount; none where the amount is fixed.
+    pub fn of(link: &PaymentLink, action: &'a WebUrl) -> Option<Self> {
+        match link.amount {
+            LinkAmount::Fixed(_) => None,
+            LinkAmount::Open(bounds) => {
+                Some(Self { action, currency: link.currency, minimum: bounds.minimum(), maximum: bounds.maximum() })
+            }
+        }
+    }
+}
+
+/// The page's state where the link is not open; none where it is, for then the page needs a [`PaymentForm`] or an
+/// [`AmountForm`].
+pub fn closed(link: &PaymentLink) -> Option<PageState<'static>> {
+    match link.state {
+        LinkState::Active => None,
+        // One that is scheduled says until when; its creation stands in for what it never lacks.
+        LinkState::Scheduled => Some(PageState::Scheduled { opens_at: link.opens_at.unwrap_or(link.created_at) }),
+        LinkState::Held => Some(PageState::Held),
+        LinkState::Paid => Some(PageState::Paid),
+        LinkState::UsedUp => Some(PageState::UsedUp),
+        LinkState::Expired => Some(PageState::Expired),
+        LinkState::Deactivated => Some(PageState::Deactivated),
     }
 }
 
