@@ -73,6 +73,8 @@ words! { "snake_case"
         He01 = "HE_01",
         /// There is none.
         He02 = "HE_02",
+        /// A payment was screened out. For the host, which answers it so: see [`Envelope::blocked`].
+        He03 = "HE_03",
     }
 }
 
@@ -111,6 +113,12 @@ impl Envelope {
         Self { status, code, message: message.into(), detail: None, bad_json: false }
     }
 
+    /// What is answered, with status 200, where a payment was screened out: the message is for the shopper, and says no
+    /// more than the payment's own.
+    pub fn blocked(message: impl Into<String>) -> Self {
+        Self::new(200, ErrorCode::He03, message)
+    }
+
     /// The status of HTTP.
     pub fn status(&self) -> u16 {
         self.status
@@ -127,7 +135,11 @@ impl Envelope {
     }
 
     fn kind(&self) -> &'static str {
-        if self.status < 500 { "invalid_request" } else { "api" }
+        match self.status {
+            ..400 => "blocked",
+            400..500 => "invalid_request",
+            _ => "api",
+        }
     }
 }
 
@@ -144,7 +156,10 @@ struct Detail<'a> {
 impl Serialize for Inner<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let envelope = self.0;
-        let members = 3 + usize::from(envelope.bad_json) + usize::from(envelope.detail.is_some());
+        let members = 3
+            + usize::from(envelope.bad_json)
+            + usize::from(envelope.status < 400)
+            + usize::from(envelope.detail.is_some());
         let mut object = serializer.serialize_struct("Error", members)?;
         object.serialize_field("type", envelope.kind())?;
         if envelope.bad_json {
@@ -152,6 +167,9 @@ impl Serialize for Inner<'_> {
         }
         object.serialize_field("message", &envelope.message)?;
         object.serialize_field("code", &envelope.code)?;
+        if envelope.status < 400 {
+            object.serialize_field("reason", "Blocked")?;
+        }
         if let Some((code, path)) = &envelope.detail {
             object.serialize_field("data", &Detail { code, path: path.as_deref() })?;
         }
@@ -369,6 +387,18 @@ mod tests {
         assert_eq!(serde_json::to_value(error.envelope()).unwrap(), expected);
         let corrupt = serde_json::to_string(&Error::corrupt("profile row 7").envelope()).unwrap();
         assert!(!corrupt.contains("row 7"), "{corrupt}");
+    }
+
+    #[test]
+    fn a_payment_that_was_screened_out_is_answered_as_blocked() {
+        let envelope = Envelope::blocked("this card is not accepted");
+        let expected = json!({"error": {
+            "type": "blocked",
+            "message": "this card is not accepted",
+            "code": "HE_03",
+            "reason": "Blocked",
+        }});
+        assert_eq!((envelope.status(), serde_json::to_value(envelope).unwrap()), (200, expected));
     }
 
     #[test]

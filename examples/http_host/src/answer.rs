@@ -5,7 +5,7 @@ use std::error::Error as StdError;
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use perfectpay::{Envelope, Error, ErrorCode, ErrorKind, Fault};
+use perfectpay::{Envelope, Error, ErrorCode, ErrorKind, Fault, Payment};
 
 /// The answer of a handler.
 pub(crate) type Answer<T> = Result<Json<T>, Refused>;
@@ -53,6 +53,11 @@ impl Refused {
     /// What is asked for is not what the client secret opens.
     pub(crate) fn other_client_secret() -> Self {
         Self(Envelope::new(400, ErrorCode::Ir09, "the client secret is another payment's"))
+    }
+
+    /// The payment was screened out.
+    pub(crate) fn blocked(payment: &Payment) -> Self {
+        Self(Envelope::blocked(payment.error_message.as_deref().unwrap_or("this payment is not accepted")))
     }
 
     /// The query cannot be read.

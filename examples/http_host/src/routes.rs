@@ -10,10 +10,10 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use perfectpay::{
-    ApiKey, ApiKeyId, ApiKeyUpdate, BlockEntry, BlockKind, BlockRequest, BlocklistGuard, Connector, ConnectorId,
-    ConnectorUpdate, EntityKind, Error, IssuedApiKey, Merchant, MerchantUpdate, NewApiKey, NewConnector, NewMerchant,
-    NewOrganization, NewPayment, NewProfile, Organization, OrganizationId, OrganizationUpdate, Page, PageRequest,
-    Payment, PaymentId, PaymentLink, PaymentLinkId, Profile, ProfileId, ProfileUpdate, RemovedConnector,
+    ApiKey, ApiKeyId, ApiKeyUpdate, BlockEntry, BlockKind, BlockRequest, BlocklistGuard, ConfirmPayment, Connector,
+    ConnectorId, ConnectorUpdate, EntityKind, Error, IssuedApiKey, Merchant, MerchantUpdate, NewApiKey, NewConnector,
+    NewMerchant, NewOrganization, NewPayment, NewProfile, Organization, OrganizationId, OrganizationUpdate, Page,
+    PageRequest, Payment, PaymentId, PaymentLink, PaymentLinkId, Profile, ProfileId, ProfileUpdate, RemovedConnector,
     RemovedMerchant, RevokedApiKey,
 };
 use serde::Deserialize;
@@ -55,6 +55,7 @@ pub(crate) fn routes(host: Host) -> Router {
         .route("/blocklist/toggle", post(toggle_blocklist))
         .route("/payments", post(create_payment))
         .route("/payments/{payment_id}", get(payment))
+        .route("/payments/{payment_id}/confirm", post(confirm_payment))
         .route("/payment_link/list", post(payment_links))
         .route("/payment_link/{payment_link_id}", get(payment_link))
         .route("/payment_link/{merchant_id}/{payment_id}", get(pages::page))
@@ -258,7 +259,21 @@ async fn toggle_blocklist(Account(account): Account, Query(switch): Query<Switch
 }
 
 async fn create_payment(Account(account): Account, once: Once, Body(new): Body<NewPayment>) -> Answer<Payment> {
-    Ok(Json(once.of(account.create_payment(new)).await?))
+    decided(once.of(account.create_payment(new)).await?)
+}
+
+async fn confirm_payment(
+    Account(account): Account,
+    once: Once,
+    Id(id): Id<PaymentId>,
+    Body(body): Body<ConfirmPayment>,
+) -> Answer<Payment> {
+    decided(once.of(account.payment(&id).confirm(body)).await?)
+}
+
+/// A payment as it is answered where it may have been decided: as blocked, if it was screened out.
+fn decided(payment: Payment) -> Answer<Payment> {
+    if payment.error_code.as_deref() == Some("HE-03") { Err(Refused::blocked(&payment)) } else { Ok(Json(payment)) }
 }
 
 async fn payment(reader: Reader, Id(id): Id<PaymentId>) -> Answer<Payment> {

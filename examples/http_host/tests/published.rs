@@ -52,7 +52,7 @@ fn the_published_calls_work_as_they_are_printed() {
 
     // They are the published ones: none is missing, and each body is the published one.
     for (operation, request) in published().as_object().unwrap() {
-        // The second form of one call, tested below; and one that this host does not have yet.
+        // The second form of one call, and one that needs an account in its profile: both are tested below.
         if ["create_connector_object_form", "confirm_payment"].contains(&operation.as_str()) {
             continue;
         }
@@ -480,4 +480,39 @@ fn routing_is_configured_and_activated_by_the_published_paths() {
         refused(&host.call("POST", "/routing/deactivate", Some(&json!({ "profile_id": "pro_none" })))),
         (404, "HE_02")
     );
+}
+
+#[test]
+fn a_confirmed_payment_is_decided_and_a_blocked_card_is_answered_as_blocked() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = Host::start(folder.path());
+    let mut body = published()["create_payment_with_link"]["body"].clone();
+    body["profile_id"] = "pro_abcdefghijklmnop".into();
+    let card = &published()["confirm_payment"]["body"];
+    let path = || {
+        let payment = host.call("POST", "/payments", Some(&body)).body;
+        format!("/payments/{}", payment["payment_id"].as_str().unwrap())
+    };
+    let first = path();
+    let confirmed = host.call("POST", &format!("{first}/confirm"), Some(card));
+    assert_eq!(confirmed.status, 200, "{}", confirmed.body);
+    assert_eq!((&confirmed.body["status"], &confirmed.body["connector"]), (&json!("processing"), &json!("stripe")));
+    assert_eq!(confirmed.body["merchant_connector_id"], "mca_abc123");
+    assert!(!confirmed.body.to_string().contains("4242424242424242"), "no card number comes back");
+    assert_eq!(refused(&host.call("POST", &format!("{first}/confirm"), Some(card))), (400, "IR_14"));
+
+    assert_eq!(host.call("POST", "/blocklist", Some(&json!({ "type": "card_bin", "data": "424242" }))).status, 200);
+    assert_eq!(host.call("POST", "/blocklist/toggle?status=true", None).status, 200);
+    let second = path();
+    let blocked = host.call("POST", &format!("{second}/confirm"), Some(card));
+    let error = &blocked.body["error"];
+    assert_eq!(
+        (blocked.status, &error["type"], &error["code"]),
+        (200, &json!("blocked"), &json!("HE_03")),
+        "{}",
+        blocked.body
+    );
+    assert_eq!(error["reason"], "Blocked");
+    let failed = host.call("GET", &second, None).body;
+    assert_eq!((&failed["status"], &failed["error_code"]), (&json!("failed"), &json!("HE-03")));
 }
