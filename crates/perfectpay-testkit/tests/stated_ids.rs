@@ -38,7 +38,7 @@ fn a_stated_id_is_the_objects_id() {
         let link = "plink_abc123".parse().unwrap();
         let made: Payment = shop.create_payment(read(PAYMENT).unwrap()).with_link_id(&link).await.unwrap();
         assert_eq!(made.payment_link.unwrap().payment_link_id, link);
-        assert_eq!(shop.payment_link(&link).retrieve().await.unwrap().payment_id, made.payment_id);
+        assert_eq!(shop.payment_link(&link).retrieve().await.unwrap().payment_id, Some(made.payment_id));
 
         let organization = "org_abc123".parse().unwrap();
         let new = NewOrganization::named("Acme".parse().unwrap());
