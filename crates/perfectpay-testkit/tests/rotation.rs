@@ -15,7 +15,7 @@ mod support;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures_lite::future::block_on;
@@ -25,9 +25,9 @@ use perfectpay::store::{
     Record, Store, Verb,
 };
 use perfectpay::{
-    Actor, ConnectorAuth, EntityKind, Entropy, Error, ErrorKind, KeyId, Keyring, LocalKeyring, MasterKey,
-    MerchantScope, OrganizationScope, PageRequest, PerfectPay, Rotated, Sealed, SecretObject, Settings, Unavailability,
-    json,
+    Actor, Clock, ConnectorAuth, EntityKind, Entropy, Error, ErrorKind, KeyId, Keyring, LocalKeyring, MasterKey,
+    MerchantScope, OrganizationScope, PageRequest, PerfectPay, Rotated, Sealed, SecretObject, Settings, Timestamp,
+    Unavailability, json,
 };
 use perfectpay_memory::MemoryStore;
 use perfectpay_testkit::faulty::{FailNth, On, When};
@@ -60,8 +60,20 @@ fn both() -> Arc<dyn Keyring> {
     Arc::new(LocalKeyring::new(new_key()).opening(old_key()).unwrap())
 }
 
+/// Runs on from where the worlds' clocks stand, so that by it nothing of theirs has expired.
+#[derive(Debug)]
+struct RunsOn(Instant);
+
+impl Clock for RunsOn {
+    fn now(&self) -> Timestamp {
+        let elapsed = i64::try_from(self.0.elapsed().as_millis()).unwrap();
+        Timestamp::from_unix_millis(host::START_MILLIS + elapsed).unwrap()
+    }
+}
+
 async fn open(store: Arc<dyn Store>, keyring: Arc<dyn Keyring>) -> PerfectPay {
-    let settings = Settings::with_keyring(keyring).base_url(host::BASE_URL.parse().unwrap());
+    let clock = Arc::new(RunsOn(Instant::now()));
+    let settings = Settings::with_keyring(keyring).base_url(host::BASE_URL.parse().unwrap()).clock(clock);
     PerfectPay::open(store, settings).await.unwrap()
 }
 
