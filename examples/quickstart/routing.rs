@@ -2,7 +2,7 @@
 
 use perfectpay::scope::ProfileScope;
 use perfectpay::{Answer, CardFacts, DecideRequest, PageRequest};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::published::own;
 use crate::tell::{Failure, answer, holds, line, refused, section};
@@ -10,26 +10,26 @@ use crate::tell::{Failure, answer, holds, line, refused, section};
 pub(crate) async fn play(profile: &ProfileScope) -> Result<(), Failure> {
     section("Routing and a decision");
     let mut names = Vec::new();
-    for name in ["stripe", "adyen"] {
+    for (name, credentials) in [
+        ("stripe", json!({"auth_type": "HeaderKey", "api_key": "key-0001"})),
+        (
+            "adyen",
+            json!({"auth_type": "SignatureKey", "api_key": "key-0001", "key1": "key-0002", "api_secret": "key-0003"}),
+        ),
+    ] {
         let new = json!({
             "connector_type": "payment_processor", "connector_name": name, "connector_label": format!("{name} for routing"),
-            "connector_account_details": {"auth_type": "SignatureKey", "api_key": "key-0001", "key1": "key-0002", "api_secret": "key-0003"},
+            "connector_account_details": credentials,
             "payment_methods_enabled": [{"payment_method": "card", "payment_method_types": ["credit", "debit"]}],
         });
-        let new = if name == "stripe" {
-            let mut new = new;
-            new["connector_account_details"] = json!({"auth_type": "HeaderKey", "api_key": "key-0001"});
-            new
-        } else {
-            new
-        };
         let made = profile.create_connector(own(new)?).await?;
         names.push(json!({"connector": name, "merchant_connector_id": made.merchant_connector_id}));
     }
-    let selects = |at: usize| json!({"type": "priority", "data": [names[at]]});
+    let [stripe, adyen] = names.as_slice() else { return Err("two accounts were made".into()) };
+    let selects = |account: &Value| json!({"type": "priority", "data": [account]});
     let program = json!({"name": "Large payments to Adyen", "description": "above 100.00", "algorithm": {
-        "type": "advanced", "data": {"defaultSelection": selects(0), "metadata": {}, "rules": [{
-            "name": "large", "connectorSelection": selects(1), "statements": [{"condition": [
+        "type": "advanced", "data": {"defaultSelection": selects(stripe), "metadata": {}, "rules": [{
+            "name": "large", "connectorSelection": selects(adyen), "statements": [{"condition": [
                 {"lhs": "amount", "comparison": "greater_than", "value": {"type": "number", "value": 10000}, "metadata": {}},
                 {"lhs": "payment_method", "comparison": "equal", "value": {"type": "enum_variant", "value": "card"}, "metadata": {}},
             ]}],
@@ -55,7 +55,7 @@ pub(crate) async fn play(profile: &ProfileScope) -> Result<(), Failure> {
     answer(&profile.explain_decision(&request("pay_small", 4999)?).await?)?;
 
     let second = json!({"algorithm": {"type": "volume_split", "data": [
-        {"connector": names[0], "split": 30}, {"connector": names[1], "split": 70}]}});
+        {"connector": stripe, "split": 30}, {"connector": adyen, "split": 70}]}});
     let added = program.add_version(own(second)?).await?;
     let diff = program.diff(1, added.checked_version).await?;
     line(format_args!("version {} differs from 1 in {} places", added.checked_version, diff.differences.len()));

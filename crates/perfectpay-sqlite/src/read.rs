@@ -361,6 +361,7 @@ fn some_keys(filter: &KeyFilter, within: bool) -> (&'static str, Vec<Bound<'_>>)
 }
 
 /// The records of a page, and one more where there is a next page.
+#[allow(clippy::too_many_lines, reason = "one table of what is asked and how")]
 fn page(conn: &Connection, tenant: Incarnation, query: &Query) -> Result<Vec<Record>, Failure> {
     let collection = query.collection();
     let of = blob(tenant.as_bytes());

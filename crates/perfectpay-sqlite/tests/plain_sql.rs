@@ -16,6 +16,7 @@ use common::{
 use perfectpay::EntityKind;
 use perfectpay::store::{Actor, ChangeSet, EntityRef, LogBound, LogPosition, Prune, Store as _};
 use perfectpay_sqlite::SqliteStore;
+use perfectpay_testkit::records;
 use rusqlite::Connection;
 
 fn filled() -> (tempfile::TempDir, SqliteStore) {
@@ -54,6 +55,10 @@ fn rows_of(conn: &Connection, number: u64) -> Vec<(String, i64)> {
 #[test]
 fn every_table_has_a_view_that_reads() {
     let (_folder, store) = filled();
+    let program = records::routing_program(&common::profile(2, "pro_a"), 1);
+    let version = records::routing_version(&program, 1);
+    let held = common::link_use(2, "plink_1", "use_1");
+    apply(&store, creating(in_merchant(2, 1), [program.into(), version.into(), held.into()]));
     let bound = LogBound::Before(LogPosition::from_u64(2));
     let step = Prune::Log { bound, limit: 1, at: common::at(0), by: Actor::Host };
     futures_lite::future::block_on(store.prune(&step)).unwrap();

@@ -55,7 +55,7 @@ fn a_healthy_file_has_no_faults_and_is_left_as_it_was() {
     let before = bytes(folder.path());
     let report = SqliteOptions::new(&path).verify(|_| {}).unwrap();
     assert!(report.is_healthy(), "{report:?}");
-    assert_eq!((report.records, report.entries), (12, 4));
+    assert_eq!((report.records, report.entries), (14, 4));
     assert!(before == bytes(folder.path()));
     let store = SqliteStore::open(&path).unwrap();
     assert_eq!(store.verify(|_| {}).unwrap(), report);

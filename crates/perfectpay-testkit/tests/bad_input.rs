@@ -7,6 +7,7 @@
     clippy::panic,
     clippy::needless_pass_by_value,
     clippy::too_many_lines,
+    clippy::large_futures,
     reason = "a test that panics is a test that failed, and a table is as long as it is"
 )]
 

@@ -143,7 +143,7 @@ fn a_hold_frees_its_use_at_its_very_deadline() {
         let scope = shop(world).await;
         let link = created(&scope, &json!({ "session_expiry": 7_200 })).await.payment_link_id;
         let first = claim(&scope, &link, r#"{"hold": 10}"#).await.unwrap();
-        world.clock.step(seconds(10) - MILLI);
+        world.clock.step(seconds(10).checked_sub(MILLI).unwrap());
         assert_eq!(stands(&scope, &link).await, (LinkState::Held, 0, 1));
         assert_eq!(code(claim(&scope, &link, "{}").await), "payment_link.held");
         world.clock.step(MILLI);
@@ -270,7 +270,7 @@ fn the_times_of_a_link_are_frozen_when_it_is_created() {
         assert_eq!((later.state, later.expiry), (LinkState::Scheduled, now(160)));
         assert_eq!(later.status, PaymentLinkStatus::Active, "the published status knows two words");
         assert_eq!(code(claim(&scope, &later.payment_link_id, "{}").await), "payment_link.scheduled");
-        world.clock.step(seconds(100) - MILLI);
+        world.clock.step(seconds(100).checked_sub(MILLI).unwrap());
         assert_eq!(stands(&scope, &later.payment_link_id).await.0, LinkState::Scheduled);
         world.clock.step(MILLI);
         assert_eq!(stands(&scope, &later.payment_link_id).await.0, LinkState::Active);

@@ -140,7 +140,7 @@ fn the_published_confirmation_tries_the_accounts_in_order_until_one_approves() {
         let attempts: Vec<_> = paid
             .attempts
             .iter()
-            .map(|attempt| (attempt.status, attempt.error_code.as_ref().map(|code| code.to_string())))
+            .map(|attempt| (attempt.status, attempt.error_code.as_ref().map(ToString::to_string)))
             .collect();
         let failure = |code: &str| (AttemptStatus::Failure, Some(code.to_owned()));
         assert_eq!(attempts, [failure("51"), failure("timed_out"), (AttemptStatus::Charged, None)]);
@@ -524,7 +524,7 @@ fn the_outbox_is_pulled_over_all_tenants_acknowledged_and_retried_to_the_end_of_
                 world.clock.step_back(Duration::from_millis(1));
                 assert_eq!(other.scope(pay).outbox(all()).await.unwrap().items, []);
                 world.clock.step(Duration::from_millis(1));
-                assert_eq!(other.scope(pay).outbox(all()).await.unwrap().items, [now.clone()]);
+                assert_eq!(other.scope(pay).outbox(all()).await.unwrap().items, std::slice::from_ref(&now));
             }
             let failed = event.failed().expecting(now.version).await.unwrap();
             assert_eq!(event.failed().expecting(now.version).await.unwrap_err().code(), "stale");

@@ -154,7 +154,7 @@ pub(super) fn never_more_than_n_uses_however_many_claim_at_once(fixture: &mut dy
     let (w, link) = with_link(fixture, limited(12));
     let of = link.entity();
     let (won, full) = (AtomicU64::new(0), AtomicU64::new(0));
-    let barrier = Barrier::new(THREADS as usize);
+    let barrier = Barrier::new(usize::try_from(THREADS).expect("is small"));
     thread::scope(|scope| {
         for thread in 0..THREADS {
             let (w, link, of, won, full, barrier) = (&w, &link, &of, &won, &full, &barrier);
@@ -188,7 +188,7 @@ pub(super) fn racing_claims_and_late_confirmations_share_the_places_of_lapsed_ho
     let lapsed: Vec<_> = (0..4).map(|number| hold(&link, number)).collect();
     w.apply(w.acme.creating(lapsed.iter().cloned().map(Record::from)));
     let late = moment(DEADLINE + 1);
-    let barrier = Barrier::new(THREADS as usize);
+    let barrier = Barrier::new(usize::try_from(THREADS).expect("is small"));
     let won = AtomicU64::new(0);
     thread::scope(|scope| {
         for thread in 0..THREADS {
@@ -196,7 +196,7 @@ pub(super) fn racing_claims_and_late_confirmations_share_the_places_of_lapsed_ho
             scope.spawn(move || {
                 barrier.wait();
                 let number = u32::try_from(thread).expect("is small");
-                let mut set = match lapsed.get(thread as usize) {
+                let mut set = match lapsed.get(usize::try_from(thread).expect("is small")) {
                     Some(row) => {
                         let mut set = w.acme.set();
                         set.update(confirmed(row));

@@ -23,7 +23,7 @@ pub struct WebhookMessage {
 
 impl WebhookMessage {
     pub(crate) fn new(event_id: EventId, url: WebUrl, secrets: &WebhookSecrets, body: Zeroizing<Vec<u8>>) -> Self {
-        let own = secrets.outgoing_webhook_custom_http_headers.iter().flat_map(|headers| headers.iter());
+        let own = secrets.outgoing_webhook_custom_http_headers.iter().flat_map(crate::profile::WebhookHeaders::iter);
         let mut headers: Vec<(Box<str>, SecretString)> =
             own.map(|(name, value)| (Box::from(name), value.clone())).collect();
         headers.push((Box::from("content-type"), SecretString::from("application/json")));

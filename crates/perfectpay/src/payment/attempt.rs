@@ -329,6 +329,8 @@ mod tests {
 
     #[test]
     fn failover_goes_on_until_an_account_approves() {
+        use AttemptStatus::{Charged, Failure};
+
         let outcomes = [declined("51"), Outcome::TimedOut, Outcome::Approved];
         let state = run(CaptureMethod::Automatic, &RetryPolicy::default(), 5, &outcomes);
         assert_eq!(state.status, IntentStatus::Succeeded);
@@ -338,7 +340,6 @@ mod tests {
             .iter()
             .map(|a| (a.attempt_id.as_str(), a.merchant_connector_id.as_ref().unwrap().as_str(), a.status))
             .collect();
-        use AttemptStatus::{Charged, Failure};
         let expected = [("pay_1_1", "mca_1", Failure), ("pay_1_2", "mca_2", Failure), ("pay_1_3", "mca_3", Charged)];
         assert_eq!(seen, expected);
         assert_eq!((state.progress.error_code, state.progress.error_message), (None, None));

@@ -361,7 +361,7 @@ mod tests {
             (r#"{"card_number": "4242424242424241"}"#, "card_number", "card_number.luhn"),
             (r#"{"card_number": 4242424242424242}"#, "card_number", "json.wrong_type"),
             (r#"{"card_number": "4242424242424242"}"#, "card_exp_month", "json.missing_field"),
-            (&good.replace("\"10\"", "\"13\"").to_owned(), "card_exp_month", "card_exp_month.malformed"),
+            (&good.replace("\"10\"", "\"13\""), "card_exp_month", "card_exp_month.malformed"),
             (&good.replace("\"10\"", "\"0\""), "card_exp_month", "card_exp_month.malformed"),
             (&good.replace("\"30\"", "\"030\""), "card_exp_year", "card_exp_year.malformed"),
             (&format!(r#"{good}, "card_cvc": "12""#), "card_cvc", "card_cvc.malformed"),

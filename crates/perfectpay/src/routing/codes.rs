@@ -200,7 +200,7 @@ impl Texts {
 /// What is known of one payment.
 #[derive(Debug, Clone)]
 pub(super) struct Codes {
-    codes: [u16; SLOTS],
+    by_slot: [u16; SLOTS],
     /// The amount, in minor units.
     pub(super) amount: i64,
     /// The card's leading digits as the first of eleven, zeros behind them.
@@ -244,7 +244,7 @@ impl Codes {
         }
         let bin = card.and_then(|card| card.bin);
         Self {
-            codes,
+            by_slot: codes,
             amount: facts.amount.get(),
             digits: bin.map_or(0, super::CardBin::padded),
             known_digits: bin.map_or(0, super::CardBin::length),
@@ -252,7 +252,7 @@ impl Codes {
     }
 
     pub(super) fn get(&self, slot: Slot) -> u16 {
-        self.codes.get(usize::from(slot.0)).copied().unwrap_or(0)
+        self.by_slot.get(usize::from(slot.0)).copied().unwrap_or(0)
     }
 }
 

@@ -19,7 +19,7 @@ impl Set {
     pub(super) const ALL: Self = Self([u64::MAX; 4]);
 
     pub(super) fn of(codes: impl IntoIterator<Item = u16>) -> Self {
-        codes.into_iter().fold(Self::default(), |set, code| set.with(code))
+        codes.into_iter().fold(Self::default(), Self::with)
     }
 
     pub(super) fn with(mut self, code: u16) -> Self {
@@ -42,8 +42,11 @@ impl Set {
     }
 
     pub(super) fn and(self, other: Self) -> Self {
-        let ([a, b, c, d], [e, f, g, h]) = (self.0, other.0);
-        Self([a & e, b & f, c & g, d & h])
+        let mut both = self.0;
+        for (word, other) in both.iter_mut().zip(other.0) {
+            *word &= other;
+        }
+        Self(both)
     }
 
     pub(super) fn is_empty(self) -> bool {

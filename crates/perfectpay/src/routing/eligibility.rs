@@ -208,8 +208,8 @@ impl Entry {
             },
             currencies: set(enabled.accepted_currencies.as_ref(), codes::currency),
             countries: set(enabled.accepted_countries.as_ref(), country::code).with(0),
-            low: enabled.minimum_amount.map_or(0, |amount| amount.get()),
-            high: enabled.maximum_amount.map_or(MAX_AMOUNT, |amount| amount.get()),
+            low: enabled.minimum_amount.map_or(0, crate::money::MinorUnits::get),
+            high: enabled.maximum_amount.map_or(MAX_AMOUNT, crate::money::MinorUnits::get),
         }
     }
 

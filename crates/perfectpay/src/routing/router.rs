@@ -262,7 +262,9 @@ impl Router {
             let bucket = self.bucket(chosen, payment);
             let drawn = bucket.and_then(|bucket| route.drawn(bucket));
             let why = |drawn| self.why(chosen, drawn);
-            drawn.into_iter().for_each(|place| add(place, why(true)));
+            if let Some(place) = drawn {
+                add(place, why(true));
+            }
             route.order.iter().filter(|place| Some(**place) != drawn).for_each(|place| add(*place, why(false)));
         }
         let has_turn = |place: &&u32| route.is_none_or(|(_, route)| !route.has(**place));

@@ -279,7 +279,8 @@ fn algorithm() -> impl Strategy<Value = Algorithm> {
 }
 
 fn accepted<T: Clone + std::fmt::Debug + 'static>(values: Vec<T>) -> impl Strategy<Value = Option<Accepted<T>>> {
-    let list = || prop::sample::subsequence(values.clone(), 0..=values.len());
+    let values = std::sync::Arc::<[T]>::from(values);
+    let list = || prop::sample::subsequence(values.to_vec(), 0..=values.len());
     prop_oneof![
         Just(None),
         Just(Some(Accepted::AllAccepted)),

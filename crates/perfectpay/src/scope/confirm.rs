@@ -99,7 +99,7 @@ pub(super) async fn confirmed(
         program: router.program().map(|(id, version)| ProgramUsed { algorithm_id: id.clone(), version }),
         accounts: router.seen(&request.facts),
         retry: made.retry_policy().clone(),
-        guard_keys: made.guard_keys.clone(),
+        guard_keys: made.guard_keys,
         facts: request.facts,
         answer: made.answer,
     };

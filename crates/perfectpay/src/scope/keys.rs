@@ -508,13 +508,17 @@ mod tests {
         let held = Held::alone(known(&index, "a", 1));
         let noted: Vec<AtomicU32> = (0..WAITING + 10).map(|_| AtomicU32::new(0)).collect();
         for _ in 0..2 {
-            noted.iter().for_each(|noted| index.note(noted, &held, now, None));
+            for noted in &noted {
+                index.note(noted, &held, now, None);
+            }
             assert_eq!(index.seen().used.len(), WAITING);
         }
         let waiting = |noted: &&AtomicU32| noted.load(Ordering::Relaxed) == 0;
         assert_eq!(noted.iter().filter(waiting).count(), 10);
         index.marked(index.used(1_000).len());
-        noted.iter().for_each(|noted| index.note(noted, &held, now, None));
+        for noted in &noted {
+            index.note(noted, &held, now, None);
+        }
         assert_eq!((noted.iter().filter(waiting).count(), index.seen().used.len()), (0, WAITING - 990));
     }
 

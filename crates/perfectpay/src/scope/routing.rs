@@ -104,8 +104,7 @@ fn profile_refused(profile: &ProfileId, code: &'static str, message: &'static st
 fn unless_program(row: &Stored<RoutingProgramState>, error: Error) -> Error {
     let own = row.entity().named();
     match error {
-        Error::Stale { entity, .. } if entity != own => Error::Moved { entity },
-        Error::NotFound(entity) if entity != own => Error::Moved { entity },
+        Error::Stale { entity, .. } | Error::NotFound(entity) if entity != own => Error::Moved { entity },
         Error::Duplicate { kind: EntityKind::RoutingProgram, .. } => Error::Moved { entity: own },
         other => other,
     }

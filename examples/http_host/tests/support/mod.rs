@@ -85,6 +85,7 @@ impl Host {
     }
 
     /// A page, as a browser without a key asks for it: the head of the answer, and the text.
+    #[allow(clippy::unused_self, reason = "it is asked of the host that runs")]
     pub(crate) fn page(&self, url: &str, headers: &[&str]) -> (String, String) {
         let mut curl = Command::new("curl");
         curl.args(["-sS", "-i"]).args(headers.iter().flat_map(|header| ["-H", *header])).arg(url);

@@ -469,6 +469,7 @@ impl Index {
 
     /// Whether there may be an entry that matches.
     #[inline]
+    #[allow(clippy::needless_bitwise_bool, reason = "the words are asked for together, and not one after the other")]
     fn may_match(&self, card: &Facts<'_>) -> bool {
         let prints = card.fingerprints.iter().fold(false, |may, FingerprintDigest(digest)| {
             may | self.fingerprints.may_have(*digest) | self.special_fingerprints.may_have(*digest)
