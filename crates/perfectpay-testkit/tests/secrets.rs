@@ -594,7 +594,7 @@ fn no_secret_is_printed_logged_or_stored() {
         for number in [CARD, CARDS[1], CARDS[2]] {
             watch.add_bytes("card number", number.as_bytes());
         }
-        for member in ["\"card_cvc\"", "card_exp_month"] {
+        for member in ["\"card_cvc\"", "\"card_exp_month\""] {
             watch.add_bytes("a member of a card", member.as_bytes());
         }
         entropy.watch(&mut watch);
@@ -612,7 +612,8 @@ fn no_secret_is_printed_logged_or_stored() {
         watch.add("e-mail address", &canary("email"));
         let stored = block_on(records(&*world.backend.store));
         let kinds: std::collections::BTreeSet<_> = stored.iter().map(Record::kind).collect();
-        assert_eq!(kinds.len(), 12, "every kind of record is looked at: {kinds:?}");
+        // Programs, their versions and uses of links hold nothing that is sealed, and are not made here.
+        assert_eq!(kinds.len(), 11, "every other kind of record is looked at: {kinds:?}");
         for record in &stored {
             let body = record.body().unwrap();
             // A link names its seller in clear, since its page does; nothing else does.
