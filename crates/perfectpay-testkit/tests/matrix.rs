@@ -20,9 +20,9 @@ use std::future::IntoFuture;
 use std::sync::Arc;
 
 use futures_lite::future::block_on;
-use host::{Engine, SetClock, backends, open};
+use host::{BACKENDS, Engine, SetClock, open, open_with};
 use perfectpay::api_key::{Resource, Right, Touch};
-use perfectpay::store::LogPosition;
+use perfectpay::store::{Extent, LogPosition, copy};
 use perfectpay::webhook::UrlPolicy;
 use perfectpay::{
     BlockKind, BlockRequest, BlockRule, Caller, ConfirmPayment, ConnectorUpdate, DecideRequest, Entity, EntityKind,
@@ -727,7 +727,8 @@ impl Ids {
 /// Two organizations, three merchant accounts, each with the profiles "default", "One" and "Two", alike in everything
 /// that may be alike.
 struct World {
-    _engine: Engine,
+    engine: Engine,
+    fresh: fn() -> Engine,
     pay: PerfectPay,
     a: String,
     b: String,
@@ -743,7 +744,8 @@ struct World {
 const MERCHANTS: [(&str, &str); 3] = [("a1", "a"), ("a2", "a"), ("b1", "b")];
 
 impl World {
-    fn new(engine: Engine) -> Self {
+    fn new(fresh: fn() -> Engine) -> Self {
+        let engine = fresh();
         let pay = open(Arc::clone(&engine.store), SetClock::new());
         let organization = |key: &str| {
             let new = NewOrganization::named("Group".parse().expect("a name"));
@@ -775,7 +777,20 @@ impl World {
         // That the key was used is written down once, and is no matter of what is tried.
         wait(pay.maintain()).expect("it was used");
         let (a, b) = (a.to_string(), b.to_string());
-        Self { _engine: engine, pay, a, b, one, two, sibling, other, absent, caller, token }
+        Self { engine, fresh, pay, a, b, one, two, sibling, other, absent, caller, token }
+    }
+
+    /// The same world again, in a fresh store of the same kind: a copy is made in a fraction of the time.
+    fn copied(&self) -> Self {
+        let engine = (self.fresh)();
+        wait(copy(&*self.engine.store, &*engine.store, &Extent::Everything, |_| ())).expect("copied");
+        // Randomness that went on as it did for the first one would make ids that are taken.
+        let pay = open_with(Arc::clone(&engine.store), SetClock::new(), 8);
+        let caller = wait(pay.authenticate(&self.token)).expect("a caller");
+        let Self { fresh, a, b, one, two, sibling, other, absent, token, .. } = self;
+        let (a, b, token) = (a.clone(), b.clone(), token.clone());
+        let [one, two, sibling, other, absent] = [one, two, sibling, other, absent].map(Ids::clone);
+        Self { engine, fresh: *fresh, pay, a, b, one, two, sibling, other, absent, caller, token }
     }
 
     /// Makes an account with all there is. The idempotency keys are the same in every one.
@@ -939,19 +954,21 @@ fn reads(operation: Operation) -> bool {
 }
 
 struct Matrix {
-    make: Box<dyn Fn() -> World>,
     /// In which nothing ever changes.
     still: World,
     before: BTreeMap<&'static str, String>,
     head: Seen,
+    /// Through how many of the account's handles writes are tried: what a handle is worth is decided above the store, so
+    /// that one back-end answers for all.
+    writing: usize,
     cells: usize,
 }
 
 impl Matrix {
-    fn new(make: impl Fn() -> World + 'static) -> Self {
-        let still = make();
+    fn new(still: World, writing: usize) -> Self {
         let (before, head) = (still.snapshot(), tried(still.pay.log_head()));
-        Self { make: Box::new(make), still, before, head, cells: 0 }
+        assert_eq!(still.copied().snapshot(), before, "a copy is the same world");
+        Self { still, before, head, writing, cells: 0 }
     }
 
     /// What must work and touch nobody else: a write in a world of its own.
@@ -962,12 +979,16 @@ impl Matrix {
             self.cells += 1;
             return;
         }
-        let world = (self.make)();
-        let before = world.snapshot();
+        let world = self.still.copied();
         let seen = act(&world);
         assert!(seen.is_ok(), "{doing}: {seen:?}");
-        world.only_changed(&before, may, doing);
+        world.only_changed(&self.before, may, doing);
         self.cells += 1;
+    }
+
+    /// Whether the operation is tried through this one of the handles that an account has.
+    fn through(&self, operation: Operation, handle: usize) -> bool {
+        reads(operation) || handle >= self.still.handles().len() - self.writing
     }
 
     /// What must be answered as if it were not there, and change nothing.
@@ -1029,6 +1050,9 @@ impl Matrix {
 
     fn merchant(&mut self, operation: Operation, act: fn(&MerchantScope) -> Seen) {
         for (at, (name, _)) in self.still.handles().into_iter().enumerate() {
+            if !self.through(operation, at) {
+                continue;
+            }
             // Removing the account makes the caller's handle end with it, but not before.
             self.works(
                 operation,
@@ -1063,9 +1087,11 @@ impl Matrix {
                     Place::OtherOrganization | Place::Absent => false,
                 };
                 if own {
-                    self.works(operation, &doing, &["platform", "a", "a1"], |w| {
-                        act(&w.handles()[at].1, w.at(place).of(what))
-                    });
+                    if self.through(operation, at) {
+                        self.works(operation, &doing, &["platform", "a", "a1"], |w| {
+                            act(&w.handles()[at].1, w.at(place).of(what))
+                        });
+                    }
                 } else {
                     let id = self.still.at(place).of(what).to_owned();
                     let none = self.still.absent.of(what).to_owned();
@@ -1100,9 +1126,11 @@ impl Matrix {
             for at in 0..self.still.handles().len() {
                 let doing = format!("{operation} through the profile, handle {at}, {what:?}: {place:?}");
                 if place == Place::Own {
-                    self.works(operation, &doing, &["platform", "a", "a1"], |w| {
-                        act(&profile(w, at, &w.one.profile), w.one.of(what))
-                    });
+                    if self.through(operation, at) {
+                        self.works(operation, &doing, &["platform", "a", "a1"], |w| {
+                            act(&profile(w, at, &w.one.profile), w.one.of(what))
+                        });
+                    }
                 } else {
                     let scope = profile(&self.still, at, &self.still.one.profile);
                     let id = self.still.at(place).of(what).to_owned();
@@ -1126,13 +1154,13 @@ impl Matrix {
     }
 }
 
-/// Fresh worlds on one kind of back-end.
+/// A fresh world on one kind of back-end.
 fn world(backend: usize) -> World {
-    World::new(backends().remove(backend))
+    World::new(BACKENDS[backend])
 }
 
-fn every_operation(backend: usize) {
-    let mut matrix = Matrix::new(move || world(backend));
+fn every_operation(backend: usize, writing: usize) {
+    let mut matrix = Matrix::new(world(backend), writing);
     for &operation in Operation::VARIANTS {
         let rows = rows(operation);
         assert!(!rows.is_empty(), "{operation} is not tried");
@@ -1145,23 +1173,23 @@ fn every_operation(backend: usize) {
 
 #[test]
 fn every_operation_keeps_to_its_tenant_in_memory() {
-    every_operation(0);
+    every_operation(0, 3);
 }
 
 #[test]
 fn every_operation_keeps_to_its_tenant_on_sqlite_in_memory() {
-    every_operation(1);
+    every_operation(1, 1);
 }
 
 #[test]
 fn every_operation_keeps_to_its_tenant_on_a_sqlite_file() {
-    every_operation(2);
+    every_operation(2, 1);
 }
 
 /// Runs a test in a world on every back-end.
 fn everywhere(test: impl Fn(World)) {
-    for backend in 0..backends().len() {
-        test(world(backend));
+    for fresh in BACKENDS {
+        test(World::new(fresh));
     }
 }
 
@@ -1328,7 +1356,7 @@ fn is_forbidden(seen: &Seen) -> bool {
 
 #[test]
 fn a_key_does_what_its_scopes_say_and_nothing_else() {
-    let still = world(0);
+    let (fresh, still) = (world(0), world(0));
     let every: Vec<Right> = Resource::VARIANTS
         .iter()
         .flat_map(|resource| Touch::VARIANTS.iter().map(|touch| Right::new(*resource, *touch)))
@@ -1357,7 +1385,7 @@ fn a_key_does_what_its_scopes_say_and_nothing_else() {
                     forbidden += 1;
                     continue;
                 }
-                let world = world(0);
+                let world = fresh.copied();
                 let caller = holder(&world, &json!({ "scopes": [right.to_string()] }));
                 let Some(seen) = as_caller(&row, &caller, &world.one) else { continue };
                 if matches!(operation, Operation::UpdateApiKey | Operation::RotateApiKey) {
@@ -1377,7 +1405,7 @@ fn a_key_does_what_its_scopes_say_and_nothing_else() {
 #[test]
 fn a_key_for_a_profile_reaches_that_profile_and_nothing_else() {
     let only = |world: &World| holder(world, &json!({ "profile_ids": [world.one.profile] }));
-    let still = world(0);
+    let (fresh, still) = (world(0), world(0));
     let caller = only(&still);
     let before = still.snapshot();
     for &operation in Operation::VARIANTS {
@@ -1397,7 +1425,7 @@ fn a_key_for_a_profile_reaches_that_profile_and_nothing_else() {
                         let absent = seen(&caller, &still.other).expect("a caller gets there");
                         assert!(matches!(&absent, Err([_, code, _]) if code == "not_found"), "{operation}: {absent:?}");
                     }
-                    let world = world(0);
+                    let world = fresh.copied();
                     // The host's own way to what an account has, too.
                     let Some(own) = seen(&only(&world), &world.one) else { continue };
                     match operation {

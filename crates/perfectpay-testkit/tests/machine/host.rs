@@ -67,19 +67,29 @@ pub(crate) struct Engine {
     _folder: Option<tempfile::TempDir>,
 }
 
-/// One fresh store of every kind. A new back-end is added here and nowhere else.
-pub(crate) fn backends() -> Vec<Engine> {
+fn memory() -> Engine {
+    Engine { name: "memory", store: Arc::new(MemoryStore::new()), _folder: None }
+}
+
+fn sqlite_in_memory() -> Engine {
+    let store = SqliteStore::in_memory().expect("a database in memory opens");
+    Engine { name: "SQLite in memory", store: Arc::new(store), _folder: None }
+}
+
+fn sqlite_file() -> Engine {
     let folder = tempfile::tempdir().expect("a folder");
     // What a machine does when its power fails is not asked here; syncing would take most of the time.
     let file = SqliteOptions::new(folder.path().join("accounts.db")).durability(Durability::Normal);
-    let file: Arc<dyn Store> = Arc::new(file.open().expect("a new file opens"));
-    let memory: Arc<dyn Store> = Arc::new(MemoryStore::new());
-    let sqlite: Arc<dyn Store> = Arc::new(SqliteStore::in_memory().expect("a database in memory opens"));
-    vec![
-        Engine { name: "memory", store: memory, _folder: None },
-        Engine { name: "SQLite in memory", store: sqlite, _folder: None },
-        Engine { name: "SQLite on a file", store: file, _folder: Some(folder) },
-    ]
+    let store = file.open().expect("a new file opens");
+    Engine { name: "SQLite on a file", store: Arc::new(store), _folder: Some(folder) }
+}
+
+/// Makes a fresh store of each kind. A new back-end is added here and nowhere else.
+pub(crate) const BACKENDS: [fn() -> Engine; 3] = [memory, sqlite_in_memory, sqlite_file];
+
+/// One fresh store of every kind.
+pub(crate) fn backends() -> Vec<Engine> {
+    BACKENDS.iter().map(|fresh| fresh()).collect()
 }
 
 /// The library on a store, with the same clock and the same randomness wherever it is opened.
