@@ -136,8 +136,7 @@ impl MerchantScope {
 
     async fn some_api_keys(&self, filter: KeyFilter, page: PageRequest) -> Result<Page<ApiKey>, Error> {
         let merchant_id = self.merchant_id()?;
-        let query = Query::Within(self.path.clone(), Collection::SomeApiKeys(filter), page);
-        let rows = self.session.list(&query).await?.ok_or_else(|| self.absent())?;
+        let rows = self.rows(Collection::SomeApiKeys(filter), page).await?;
         Ok(rows.map(|row| ApiKey::view(row, merchant_id.clone())))
     }
 }

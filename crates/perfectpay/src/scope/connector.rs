@@ -20,7 +20,7 @@ use crate::profile::ProfileState;
 use crate::routing::{RoutingProgramState, RoutingVersionState, active_version};
 use crate::seal::Seals;
 use crate::secret::Request;
-use crate::store::{ChangeSet, Collection, CommitClass, Expectation, Key, MerchantPath, Query, Stored, UniqueKey};
+use crate::store::{ChangeSet, Collection, CommitClass, Expectation, Key, MerchantPath, Stored, UniqueKey};
 use crate::time::Timestamp;
 
 /// One connector account.
@@ -141,13 +141,7 @@ pub(super) async fn list(
     profile: Option<ProfileId>,
     page: PageRequest,
 ) -> Result<Page<Connector>, Error> {
-    let query = Query::Within(merchant.path.clone(), Collection::Connectors { profile }, page);
-    let rows = merchant.session.list(&query).await?.ok_or_else(|| merchant.absent())?;
-    let mut items = Vec::with_capacity(rows.items.len());
-    for row in rows.items {
-        items.push(view(&merchant.session, row).await.map_err(|error| merchant.unless_there(error))?);
-    }
-    Ok(Page { items, next: rows.next })
+    merchant.views(Collection::Connectors { profile }, page, |row| view(&merchant.session, row)).await
 }
 
 fn no_previous(row: &Stored<ConnectorState>) -> Error {

@@ -106,7 +106,7 @@ impl MerchantScope {
     /// [`Error::NotFound`] for the account.
     pub async fn outbox(&self, page: PageRequest) -> Result<Page<Event>, Error> {
         let now = self.session.begin(Operation::ListOutbox).await?;
-        let rows = self.listed(Collection::PendingEvents, page).await?;
+        let rows = self.rows(Collection::PendingEvents, page).await?;
         let merchant_id = self.merchant_id()?;
         Ok(due(rows, now).map(|row| Event::view(row, merchant_id.clone())))
     }
@@ -118,14 +118,9 @@ impl MerchantScope {
     /// [`Error::NotFound`] for the account.
     pub async fn events(&self, page: PageRequest) -> Result<Page<Event>, Error> {
         self.session.begin(Operation::ListEvents).await?;
-        let rows = self.listed(Collection::Events, page).await?;
+        let rows = self.rows(Collection::Events, page).await?;
         let merchant_id = self.merchant_id()?;
         Ok(rows.map(|row| Event::view(row, merchant_id.clone())))
-    }
-
-    async fn listed(&self, collection: Collection, page: PageRequest) -> Result<Page<Stored<EventState>>, Error> {
-        let query = Query::Within(self.path.clone(), collection, page);
-        self.session.list(&query).await?.ok_or_else(|| self.absent())
     }
 
     /// A handle on an event, whether it exists or not.

@@ -33,7 +33,7 @@ use crate::profile::{Inherited, NewProfile, Profile, ProfileState};
 use crate::seal::{Keys, Seals};
 use crate::store::{
     ChangeSet, Collection, CommitClass, Key, LogEntry, LogPosition, LogQuery, LogScope, MerchantPath, OrganizationPath,
-    Owner, Query, State, Stored, TenantRef,
+    Owner, Query, Record, State, Stored, TenantRef,
 };
 use crate::text::Name;
 use crate::time::Timestamp;
@@ -310,6 +310,33 @@ impl MerchantScope {
     /// The same handle on this account and no later owner of its id, for what a command reads after the account itself.
     pub(super) fn pinned(&self, tenant: Incarnation) -> Self {
         Self { path: MerchantPath::Pinned(tenant), ..self.clone() }
+    }
+
+    /// A page of one of the account's collections, as it is kept.
+    pub(super) async fn rows<S: State>(&self, of: Collection, page: PageRequest) -> Result<Page<Stored<S>>, Error>
+    where
+        Stored<S>: TryFrom<Record, Error = Error>,
+    {
+        let query = Query::Within(self.path.clone(), of, page);
+        self.session.list(&query).await?.ok_or_else(|| self.absent())
+    }
+
+    /// The same as it is answered: each row by a view that opens what is sealed in it.
+    pub(super) async fn views<S: State, T, F: Future<Output = Result<T, Error>>>(
+        &self,
+        of: Collection,
+        page: PageRequest,
+        view: impl Fn(Stored<S>) -> F,
+    ) -> Result<Page<T>, Error>
+    where
+        Stored<S>: TryFrom<Record, Error = Error>,
+    {
+        let rows = self.rows(of, page).await?;
+        let mut items = Vec::with_capacity(rows.items.len());
+        for row in rows.items {
+            items.push(view(row).await.map_err(|error| self.unless_there(error))?);
+        }
+        Ok(Page { items, next: rows.next })
     }
 
     /// The error of whoever needs the account's data key: where there is none, the account went meanwhile.
@@ -651,8 +678,7 @@ impl MerchantScope {
     pub async fn api_keys(&self, page: PageRequest) -> Result<Page<ApiKey>, Error> {
         self.session.begin(Operation::ListApiKeys).await?;
         let merchant_id = self.merchant_id()?;
-        let query = Query::Within(self.path.clone(), Collection::ApiKeys, page);
-        let rows = self.session.list(&query).await?.ok_or_else(|| self.absent())?;
+        let rows = self.rows(Collection::ApiKeys, page).await?;
         Ok(rows.map(|row| ApiKey::view(row, merchant_id.clone())))
     }
 

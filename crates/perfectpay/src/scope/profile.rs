@@ -56,13 +56,7 @@ async fn view(merchant: &MerchantScope, mut row: Stored<ProfileState>) -> Result
 }
 
 pub(super) async fn list(merchant: &MerchantScope, page: PageRequest) -> Result<Page<Profile>, Error> {
-    let query = Query::Within(merchant.path.clone(), Collection::Profiles, page);
-    let rows = merchant.session.list(&query).await?.ok_or_else(|| merchant.absent())?;
-    let mut items = Vec::with_capacity(rows.items.len());
-    for row in rows.items {
-        items.push(view(merchant, row).await.map_err(|error| merchant.unless_there(error))?);
-    }
-    Ok(Page { items, next: rows.next })
+    merchant.views(Collection::Profiles, page, |row| view(merchant, row)).await
 }
 
 impl ProfileScope {
