@@ -193,6 +193,7 @@ CREATE TABLE pp_block_count (
     PRIMARY KEY (merchant, kind, version)
 ) STRICT, WITHOUT ROWID;
 
+-- `open_until` is null unless the payment waits for somebody to pay.
 CREATE TABLE pp_payment (
     merchant    BLOB    NOT NULL,
     id          TEXT    NOT NULL CHECK (octet_length(id) BETWEEN 1 AND 64),
@@ -200,10 +201,12 @@ CREATE TABLE pp_payment (
     created_at  INTEGER NOT NULL,
     modified_at INTEGER NOT NULL,
     profile     TEXT    NOT NULL,
+    open_until  INTEGER,
     body        TEXT    NOT NULL CHECK (octet_length(body) <= 524288 AND json_valid(body)),
     PRIMARY KEY (merchant, id),
     FOREIGN KEY (merchant, profile) REFERENCES pp_profile (merchant, id)
 ) STRICT;
+CREATE INDEX pp_payment_open ON pp_payment (merchant, open_until, id) WHERE open_until IS NOT NULL;
 CREATE INDEX pp_payment_listed ON pp_payment (merchant, created_at, id);
 CREATE INDEX pp_payment_of_profile ON pp_payment (merchant, profile);
 

@@ -282,10 +282,20 @@ macro_rules! ascending {
     };
 }
 
-/// A page of pending events, the one that is due first in front.
-macro_rules! due {
-    ($of:literal) => {
-        concat!(child_columns!(), $of, " due_at IS NOT NULL AND (due_at, id) > (?, ?) ORDER BY due_at, id LIMIT ?")
+/// A page of rows that have a moment, the one that comes to it first in front.
+macro_rules! by_moment {
+    ($moment:literal, $of:literal) => {
+        concat!(
+            child_columns!(),
+            $of,
+            " ",
+            $moment,
+            " IS NOT NULL AND (",
+            $moment,
+            ", id) > (?, ?) ORDER BY ",
+            $moment,
+            ", id LIMIT ?"
+        )
     };
 }
 
@@ -377,7 +387,7 @@ fn page(conn: &Connection, tenant: Incarnation, query: &Query) -> Result<Vec<Rec
             ascending!(key_columns, "pp_data_key WHERE wrapped_by = ? AND"),
             vec![text(wrapped_by.as_str())],
         ),
-        (Query::Outbox(_), _) => (EntityKind::Event, due!("pp_event WHERE"), vec![]),
+        (Query::Outbox(_), _) => (EntityKind::Event, by_moment!("due_at", "pp_event WHERE"), vec![]),
         // A merchant account has none of them.
         (
             Query::Within(..),
@@ -453,6 +463,9 @@ fn page(conn: &Connection, tenant: Incarnation, query: &Query) -> Result<Vec<Rec
         (Query::Within(..), Collection::Payments) => {
             (EntityKind::Payment, descending!(child_columns, "pp_payment WHERE merchant = ? AND"), vec![of])
         }
+        (Query::Within(..), Collection::OpenPayments) => {
+            (EntityKind::Payment, by_moment!("open_until", "pp_payment WHERE merchant = ? AND"), vec![of])
+        }
         (Query::Within(..), Collection::PaymentLinks { profile: None }) => {
             (EntityKind::PaymentLink, descending!(child_columns, "pp_payment_link WHERE merchant = ? AND"), vec![of])
         }
@@ -465,7 +478,7 @@ fn page(conn: &Connection, tenant: Incarnation, query: &Query) -> Result<Vec<Rec
             (EntityKind::Event, descending!(child_columns, "pp_event WHERE merchant = ? AND"), vec![of])
         }
         (Query::Within(..), Collection::PendingEvents) => {
-            (EntityKind::Event, due!("pp_event WHERE merchant = ? AND"), vec![of])
+            (EntityKind::Event, by_moment!("due_at", "pp_event WHERE merchant = ? AND"), vec![of])
         }
         (Query::Within(..), Collection::PaymentLinks { profile: Some(profile) }) => (
             EntityKind::PaymentLink,

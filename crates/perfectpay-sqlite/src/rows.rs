@@ -157,7 +157,7 @@ static API_KEY: Table = table!(
 );
 static BLOCK_RULE: Table = rules!("pp_block_rule", "merchant");
 static ORGANIZATION_RULE: Table = rules!("pp_organization_rule", "organization");
-static PAYMENT: Table = table!("pp_payment", ["profile" = "?7"], []);
+static PAYMENT: Table = table!("pp_payment", ["profile" = "?7", "open_until" = "?8"], []);
 static PAYMENT_LINK: Table = table!("pp_payment_link", ["profile" = "?7", "payment" = "?8"], []);
 static LINK_USE: Table = table!("pp_link_use", ["link" = "?7", "stands_until" = "?8"], []);
 static PAYMENT_DECISION: Table = table!("pp_payment_decision", ["payment" = "?7"], []);
@@ -286,7 +286,7 @@ pub(crate) fn columns(record: &Record) -> Result<Vec<Value>, Error> {
                 metadata?,
             ]
         }
-        Record::Payment(row) => vec![text(&row.state.profile_id)],
+        Record::Payment(row) => vec![text(&row.state.profile_id), time(row.state.open_until())],
         Record::PaymentLink(row) => {
             let payment = row.state.payment_id.as_ref().map_or(Value::Null, |payment| text(payment));
             vec![text(&row.state.profile_id), payment]

@@ -222,7 +222,7 @@ static KEPT: [Kept; 15] = [
         kind: EntityKind::Payment,
         table: "pp_payment",
         tenant: "merchant",
-        columns: &["profile"],
+        columns: &["profile", "open_until"],
         parent: OF_PROFILE,
         body: BODY,
     },

@@ -153,6 +153,7 @@ fn collections() -> Vec<Collection> {
         Collection::BlockRules { kind: Some(BlockKind::CardBin) },
         Collection::BlockRules { kind: Some(BlockKind::ExtendedCardBin) },
         Collection::Payments,
+        Collection::OpenPayments,
         Collection::PaymentLinks { profile: None },
         Collection::PaymentLinks { profile: Some("pro_a".parse().unwrap()) },
         Collection::PaymentLinks { profile: Some("pro_b".parse().unwrap()) },

@@ -216,6 +216,11 @@ fn no_list_sorts_or_scans() {
         let plan: Vec<String> = plan.query_map([], |row| row.get(3)).unwrap().map(Result::unwrap).collect();
         assert!(plan.len() == 1 && plan[0].contains(index) && plan[0].contains("(due_at,id)>"), "{sql}: {plan:?}");
     }
+    let sql = "EXPLAIN QUERY PLAN SELECT version FROM pp_payment WHERE merchant = x'00' AND open_until IS NOT NULL
+               AND (open_until, id) > (1, 'a') ORDER BY open_until, id LIMIT 9";
+    let mut plan = conn.prepare(sql).unwrap();
+    let plan: Vec<String> = plan.query_map([], |row| row.get(3)).unwrap().map(Result::unwrap).collect();
+    assert!(plan.len() == 1 && plan[0].contains("pp_payment_open (merchant=? AND (open_until,id)>"), "{plan:?}");
     for (of, order) in [
         ("pepper IS NOT NULL AND expires_at > 1 AND expires_at < 9", "expires_at"),
         ("pepper IS NOT NULL AND coalesce(used_at, created_at) < 9", "coalesce(used_at, created_at)"),

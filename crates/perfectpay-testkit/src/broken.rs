@@ -889,6 +889,18 @@ broken! {
         }
     }
 
+    /// An account's open payments are all of its payments.
+    OpenIsAll {} ["open_payments_are_listed_by_when_they_expire", "a_payment_that_nobody_waits_for_is_not_open"] {
+        async fn list(&self, next: &dyn Store, query: &Query) -> Result<Option<Listing>, Error> {
+            match query {
+                Query::Within(path, Collection::OpenPayments, page) => {
+                    next.list(&Query::Within(path.clone(), Collection::Payments, page.clone())).await
+                }
+                other => next.list(other).await,
+            }
+        }
+    }
+
     /// An account's pending events are all of its events.
     PendingIsAll {} ["an_event_that_is_not_pending_is_in_no_outbox"] {
         async fn list(&self, next: &dyn Store, query: &Query) -> Result<Option<Listing>, Error> {

@@ -258,6 +258,7 @@ pub fn payment(of: &Stored<ProfileState>, number: u32) -> Stored<PaymentState> {
         description: None,
         metadata: None,
         payment_link: None,
+        link_use: None,
         progress: PaymentProgress::default(),
     };
     Stored::new(of.tenant, text(format!("pay_{number}")), moment(number), state)
@@ -297,6 +298,7 @@ pub fn link_use(of: &Stored<PaymentLinkState>, number: u32) -> Stored<LinkUseSta
         profile_id: of.state.profile_id.clone(),
         payment_id: text(format!("pay_{number}")),
         held_until: now().plus_seconds(900),
+        paying_since: None,
         confirmed_at: None,
     };
     Stored::new(of.tenant, text(format!("use_{number}")), moment(number), state)
@@ -588,6 +590,7 @@ pub fn collections() -> Vec<Collection> {
         Collection::ApiKeys,
         Collection::BlockRules { kind: None },
         Collection::Payments,
+        Collection::OpenPayments,
         Collection::PaymentLinks { profile: None },
         Collection::PaymentDecisions,
         Collection::Events,

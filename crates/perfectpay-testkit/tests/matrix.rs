@@ -25,11 +25,11 @@ use perfectpay::api_key::{Resource, Right, Touch};
 use perfectpay::store::{Extent, LogPosition, copy};
 use perfectpay::webhook::UrlPolicy;
 use perfectpay::{
-    BlockKind, BlockRequest, BlockRule, Caller, ConfirmPayment, ConnectorUpdate, DecideRequest, Entity, EntityKind,
-    Error, Explanation, ExportError, ImportCause, ImportError, ImportOptions, ImportReport, KeyPolicy, LinkClaim,
-    LinkFilter, LogRetention, MerchantScope, Need, NewApiKey, NewConnector, NewMerchant, NewOrganization, NewPayment,
-    NewPaymentLink, NewProfile, NewRoutingProgram, NewRoutingVersion, Operation, OrganizationScope, Outcome,
-    PageRequest, PerfectPay, ProfileScope, json,
+    BlockKind, BlockRequest, BlockRule, Caller, CancelPayment, ConfirmPayment, ConnectorUpdate, DecideRequest, Entity,
+    EntityKind, Error, Explanation, ExportError, ImportCause, ImportError, ImportOptions, ImportReport, KeyPolicy,
+    LinkClaim, LinkFilter, LogRetention, MerchantScope, Need, NewApiKey, NewConnector, NewMerchant, NewOrganization,
+    NewPayment, NewPaymentLink, NewProfile, NewRoutingProgram, NewRoutingVersion, Operation, OrganizationScope,
+    Outcome, PageRequest, PerfectPay, ProfileScope, json,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -538,6 +538,15 @@ fn rows(operation: Operation) -> Vec<Row> {
                 tried(scope.payment(&id.parse().unwrap()).record_attempt(1, Outcome::Approved))
             }),
         ],
+        Operation::CancelPayment => vec![
+            Within(What::Payment, |scope, id| {
+                tried(scope.payment(&id.parse().unwrap()).cancel(CancelPayment::default()))
+            }),
+            InProfile(What::Payment, |scope, id| {
+                tried(scope.payment(&id.parse().unwrap()).cancel(CancelPayment::default()))
+            }),
+        ],
+        Operation::ExpirePayments => vec![Merchant(|scope| tried(scope.expire_payments()))],
         Operation::RetrieveDecision => vec![Within(What::Confirmed, |scope, id| {
             let payment = scope.payment(&id.parse().unwrap());
             tried(async move {

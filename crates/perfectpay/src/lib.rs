@@ -145,11 +145,11 @@ pub use organization::{NewOrganization, Organization, OrganizationType, Organiza
 pub use page::{Cursor, Page, PageRequest};
 pub use patch::Patch;
 pub use payment::{
-    AmountBounds, Attempt, AttemptStatus, AuthenticationType, Billing, CaptureMethod, CardCvc, ClaimedLink,
-    ConfirmPayment, HoldTime, LinkAmount, LinkClaim, LinkFilter, LinkForm, LinkKind, LinkState, LinkTarget, LinkUrl,
-    LinkUse, LinkUseStatus, MerchantDecision, NewPayment, NewPaymentLink, Payment, PaymentCard, PaymentDecision,
-    PaymentLink, PaymentLinkInPayment, PaymentLinkStatus, PaymentMethodData, PaymentOutcome, PaymentStep, Phone,
-    ProgramUsed, Replayed, UseLimit, Uses,
+    AmountBounds, Attempt, AttemptStatus, AuthenticationType, Billing, CancelPayment, CaptureMethod, CardCvc,
+    ClaimedLink, ConfirmPayment, HoldTime, LinkAmount, LinkClaim, LinkFilter, LinkForm, LinkKind, LinkState,
+    LinkTarget, LinkUrl, LinkUse, LinkUseStatus, MerchantDecision, NewPayment, NewPaymentLink, Payment, PaymentCard,
+    PaymentDecision, PaymentLink, PaymentLinkInPayment, PaymentLinkStatus, PaymentMethodData, PaymentOutcome,
+    PaymentStep, Phone, ProgramUsed, Replayed, UseLimit, Uses,
 };
 pub use profile::{
     AllowedDomain, AllowedDomains, BackgroundImage, BackgroundPosition, BackgroundSize, Branding, BrandingConfig,
@@ -171,11 +171,11 @@ pub use routing::{
 };
 pub use scope::{
     ApiKeyScope, Batch, BatchReceipt, BlocklistScope, Caller, Command, ConnectorScope, Create, CreateOptions,
-    DecideRequest, Decision, DryRun, EventScope, ExplainedDecision, Freshness, Impact, LeftUnder, LinkUseScope,
-    LogRetention, LogTail, Maintained, MerchantScope, NamedBy, Need, Operation, OrganizationBlocklistScope,
-    OrganizationScope, PaymentClient, PaymentLinkScope, PaymentScope, PerfectPay, ProfileScope, Remove, RemoveOptions,
-    Rotated, RoutingProgramScope, RoutingScope, Screener, SealFault, SealReport, Settings, Update, UpdateOptions,
-    Verdict, Verified,
+    DecideRequest, Decision, DryRun, EventScope, ExpiredPayments, ExplainedDecision, Freshness, Impact, LeftUnder,
+    LinkUseScope, LogRetention, LogTail, Maintained, MerchantScope, NamedBy, Need, Operation,
+    OrganizationBlocklistScope, OrganizationScope, PaymentClient, PaymentLinkScope, PaymentScope, PerfectPay,
+    ProfileScope, Remove, RemoveOptions, Rotated, RoutingProgramScope, RoutingScope, Screener, SealFault, SealReport,
+    Settings, Update, UpdateOptions, Verdict, Verified,
 };
 pub use seal::{KeyId, MasterKey, Sealed};
 pub use secret::{Disclosed, SecretObject, SecretText};

@@ -15,6 +15,7 @@ mod isolation;
 mod links;
 mod lists;
 mod log;
+mod payments;
 mod removal;
 mod retention;
 mod rules;
@@ -175,6 +176,10 @@ suite! {
         a_blocklist_counts_all_of_its_entries_on_every_page
         no_other_collection_is_counted
         data_keys_are_listed_by_what_wrapped_them_over_all_tenants
+    }
+    payments {
+        open_payments_are_listed_by_when_they_expire
+        a_payment_that_nobody_waits_for_is_not_open
     }
     events {
         pending_events_are_listed_over_all_tenants_by_when_they_are_due

@@ -296,6 +296,7 @@ mod tests {
             description: None,
             metadata: None,
             payment_link: None,
+            link_use: None,
             progress: PaymentProgress::default(),
         }
     }

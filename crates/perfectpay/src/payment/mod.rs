@@ -2,11 +2,12 @@
 //!
 //! A payment is created with an amount and waits for a payment method. [Confirmed](ConfirmPayment), it is decided, and the
 //! accounts that the decision names are tried one after the other, until one approves; where it may go from where it
-//! stands is [`step`]. Card numbers and verification codes are used for the decision and wiped. A link is created together with its payment, in one commit: its branding, its expiry and its URL are
-//! resolved then and do not move afterwards.
+//! stands is [`step`]. Card numbers and verification codes are used for the decision and wiped. A link is created together
+//! with its payment, in one commit: its branding, its expiry and its URL are resolved then and do not move afterwards.
 
 mod attempt;
 mod decision;
+mod ending;
 mod link;
 mod method;
 mod status;
@@ -17,19 +18,20 @@ use zeroize::Zeroizing;
 pub use self::attempt::{Attempt, AttemptStatus, MAX_ATTEMPTS, MerchantDecision};
 pub(crate) use self::attempt::{Denied, Tried, Unreported};
 pub use self::decision::{PaymentDecision, PaymentDecisionState, ProgramUsed, Replayed};
+pub use self::ending::CancelPayment;
 pub use self::link::{
     AmountBounds, ClaimedLink, DEFAULT_LOCALE, HoldTime, LinkAmount, LinkClaim, LinkFilter, LinkForm, LinkKind,
     LinkState, LinkTarget, LinkUrl, LinkUse, LinkUseState, LinkUseStatus, MAX_LINK_URL, NewPaymentLink, PaymentLink,
     PaymentLinkInPayment, PaymentLinkState, PaymentLinkStatus, PaymentOutcome, UseLimit, Uses,
 };
-pub(crate) use self::link::{CreatedLink, Place, plan};
+pub(crate) use self::link::{CreatedLink, Place, UseOfPayment, plan};
 pub use self::method::{
     Billing, CardCvc, ConfirmPayment, ExpiryMonth, ExpiryYear, PaymentCard, PaymentMethodData, Phone,
 };
 pub use self::status::{IllegalStep, PaymentStep, step};
 use crate::connector::{ConnectorName, PaymentMethod, PaymentMethodType};
 use crate::error::{EntityKind, Error, Fault};
-use crate::id::{ConnectorId, CustomerId, MerchantId, PaymentId, ProfileId};
+use crate::id::{ConnectorId, CustomerId, LinkUseId, MerchantId, PaymentId, ProfileId};
 use crate::money::{Currency, MinorUnits, Money};
 use crate::profile::{PaymentLinkConfigRequest, SessionExpiry};
 use crate::routing::{FutureUsage, PaymentType};
@@ -259,6 +261,8 @@ pub struct PaymentProgress {
     pub error_message: Option<Text<255>>,
     /// What the merchant's rules decided.
     pub merchant_decision: Option<MerchantDecision>,
+    /// Why it was cancelled, if the merchant said so.
+    pub cancellation_reason: Option<Text<255>>,
     /// The attempts, in order; at most [`MAX_ATTEMPTS`].
     pub attempts: Vec<Attempt>,
 }
@@ -292,6 +296,8 @@ pub struct PaymentState {
     pub metadata: Option<Object>,
     /// Its link.
     pub payment_link: Option<PaymentLinkInPayment>,
+    /// The use of the link that was last claimed for it. A use that lapsed or was released may be gone.
+    pub link_use: Option<LinkUseId>,
     /// What was confirmed, and what came of it.
     pub progress: PaymentProgress,
 }
@@ -315,6 +321,7 @@ impl State for PaymentState {
             description: _,
             metadata: _,
             payment_link: _,
+            link_use: _,
             progress: _,
         } = self;
         vec![(CLIENT_SECRET, client_secret)]
@@ -331,6 +338,8 @@ pub(crate) struct Given<'a> {
     /// `{payment_id}_secret_` and 20 random letters and digits.
     pub(crate) client_secret: Zeroizing<String>,
     pub(crate) payment_link: Option<PaymentLinkInPayment>,
+    /// The use of its link that it is created for.
+    pub(crate) link_use: Option<LinkUseId>,
 }
 
 impl PaymentState {
@@ -349,6 +358,7 @@ impl PaymentState {
             description: new.description,
             metadata: new.metadata,
             payment_link: given.payment_link,
+            link_use: given.link_use,
             progress: PaymentProgress::default(),
         })
     }
@@ -409,6 +419,8 @@ pub struct Payment {
     pub error_message: Option<Text<255>>,
     /// `rejected` where the merchant's rules say so.
     pub merchant_decision: Option<MerchantDecision>,
+    /// Why it was cancelled; null where nobody said so.
+    pub cancellation_reason: Option<Text<255>>,
     /// The version, for `expecting`; not part of the JSON.
     #[serde(skip, default = "crate::stored::first_version")]
     pub version: u64,
@@ -447,6 +459,7 @@ impl Payment {
             error_code: progress.error_code,
             error_message: progress.error_message,
             merchant_decision: progress.merchant_decision,
+            cancellation_reason: progress.cancellation_reason,
             version: row.version,
         })
     }

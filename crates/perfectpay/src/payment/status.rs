@@ -1,7 +1,7 @@
 //! Where a payment may go from where it stands: the transitions as one table.
 //!
-//! Of the contract's statuses only those are left and reached that confirming and trying accounts need; the others belong
-//! to captures, refunds and cancellations, which are not this library's.
+//! Of the contract's statuses only those are left and reached that confirming, trying accounts, cancelling and expiring
+//! need; the others belong to captures and refunds, which are not this library's.
 
 use crate::webhook::IntentStatus;
 use crate::words::words;
@@ -21,6 +21,10 @@ words! { "snake_case"
         Authorize,
         /// The last attempt failed.
         Fail,
+        /// The merchant takes it back before anybody pays.
+        Cancel,
+        /// Its time is over, and nobody paid.
+        Expire,
     }
 }
 
@@ -36,20 +40,26 @@ pub struct IllegalStep {
 /// Where a payment stands after a step. `retries` is whether its profile lets a payment that failed be confirmed again
 /// (`is_manual_retry_enabled`).
 ///
-/// | from | `try` | `decline` | `continue` | `succeed` | `authorize` | `fail` |
-/// |---|---|---|---|---|---|---|
-/// | `requires_payment_method`, `requires_confirmation` | `processing` | `failed` | | | | |
-/// | `processing` | | | `processing` | `succeeded` | `requires_capture` | `failed` |
-/// | `failed`, where the profile lets it | `processing` | `failed` | | | | |
+/// | from | `try` | `decline` | `continue` | `succeed` | `authorize` | `fail` | `cancel` | `expire` |
+/// |---|---|---|---|---|---|---|---|---|
+/// | `requires_payment_method`, `requires_confirmation` | `processing` | `failed` | | | | | `cancelled` | `expired` |
+/// | `processing` | | | `processing` | `succeeded` | `requires_capture` | `failed` | | |
+/// | `failed`, where the profile lets it | `processing` | `failed` | | | | | | |
 ///
-/// Sources: the contract's §9.9 (a blocked payment has failed, and is confirmed again only where manual retry is enabled)
-/// and §21 (one after the other is tried, and the payment succeeds with the first approval or fails after all).
+/// While an account is tried nobody but that account knows whether the customer pays, so that such a payment is neither
+/// cancelled nor does it expire.
+///
+/// Sources: the contract's §9.9 (a blocked payment has failed, and is confirmed again only where manual retry is enabled),
+/// §13.2 (cancelled and expired are statuses of their own, with events) and §21 (one after the other is tried, and the
+/// payment succeeds with the first approval or fails after all).
 ///
 /// # Errors
 ///
 /// [`IllegalStep`] for every other pair.
 pub fn step(from: IntentStatus, step: PaymentStep, retries: bool) -> Result<IntentStatus, IllegalStep> {
-    use IntentStatus::{Failed, Processing, RequiresCapture, RequiresConfirmation, RequiresPaymentMethod, Succeeded};
+    use IntentStatus::{
+        Cancelled, Expired, Failed, Processing, RequiresCapture, RequiresConfirmation, RequiresPaymentMethod, Succeeded,
+    };
     let confirmable = match from {
         RequiresPaymentMethod | RequiresConfirmation => true,
         Failed => retries,
@@ -62,6 +72,8 @@ pub fn step(from: IntentStatus, step: PaymentStep, retries: bool) -> Result<Inte
         (PaymentStep::Succeed, Processing) => Ok(Succeeded),
         (PaymentStep::Authorize, Processing) => Ok(RequiresCapture),
         (PaymentStep::Fail, Processing) => Ok(Failed),
+        (PaymentStep::Cancel, RequiresPaymentMethod | RequiresConfirmation) => Ok(Cancelled),
+        (PaymentStep::Expire, RequiresPaymentMethod | RequiresConfirmation) => Ok(Expired),
         (step, from) => Err(IllegalStep { from, step }),
     }
 }
@@ -77,8 +89,12 @@ mod tests {
     const TABLE: &str = "
         requires_payment_method try processing
         requires_payment_method decline failed
+        requires_payment_method cancel cancelled
+        requires_payment_method expire expired
         requires_confirmation try processing
         requires_confirmation decline failed
+        requires_confirmation cancel cancelled
+        requires_confirmation expire expired
         processing continue processing
         processing succeed succeeded
         processing authorize requires_capture
@@ -112,8 +128,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is tried in whatever order: nothing leads out of an approved payment, none is approved that was not
-        /// tried, and a failed one stays so where it may not be confirmed again.
+        /// Whatever is tried in whatever order: nothing leads out of a payment that is approved, cancelled or expired, none
+        /// is approved that was not tried, and a failed one stays so where it may not be confirmed again.
         #[test]
         fn an_approved_payment_is_final_and_was_tried(
             steps in proptest::collection::vec(proptest::sample::select(PaymentStep::VARIANTS), 0..40),
@@ -127,8 +143,13 @@ mod tests {
                     status = next;
                     seen.push(next);
                 }
-                let is_final = matches!(before, IntentStatus::Succeeded | IntentStatus::RequiresCapture)
-                    || (before == IntentStatus::Failed && !retries);
+                let is_final = matches!(
+                    before,
+                    IntentStatus::Succeeded
+                        | IntentStatus::RequiresCapture
+                        | IntentStatus::Cancelled
+                        | IntentStatus::Expired
+                ) || (before == IntentStatus::Failed && !retries);
                 prop_assert!(!is_final || status == before);
             }
             if matches!(status, IntentStatus::Succeeded | IntentStatus::RequiresCapture) {

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use super::command::{Create, CreateOptions, Update, UpdateOptions};
 use super::decide::{DecideRequest, decided};
-use super::event::tell;
-use super::merchant::{Loaded, MerchantScope, claimed};
+use super::merchant::{MerchantScope, claimed};
 use super::operation::Operation;
 use super::payment::PaymentScope;
+use super::payment_step::{profile_of, refused, retries, stepped, unless_use_moved};
 use super::profile::ProfileScope;
 use super::session::{Session, at_expected, canonical, settle};
 use crate::blocklist::CardInfo;
@@ -24,7 +24,7 @@ use crate::routing::{
     Answer, BlockedCard, Candidate, DeclineReason, KnownCard, Outcome, PaymentFacts, ProgramVersion, RoutingMetadata,
     RoutingVersionId, RoutingVersionState,
 };
-use crate::store::{ChangeSet, CommitClass, Key, MerchantPath, Stored};
+use crate::store::{CommitClass, Key, MerchantPath, Stored};
 use crate::text::Object;
 use crate::time::Timestamp;
 
@@ -34,10 +34,6 @@ pub(super) struct Confirmed {
     pub(super) decision: Stored<PaymentDecisionState>,
     /// Whether a webhook tells of it. Of a payment that is blocked none does, as the contract has it.
     pub(super) tells: bool,
-}
-
-fn refused(row: &Stored<PaymentState>, code: &'static str, message: &'static str) -> Error {
-    Error::Refused { entity: row.entity().named(), code, message }
 }
 
 /// Decides about a payment, and what becomes of it.
@@ -54,7 +50,6 @@ pub(super) async fn confirmed(
     if row.state.progress.attempts.len() >= MAX_ATTEMPTS {
         return Err(refused(row, "payment.too_many_attempts", "was attempted as often as is possible"));
     }
-    let retries = profile.state.settings.is_manual_retry_enabled == Some(true);
     let request = DecideRequest {
         payment_id: row.id.clone(),
         facts: facts(&row.state, body, profile)?,
@@ -78,7 +73,7 @@ pub(super) async fn confirmed(
         }
     };
     let id = DecisionId::make("dec_", now, &merchant.session.random());
-    let state = row.state.confirmed(&row.id, &id, outcome.as_ref().map_err(|denied| *denied), retries, now);
+    let state = row.state.confirmed(&row.id, &id, outcome.as_ref().map_err(|denied| *denied), retries(profile), now);
     let mut state = state.map_err(|illegal| match illegal.from {
         crate::webhook::IntentStatus::Failed => {
             refused(row, "payment.retry_disabled", "failed, and its profile does not let it be confirmed again")
@@ -177,36 +172,15 @@ fn routing_parameters(metadata: Option<&Object>) -> Result<RoutingMetadata, Erro
     Ok(pairs.try_into()?)
 }
 
-/// The payment's profile, as it is now.
-async fn profile_of(session: &Session, row: &Stored<PaymentState>) -> Result<Stored<ProfileState>, Error> {
-    let key = Key::Profile(MerchantPath::Pinned(row.tenant), row.state.profile_id.clone());
-    // It went meanwhile, and the payment with it.
-    session.get(&key).await?.ok_or_else(|| Error::NotFound(row.entity().named()))
-}
-
-/// Answers a payment, and adds the event of its status to the set where that is a new one.
-pub(super) async fn answered(
-    session: &Session,
-    set: &mut ChangeSet,
-    loaded: &Loaded,
-    profile: &Stored<ProfileState>,
-    row: &Stored<PaymentState>,
-    tells: bool,
-) -> Result<Payment, Error> {
-    let id = row.id.to_string();
-    let seals = loaded.seals(session, EntityKind::Payment, &id);
-    let answer = Payment::view(row.clone(), loaded.row.id.clone(), &seals)?;
-    if tells {
-        tell(session, set, loaded, profile, row, &answer).await?;
-    }
-    Ok(answer)
-}
-
 impl PaymentScope {
     /// Confirms the payment: it is decided, in memory, whether it is declined, or which connector accounts are tried for it
     /// in which order. The card's number and its code are used for that, and kept nowhere. While the answer's status is
     /// `processing`, its `merchant_connector_id` is the account to try; what came of the attempt is told by
     /// [`record_attempt`](Self::record_attempt).
+    ///
+    /// The use of a link that the payment was made for, or that was claimed for it, stands from then on until the payment
+    /// came to something, whatever its deadline: it is confirmed in the commit in which the payment succeeds, and released
+    /// in the one in which it fails for good. Without its use a payment that was made for one is refused.
     ///
     /// A payment that is blocked has failed, with `HE-03`; one that no account takes has failed, with `IR_39`. A payment
     /// that failed is confirmed again only where its profile enables manual retries. The decision is kept with all that it
@@ -215,7 +189,8 @@ impl PaymentScope {
     /// # Errors
     ///
     /// [`Error::NotFound`]; [`Error::Invalid`]; [`Error::Refused`] with code `payment.expired`, `payment.not_confirmable`,
-    /// `payment.retry_disabled`, `payment.too_many_attempts` or `payment.card_testing`; nothing has changed then.
+    /// `payment.retry_disabled`, `payment.too_many_attempts`, `payment.card_testing` or `payment.no_link_use`; nothing has
+    /// changed then. In a batch [`Error::Invalid`] with code `batch.link_use` for a payment that has a use of a link.
     pub fn confirm(&self, body: ConfirmPayment) -> Create<Payment> {
         let scope = self.clone();
         Create::new(async move |options: CreateOptions| {
@@ -237,13 +212,13 @@ impl PaymentScope {
                 session.add_keys_of(&mut row, &mut loaded.keys).await?;
                 let profile = profile_of(session, &row).await?;
                 let confirmed = confirmed(&scope.merchant, &profile, &row, &body, moment).await?;
-                let next = row.next(moment, confirmed.state);
                 let mut set = session.changes(loaded.owner(), moment, CommitClass::Operational);
                 loaded.stand(&mut set);
-                set.update(next.clone()).create(confirmed.decision);
-                let answer = answered(session, &mut set, &loaded, &profile, &next, confirmed.tells).await?;
+                let step = (&row, confirmed.state);
+                let answer = stepped(session, &mut set, &loaded, &profile, step, confirmed.tells).await?;
+                set.create(confirmed.decision);
                 let done = session.commit_claimed(set, &claim, &request, answer).await;
-                done.map_err(|error| loaded.unless_moved(error))
+                done.map_err(|error| unless_use_moved(loaded.unless_moved(error), &row))
             })
         })
     }
@@ -288,16 +263,13 @@ impl PaymentScope {
                     return Payment::view(row, loaded.row.id.clone(), &seals);
                 }
                 let failed = matches!(outcome, Outcome::Declined { .. } | Outcome::TimedOut | Outcome::Errored { .. });
-                let tells = state.status != row.state.status;
                 let profile = profile_of(session, &row).await?;
-                let updated = row.next(moment, state);
                 let mut set = session.changes(loaded.owner(), moment, CommitClass::Operational);
                 loaded.stand(&mut set);
-                set.update(updated.clone());
-                let answer = answered(session, &mut set, &loaded, &profile, &updated, tells).await?;
+                let answer = stepped(session, &mut set, &loaded, &profile, (&row, state), true).await?;
                 let told = ToldOutcome { attempt, outcome: outcome.clone() };
                 let done = session.commit(set, Operation::RecordAttempt, &told).await;
-                done.map_err(|error| loaded.unless_moved(error))?;
+                done.map_err(|error| unless_use_moved(loaded.unless_moved(error), &row))?;
                 if failed {
                     decision.state.guard_keys.count(&*session.inner.counters, moment);
                 }

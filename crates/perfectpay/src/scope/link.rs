@@ -102,8 +102,8 @@ pub(super) async fn list(
     let mut at: Option<Cursor> = filter.begins_behind().into_iter().chain(page.cursor().cloned()).min();
     let mut items = Vec::new();
     for _ in 0..reads {
-        let query = Query::Within(merchant.path.clone(), collection.clone(), PageRequest::of(size)?.after(at.take()));
-        let rows = merchant.session.list::<PaymentLinkState>(&query).await?.ok_or_else(|| merchant.absent())?;
+        let part = PageRequest::of(size)?.after(at.take());
+        let rows = merchant.rows::<PaymentLinkState>(collection.clone(), part).await?;
         at.clone_from(&rows.next);
         let uses = counted(merchant, &rows.items, now).await?;
         for (row, uses) in rows.items.into_iter().zip(uses) {
@@ -296,14 +296,17 @@ impl PaymentLinkScope {
         if let Some(limit) = row.state.kind.limit() {
             set.expectations.push(Expectation::Uses { of: row.entity(), but: None, fewer_than: limit });
         }
+        let use_id = LinkUseId::make("use_", moment, &session.random());
         let (payment, keys) = match own {
             Some(mut payment) => {
                 if claim.customer_id.is_some() && claim.customer_id != payment.state.customer_id {
                     let fault = Fault::new("payment_link.customer_fixed", "is fixed for this link");
                     return Err(fault.at("customer_id").into());
                 }
-                set.expect(payment.entity(), payment.version);
                 let keys = session.keys_of(&mut payment).await?;
+                let state = PaymentState { link_use: Some(use_id.clone()), ..payment.state.clone() };
+                let payment = payment.next(moment, state);
+                set.update(payment.clone());
                 (payment, keys)
             }
             None => {
@@ -325,6 +328,7 @@ impl PaymentLinkScope {
                         secure_link: row.state.secure_link.clone(),
                         payment_link_id: row.id.clone(),
                     }),
+                    link_use: Some(use_id.clone()),
                 };
                 let text = id.to_string();
                 let seals = loaded.seals(session, EntityKind::Payment, &text);
@@ -338,9 +342,10 @@ impl PaymentLinkScope {
             profile_id: row.state.profile_id.clone(),
             payment_id: payment.id.clone(),
             held_until,
+            paying_since: None,
             confirmed_at: None,
         };
-        let held = Stored::new(row.tenant, LinkUseId::make("use_", moment, &session.random()), moment, held);
+        let held = Stored::new(row.tenant, use_id, moment, held);
         set.create(held.clone());
         let merchant_id = &loaded.row.id;
         let text = payment.id.to_string();

@@ -4,12 +4,12 @@ use super::command::{Remove, RemoveOptions, Update, UpdateOptions};
 use super::link::{Bare, PaymentLinkScope};
 use super::merchant::{MerchantScope, owner};
 use super::operation::Operation;
+use super::payment_step::{profile_of, stepped};
 use super::session::{at_expected, settle};
 use crate::error::Error;
 use crate::id::LinkUseId;
 use crate::payment::{LinkUse, LinkUseState, PaymentLinkState, PaymentOutcome, PaymentState};
 use crate::store::{CommitClass, Expectation, Key, MerchantPath, NO_USE_LEFT, Stored};
-use crate::webhook::IntentStatus;
 
 /// One use of a payment link.
 #[derive(Debug, Clone)]
@@ -104,7 +104,8 @@ impl LinkUseScope {
     }
 
     /// Releases the use: its place is free at once, and it is gone. The payment that was made for it is cancelled in the
-    /// same commit, unless it came to nothing already; that of a link that was created with it stays as it is.
+    /// same commit, with its event, unless it came to nothing already; that of a link that was created with it stays as it
+    /// is.
     ///
     /// # Errors
     ///
@@ -123,26 +124,33 @@ impl LinkUseScope {
                     return Err(refused("link_use.confirmed", "is confirmed"));
                 }
                 let (of, link) = scope.link_of(&row).await?;
-                let account = of.account(&link).await?;
-                let mut set = session.changes(owner(&account), moment, CommitClass::Operational);
+                let mut loaded = of.merchant.load_for(&row).await?;
+                let mut set = session.changes(loaded.owner(), moment, CommitClass::Operational);
                 let path = MerchantPath::Pinned(row.tenant);
                 let payment: Option<Stored<PaymentState>> =
                     session.get(&Key::Payment(path, row.state.payment_id.clone())).await?;
-                if let Some(payment) = payment.filter(|_| link.state.payment_id.is_none()) {
-                    match PaymentOutcome::of(payment.state.status) {
-                        PaymentOutcome::Open => {
-                            let cancelled = PaymentState { status: IntentStatus::Cancelled, ..payment.state.clone() };
-                            set.update(payment.next(moment, cancelled));
-                        }
-                        PaymentOutcome::UnderWay | PaymentOutcome::Paid => {
-                            return Err(refused("link_use.paying", "is being paid"));
-                        }
-                        PaymentOutcome::Spent | PaymentOutcome::Expired => {
-                            set.expect(payment.entity(), payment.version);
-                        }
+                let outcome = payment.as_ref().map(|payment| PaymentOutcome::of(payment.state.status));
+                match (payment, outcome) {
+                    (_, Some(PaymentOutcome::UnderWay | PaymentOutcome::Paid)) => {
+                        return Err(refused("link_use.paying", "is being paid"));
+                    }
+                    (Some(mut payment), Some(PaymentOutcome::Open)) if link.state.payment_id.is_none() => {
+                        session.add_keys_of(&mut payment, &mut loaded.keys).await?;
+                        let next = payment.state.cancelled(None);
+                        let next = next.map_err(|_| refused("link_use.paying", "is being paid"))?;
+                        let profile = profile_of(session, &payment).await?;
+                        loaded.stand(&mut set);
+                        // The use goes with it.
+                        stepped(session, &mut set, &loaded, &profile, (&payment, next), true).await?;
+                    }
+                    (Some(payment), _) => {
+                        set.expect(payment.entity(), payment.version);
+                        set.remove(row.entity(), row.version, false);
+                    }
+                    (None, _) => {
+                        set.remove(row.entity(), row.version, false);
                     }
                 }
-                set.remove(row.entity(), row.version, false);
                 let done = session.commit(set, Operation::ReleaseLinkUse, &Bare).await;
                 done.map_err(|error| match error {
                     Error::Stale { entity, .. } if entity != row.entity().named() => Error::Moved { entity },

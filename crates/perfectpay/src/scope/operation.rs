@@ -83,6 +83,8 @@ pub enum Operation {
     ListPayments,
     ConfirmPayment,
     RecordAttempt,
+    CancelPayment,
+    ExpirePayments,
     RetrieveDecision,
     ReplayDecision,
     ListOutbox,
@@ -160,6 +162,7 @@ impl Operation {
             | Self::EndFormerPublishableKey
             | Self::SetKeyPolicy
             | Self::RotateDataKey => account(Merchant, Write),
+            Self::ExpirePayments => account(Payments, Write),
             Self::CreateProfile | Self::RemoveProfile => account(Profiles, Write),
             Self::RetrieveProfile | Self::ListProfiles => profile(Profiles, Read),
             Self::UpdateProfile => profile(Profiles, Write),
@@ -211,6 +214,7 @@ impl Operation {
             Self::CreatePayment
             | Self::ConfirmPayment
             | Self::RecordAttempt
+            | Self::CancelPayment
             | Self::AcknowledgeEvent
             | Self::FailEvent
             | Self::CreatePaymentLink

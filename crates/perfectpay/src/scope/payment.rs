@@ -7,10 +7,11 @@ use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use super::command::CreateOptions;
-use super::confirm::{answered, confirmed};
+use super::confirm::confirmed;
 use super::link::PaymentLinkScope;
 use super::merchant::{MerchantScope, claimed};
 use super::operation::Operation;
+use super::payment_step::answered;
 use super::profile;
 use super::session::{Session, canonical, settle};
 use crate::api_key::random_text;
@@ -19,7 +20,7 @@ use crate::id::{Incarnation, PaymentId, PaymentLinkId, ProfileId};
 use crate::merchant::{MerchantState, PublishableKey};
 use crate::page::{Page, PageRequest};
 use crate::payment::{Given, NewPayment, Payment, PaymentLink, PaymentState, Place, plan};
-use crate::store::{Collection, CommitClass, Key, MerchantPath, Query, Stored};
+use crate::store::{Collection, CommitClass, Key, MerchantPath, Stored};
 
 /// One payment.
 #[derive(Debug, Clone)]
@@ -92,6 +93,7 @@ pub(super) async fn create(
             expires_at,
             client_secret: Zeroizing::new(format!("{id}_secret_{}", secret.as_str())),
             payment_link: link.as_ref().map(|link| link.in_payment.clone()),
+            link_use: None,
         };
         let text = id.to_string();
         let seals = loaded.seals(session, EntityKind::Payment, &text);
@@ -135,13 +137,7 @@ async fn view(merchant: &MerchantScope, mut row: Stored<PaymentState>) -> Result
 }
 
 pub(super) async fn list(merchant: &MerchantScope, page: PageRequest) -> Result<Page<Payment>, Error> {
-    let query = Query::Within(merchant.path.clone(), Collection::Payments, page);
-    let rows = merchant.session.list(&query).await?.ok_or_else(|| merchant.absent())?;
-    let mut items = Vec::with_capacity(rows.items.len());
-    for row in rows.items {
-        items.push(view(merchant, row).await.map_err(|error| merchant.unless_there(error))?);
-    }
-    Ok(Page { items, next: rows.next })
+    merchant.views(Collection::Payments, page, |row| view(merchant, row)).await
 }
 
 impl PaymentScope {

@@ -152,6 +152,8 @@ pub enum Collection {
     },
     /// A merchant account's payments, newest first.
     Payments,
+    /// Those of a merchant account's payments that wait for somebody to pay, the one that expires first in front.
+    OpenPayments,
     /// A merchant account's payment links, newest first.
     PaymentLinks {
         /// Only those of this profile.
@@ -206,6 +208,7 @@ impl Collection {
             | Self::Profiles
             | Self::Connectors { .. }
             | Self::ApiKeys
+            | Self::OpenPayments
             | Self::PendingEvents
             | Self::Outbox
             | Self::SomeApiKeys(_)

@@ -309,12 +309,15 @@ impl Record {
     }
 
     /// Where the object stands in one of its [collections](Self::collections): whose the collection is, and the time by
-    /// which it is ordered. Of pending events that is when they are due, of a [part of the API keys](Collection::SomeApiKeys) the filter's moment, of everything
-    /// else when it was created.
+    /// which it is ordered. Of pending events that is when they are due, of open payments when they expire, of a
+    /// [part of the API keys](Collection::SomeApiKeys) the filter's moment, of everything else when it was created.
     pub fn place_in(&self, collection: &Collection) -> (Incarnation, Timestamp) {
         match (self, collection) {
             (Self::Event(row), Collection::Outbox) => (Incarnation::PLATFORM, row.state.due_or(row.created_at)),
             (Self::Event(row), Collection::PendingEvents) => (row.tenant, row.state.due_or(row.created_at)),
+            (Self::Payment(row), Collection::OpenPayments) => {
+                (row.tenant, row.state.open_until().unwrap_or(row.created_at))
+            }
             (Self::ApiKey(row), Collection::SomeApiKeys(filter)) => {
                 (row.tenant, filter.moment(row).unwrap_or(row.created_at))
             }
@@ -352,6 +355,9 @@ impl Record {
                     collections.push(Collection::ProfileBlockRules { profile: profile.clone() });
                 }
                 collections
+            }
+            Self::Payment(row) if row.state.open_until().is_some() => {
+                vec![Collection::Payments, Collection::OpenPayments]
             }
             Self::Payment(_) => vec![Collection::Payments],
             Self::PaymentLink(row) => vec![

@@ -17,6 +17,7 @@ pub(crate) use self::new::CreatedLink;
 pub use self::new::NewPaymentLink;
 pub use self::state::{AmountBounds, HoldTime, LinkAmount, LinkKind, LinkState, PaymentOutcome, UseLimit, Uses};
 pub use self::url::{DEFAULT_LOCALE, LinkForm, LinkTarget, LinkUrl, MAX_LINK_URL};
+pub(crate) use self::usage::UseOfPayment;
 pub use self::usage::{ClaimedLink, LinkClaim, LinkUse, LinkUseState, LinkUseStatus};
 use super::NewPayment;
 use crate::error::{EntityKind, Fault};

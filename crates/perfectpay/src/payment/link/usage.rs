@@ -1,4 +1,5 @@
-//! Uses of a link: held until a deadline, then confirmed, released, or lapsed.
+//! Uses of a link: held until a deadline, then confirmed, released, or lapsed. Once the payment of a use is under way, the
+//! deadline waits until that came to something.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,11 +7,12 @@ use super::state::HoldTime;
 use crate::error::EntityKind;
 use crate::id::{CustomerId, LinkUseId, MerchantId, PaymentId, PaymentLinkId, ProfileId};
 use crate::money::MinorUnits;
-use crate::payment::Payment;
+use crate::payment::{Payment, PaymentOutcome};
 use crate::seal::Sealed;
 use crate::secret::Request;
 use crate::stored::{State, Stored};
 use crate::time::Timestamp;
+use crate::webhook::IntentStatus;
 use crate::words::words;
 
 words! { "snake_case"
@@ -18,6 +20,8 @@ words! { "snake_case"
     LinkUseStatus {
         /// It is held, and its deadline is not reached.
         Held,
+        /// Its payment is under way: it stands until that came to something, whatever its deadline.
+        Paying,
         /// Its deadline is reached: it stands no more, and another customer may have its place.
         Lapsed,
         /// It was confirmed, and stands for good.
@@ -50,14 +54,31 @@ pub struct LinkUseState {
     pub payment_id: PaymentId,
     /// The deadline of the hold.
     pub held_until: Timestamp,
+    /// Since when its payment is under way, if it is.
+    pub paying_since: Option<Timestamp>,
     /// When it was confirmed, if it was.
     pub confirmed_at: Option<Timestamp>,
+}
+
+/// What becomes of the use of a link with its payment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum UseOfPayment {
+    /// It stays as it is.
+    Stays,
+    /// It is this now.
+    Becomes(LinkUseState),
+    /// It is released.
+    Goes,
 }
 
 impl LinkUseState {
     /// Until when the use stands, that moment excluded; `None` for good. A store counts uses by it.
     pub fn stands_until(&self) -> Option<Timestamp> {
-        if self.confirmed_at.is_some() { None } else { Some(self.held_until) }
+        match (self.confirmed_at, self.paying_since) {
+            (Some(_), _) => None,
+            (None, Some(_)) => Some(Timestamp::MAX),
+            (None, None) => Some(self.held_until),
+        }
     }
 
     /// Whether the use stands at a moment.
@@ -69,6 +90,7 @@ impl LinkUseState {
     pub fn status_at(&self, now: Timestamp) -> LinkUseStatus {
         match self.stands_until() {
             None => LinkUseStatus::Confirmed,
+            Some(_) if self.paying_since.is_some() => LinkUseStatus::Paying,
             Some(until) if now < until => LinkUseStatus::Held,
             Some(_) => LinkUseStatus::Lapsed,
         }
@@ -76,7 +98,27 @@ impl LinkUseState {
 
     /// The use once it is confirmed.
     pub(crate) fn confirmed(&self, now: Timestamp) -> Self {
-        Self { confirmed_at: Some(now), ..self.clone() }
+        Self { paying_since: None, confirmed_at: Some(now), ..self.clone() }
+    }
+
+    /// What becomes of the use when its payment comes to this status. A payment that failed may be confirmed again where
+    /// its profile `retries`; its use then goes back to its deadline. A use that is confirmed stays: whoever confirmed it
+    /// said that it is paid. One that lapsed is not revived, since its place may be taken.
+    pub(crate) fn with_payment(&self, status: IntentStatus, retries: bool, now: Timestamp) -> UseOfPayment {
+        if self.confirmed_at.is_some() {
+            return UseOfPayment::Stays;
+        }
+        match PaymentOutcome::of(status) {
+            PaymentOutcome::UnderWay if self.paying_since.is_none() && self.stands_at(now) => {
+                UseOfPayment::Becomes(Self { paying_since: Some(now), ..self.clone() })
+            }
+            PaymentOutcome::Paid if self.stands_at(now) => UseOfPayment::Becomes(self.confirmed(now)),
+            PaymentOutcome::Spent if status == IntentStatus::Failed && retries => {
+                UseOfPayment::Becomes(Self { paying_since: None, ..self.clone() })
+            }
+            PaymentOutcome::Spent | PaymentOutcome::Expired => UseOfPayment::Goes,
+            PaymentOutcome::Open | PaymentOutcome::UnderWay | PaymentOutcome::Paid => UseOfPayment::Stays,
+        }
     }
 }
 
@@ -85,7 +127,8 @@ impl State for LinkUseState {
     type Id = LinkUseId;
 
     fn sealed_fields(&mut self) -> Vec<(&'static str, &mut Sealed)> {
-        let Self { payment_link_id: _, profile_id: _, payment_id: _, held_until: _, confirmed_at: _ } = self;
+        let Self { payment_link_id: _, profile_id: _, payment_id: _, held_until: _, paying_since: _, confirmed_at: _ } =
+            self;
         Vec::new()
     }
 }
@@ -142,4 +185,64 @@ pub struct ClaimedLink {
     pub link_use: LinkUse,
     /// The payment. Of a link of its own it was created with the use, and is open as long as the use is held.
     pub payment: Payment,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u32) -> Timestamp {
+        Timestamp::UNIX_EPOCH.plus_seconds(seconds)
+    }
+
+    /// Held until 100.
+    fn held() -> LinkUseState {
+        LinkUseState {
+            payment_link_id: "plink_1".parse().unwrap(),
+            profile_id: "pro_1".parse().unwrap(),
+            payment_id: "pay_1".parse().unwrap(),
+            held_until: at(100),
+            paying_since: None,
+            confirmed_at: None,
+        }
+    }
+
+    fn after(state: &LinkUseState, status: IntentStatus, retries: bool, now: u32) -> UseOfPayment {
+        state.with_payment(status, retries, at(now))
+    }
+
+    #[test]
+    fn a_use_whose_payment_is_under_way_stands_beyond_its_deadline() {
+        let paying = match after(&held(), IntentStatus::Processing, false, 99) {
+            UseOfPayment::Becomes(paying) => paying,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(paying.paying_since, Some(at(99)));
+        for now in [99, 100, 1_000_000] {
+            assert!(paying.stands_at(at(now)));
+            assert_eq!(paying.status_at(at(now)), LinkUseStatus::Paying);
+        }
+        assert_eq!(after(&paying, IntentStatus::RequiresCustomerAction, false, 200), UseOfPayment::Stays);
+        let back = LinkUseState { paying_since: None, ..paying.clone() };
+        assert_eq!(after(&paying, IntentStatus::Failed, true, 200), UseOfPayment::Becomes(back.clone()));
+        assert_eq!(back.status_at(at(200)), LinkUseStatus::Lapsed, "its deadline counts again");
+        let paid = after(&paying, IntentStatus::Succeeded, false, 200);
+        assert_eq!(paid, UseOfPayment::Becomes(LinkUseState { confirmed_at: Some(at(200)), ..held() }));
+    }
+
+    #[test]
+    fn a_use_goes_with_its_payment_and_one_that_lapsed_is_not_revived() {
+        for status in [IntentStatus::Failed, IntentStatus::Cancelled, IntentStatus::Expired] {
+            for now in [0, 100] {
+                assert_eq!(after(&held(), status, false, now), UseOfPayment::Goes, "{status} at {now}");
+            }
+        }
+        for status in [IntentStatus::Processing, IntentStatus::Succeeded, IntentStatus::RequiresCapture] {
+            assert_eq!(after(&held(), status, false, 100), UseOfPayment::Stays, "{status}");
+        }
+        let confirmed = held().confirmed(at(5));
+        for status in [IntentStatus::Processing, IntentStatus::Succeeded, IntentStatus::Failed, IntentStatus::Expired] {
+            assert_eq!(after(&confirmed, status, false, 6), UseOfPayment::Stays, "{status}");
+        }
+    }
 }
