@@ -163,6 +163,9 @@ pub(crate) struct CreatedLink {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use proptest::sample::Index;
+
     use super::*;
     use crate::error::Error;
     use crate::json;
@@ -201,14 +204,38 @@ mod tests {
         }
     }
 
+    const WHOLE: &str = r#"{"amount":{"minimum":5,"maximum":10},"currency":"EUR","kind":{"limited":3},"profile_id":"pro_1",
+        "return_url":"https://shop.example/","description":"Tickets","opens_at":"2027-01-01T00:00:00Z",
+        "expires_at":"2027-01-02T00:00:00Z","session_expiry":null,"payment_link_config":{"theme":"red"},
+        "payment_link_config_id":"eu"}"#;
+
+    fn reads_back(new: &NewPaymentLink) -> bool {
+        json::from_slice::<NewPaymentLink>(&serde_json::to_vec(new).unwrap()).unwrap() == *new
+    }
+
     #[test]
     fn every_field_reads_back() {
-        let body = r#"{"amount":{"minimum":5,"maximum":10},"currency":"EUR","kind":{"limited":3},"profile_id":"pro_1",
-            "return_url":"https://shop.example/","description":"Tickets","opens_at":"2027-01-01T00:00:00Z",
-            "expires_at":"2027-01-02T00:00:00Z","session_expiry":null,"payment_link_config":{"theme":"red"},
-            "payment_link_config_id":"eu"}"#;
-        let new: NewPaymentLink = json::from_slice(body.as_bytes()).unwrap();
-        assert_eq!(json::from_slice::<NewPaymentLink>(&serde_json::to_vec(&new).unwrap()).unwrap(), new);
+        assert!(reads_back(&json::from_slice(WHOLE.as_bytes()).unwrap()));
+    }
+
+    proptest! {
+        #[test]
+        fn any_body_is_read_or_refused_and_what_is_read_reads_back(
+            raw in proptest::collection::vec(any::<u8>(), 0..64),
+            at in any::<Index>(),
+            gone in 0..12_usize,
+            put in "[0-9a-z{}\\[\\]\":,.e+-]{0,6}|\\PC{0,6}",
+        ) {
+            let _answered = json::from_slice::<NewPaymentLink>(&raw);
+            let mut body = WHOLE.to_owned();
+            let at = at.index(body.len());
+            body.replace_range(at..(at + gone).min(body.len()), &put);
+            if let Ok(new) = json::from_slice::<NewPaymentLink>(body.as_bytes()) {
+                prop_assert!(reads_back(&new), "{}", body);
+                // Whatever it says, its expiry is a moment or an error.
+                let _answered = new.expiry(Timestamp::MAX, SessionExpiry::default());
+            }
+        }
     }
 
     #[test]
