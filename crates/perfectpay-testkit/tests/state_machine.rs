@@ -21,6 +21,7 @@ mod machine;
 
 use machine::command::{Command, command};
 use machine::model::Model;
+use machine::payments;
 use machine::system::System;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, FileFailurePersistence};
@@ -64,6 +65,22 @@ impl StateMachineTest for Everywhere {
     }
 }
 
+struct Payments;
+
+impl StateMachineTest for Payments {
+    type SystemUnderTest = payments::System;
+    type Reference = payments::Model;
+
+    fn init_test(_: &payments::Model) -> payments::System {
+        payments::System::new()
+    }
+
+    fn apply(mut system: payments::System, model: &payments::Model, _: payments::Step) -> payments::System {
+        system.step(model);
+        system
+    }
+}
+
 fn config() -> Config {
     let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(16);
     Config {
@@ -79,4 +96,12 @@ prop_state_machine! {
 
     #[test]
     fn any_commands_answer_alike_everywhere_and_as_the_model_says(sequential 40..120 => Everywhere);
+}
+
+prop_state_machine! {
+    #![proptest_config(config())]
+
+    /// As `machine::payments` has it.
+    #[test]
+    fn payments_and_links_come_to_what_their_model_says(sequential 20..80 => Payments);
 }

@@ -3,4 +3,5 @@
 pub(crate) mod command;
 pub(crate) mod host;
 pub(crate) mod model;
+pub(crate) mod payments;
 pub(crate) mod system;
