@@ -40,7 +40,10 @@ const LOOKS: [(&str, &str); 4] = [
         r##"{
             "theme": "#4338ca", "seller_name": "Atelier Noor", "details_layout": "layout2", "sdk_layout": "accordion",
             "logo": "https://static.shop.example/logo.svg", "show_merchant_name": true,
-            "background_colour": "#eef2ff", "payment_form_header_text": "Choose how to pay", "show_card_terms": "always"
+            "background_colour": "#eef2ff", "payment_form_header_text": "Choose how to pay", "show_card_terms": "always",
+            "custom_message_for_payment_method_types": [{"payment_method": "card", "payment_method_types": [
+                {"payment_method_type": "credit", "message": {"value": "Credit cards of all banks are taken.",
+                                                              "display_mode": "custom_message"}}]}]
         }"##,
     ),
     (
@@ -179,6 +182,7 @@ impl<'a> Shown<'a> {
             (PageState::Scheduled { opens_at }, "scheduled"),
             (PageState::Held, "held"),
             (PageState::Paid, "paid"),
+            (PageState::Failed, "failed"),
             (PageState::UsedUp, "used-up"),
             (PageState::Expired, "expired"),
             (PageState::Deactivated, "deactivated"),

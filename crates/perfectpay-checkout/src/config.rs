@@ -1,6 +1,9 @@
 //! What the processor's element is told, as JSON in the page.
 
-use perfectpay::{Branding, Colour, LabelType, MethodMessages, Money, ShowTerms, WebUrl};
+use perfectpay::{
+    Branding, Colour, LabelType, MessageMode, MethodMessages, Money, PaymentMethod, PaymentMethodType, ShowTerms,
+    WebUrl,
+};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -26,10 +29,48 @@ pub(crate) struct Configuration<'a> {
     skip_status_screen: bool,
     payment_form_label_type: Option<LabelType>,
     show_card_terms: Option<ShowTerms>,
-    custom_message_for_payment_method_types: &'a Option<MethodMessages>,
+    custom_message_for_payment_method_types: Option<Vec<MethodTexts<'a>>>,
     color_icon_card_cvc_error: Option<&'a str>,
     sdk_ui_rules: Map<String, Value>,
     element: &'a perfectpay::Object,
+}
+
+/// The texts of a payment method, as the contract writes them.
+#[derive(Serialize)]
+struct MethodTexts<'a> {
+    payment_method: PaymentMethod,
+    payment_method_types: Vec<TypeText<'a>>,
+}
+
+#[derive(Serialize)]
+struct TypeText<'a> {
+    payment_method_type: PaymentMethodType,
+    message: Message<'a>,
+}
+
+#[derive(Serialize)]
+struct Message<'a> {
+    value: &'a str,
+    display_mode: MessageMode,
+}
+
+/// The texts at payment methods. Those that the page shows are not shown a second time.
+fn method_texts(messages: &MethodMessages) -> Vec<MethodTexts<'_>> {
+    let mode = |mode| if mode == MessageMode::Custom { MessageMode::Hidden } else { mode };
+    messages
+        .iter()
+        .map(|method| MethodTexts {
+            payment_method: method.payment_method,
+            payment_method_types: method
+                .payment_method_types
+                .iter()
+                .map(|kind| TypeText {
+                    payment_method_type: kind.payment_method_type,
+                    message: Message { value: &kind.message.value, display_mode: mode(kind.message.display_mode) },
+                })
+                .collect(),
+        })
+        .collect()
 }
 
 impl<'a> Configuration<'a> {
@@ -61,7 +102,11 @@ impl<'a> Configuration<'a> {
             payment_form_label_type: branding.payment_form_label_type.value,
             // Terms that the page shows are not shown a second time.
             show_card_terms: if terms_are_shown { Some(ShowTerms::Never) } else { branding.show_card_terms.value },
-            custom_message_for_payment_method_types: &branding.custom_message_for_payment_method_types.value,
+            custom_message_for_payment_method_types: branding
+                .custom_message_for_payment_method_types
+                .value
+                .as_ref()
+                .map(method_texts),
             color_icon_card_cvc_error: branding.color_icon_card_cvc_error.value.as_ref().map(Colour::as_str),
             sdk_ui_rules,
             element: &form.mount.configuration,

@@ -144,6 +144,10 @@ texts! {
     paid_amount ["{amount}"];
     /// Paid, without an amount: sentence.
     paid_why;
+    /// The one payment of the link failed or was cancelled: heading.
+    failed;
+    /// The one payment of the link failed or was cancelled: sentence.
+    failed_why;
     /// Used as often as it may be: heading.
     used_up;
     /// Used as often as it may be: sentence.

@@ -36,8 +36,8 @@
 //!   open amount is an ordinary form, and where scripts are off it says that the payment form needs them. No script of
 //!   ours exists. [`Mount`] says what the element finds.
 //! - It follows the branding: theme, logo, seller, both layouts, background, button, heading, terms, rows about the
-//!   order, style rules. Settings of the payment form itself (layout of the methods, labels, nickname, saved methods,
-//!   texts at methods) are handed to the element in its configuration.
+//!   order, texts at payment methods, style rules. Settings of the payment form itself (layout of the methods, labels,
+//!   nickname, saved methods) are handed to the element in its configuration.
 //! - It speaks the languages of [`language`], right to left where that is so, and formats amounts for the locale.
 //! - It is light or dark as the customer's system is, and readable in both: colours that do not go together are
 //!   replaced, and told as [`Finding`]s.
@@ -77,8 +77,8 @@ use crate::view::View;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Document {
-    /// The HTTP status: 200; 410 for a link that is over; 303 where the branding skips the status screen of what is paid,
-    /// with the return URL as `location`.
+    /// The HTTP status: 200; 410 for a link that is over; 303 where the branding skips the status screen of what is paid or
+    /// has failed, with the return URL as `location`.
     pub status: u16,
     /// The headers.
     pub headers: Headers,
@@ -112,7 +112,7 @@ pub fn render(page: &CheckoutPage<'_>) -> Result<Document, Fault> {
     let html = View::of(page, language, &sheets, &images, script.as_ref()).html()?;
     let skips = page.branding.skip_status_screen.value == Some(true);
     let status = match (&page.state, page.return_url) {
-        (PageState::Paid, Some(url)) if skips => {
+        (PageState::Paid | PageState::Failed, Some(url)) if skips => {
             headers.push("location", url.to_string());
             303
         }

@@ -71,6 +71,8 @@ pub enum PageState<'a> {
     Held,
     /// It is paid.
     Paid,
+    /// Its one payment failed, or was cancelled.
+    Failed,
     /// It was paid as often as it may be.
     UsedUp,
     /// Its time is over.
@@ -110,6 +112,10 @@ pub struct PaymentForm<'a> {
 ///
 /// The script finds the mount point `#payment-element`, which it fills, the button `#submit`, the line `#payment-status`
 /// for what it has to say, and its configuration as JSON in `#payment-configuration`.
+///
+/// Texts at payment methods that the branding states are in the page, one item of `#payment-messages` each, with
+/// `data-payment-method` and `data-payment-method-type`; the element may hide those of methods that are not chosen. In its
+/// configuration they are `hidden`, so that none is shown twice.
 #[derive(Debug, Clone)]
 pub struct Mount {
     /// The script. Its origin may bring further ones.
@@ -257,6 +263,8 @@ pub fn closed(link: &PaymentLink) -> Option<PageState<'static>> {
         LinkState::Scheduled => Some(PageState::Scheduled { opens_at: link.opens_at.unwrap_or(link.created_at) }),
         LinkState::Held => Some(PageState::Held),
         LinkState::Paid => Some(PageState::Paid),
+        // With a payment of its own it is used up where that came to nothing: where it was paid, it is paid.
+        LinkState::UsedUp if link.payment_id.is_some() => Some(PageState::Failed),
         LinkState::UsedUp => Some(PageState::UsedUp),
         LinkState::Expired => Some(PageState::Expired),
         LinkState::Deactivated => Some(PageState::Deactivated),

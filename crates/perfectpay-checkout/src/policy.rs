@@ -95,7 +95,7 @@ pub(crate) fn headers(
         Framing::Nobody => &[],
     };
     for domain in domains {
-        let _ = write!(csp, " {domain}");
+        let _ = write!(csp, " {}", domain.csp_source());
     }
     if domains.is_empty() {
         csp.push_str(" 'none'");

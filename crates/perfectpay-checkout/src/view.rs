@@ -1,7 +1,7 @@
 //! The page as its template sees it: every text chosen, every value formatted.
 
 use askama::Template;
-use perfectpay::{Branding, DetailsLayout, Fault, Money, ShowTerms, TransactionDetail, WebUrl};
+use perfectpay::{Branding, DetailsLayout, Fault, Level, MessageMode, Money, ShowTerms, TransactionDetail, WebUrl};
 
 use crate::amount::Numbers;
 use crate::config::Configuration;
@@ -66,9 +66,17 @@ struct Pay<'a> {
     heading: &'a str,
     script: &'a str,
     configuration: Configuration<'a>,
+    messages: Vec<Message<'a>>,
     terms: Option<String>,
     button: String,
     waits: bool,
+}
+
+/// A text at a payment method.
+struct Message<'a> {
+    method: &'static str,
+    kind: &'static str,
+    text: &'a str,
 }
 
 struct Open<'a> {
@@ -93,7 +101,10 @@ impl<'a> View<'a> {
     ) -> Self {
         let (branding, texts) = (page.branding, &language.texts);
         let numbers = Numbers::of(language, page.locale);
-        let seller = branding.seller_name.value.as_deref();
+        // Who says that the name is not to be shown means all of the page; the built-in default means beside a logo.
+        let shown = &branding.show_merchant_name;
+        let hidden = !shown.value && shown.level != Level::BuiltIn;
+        let seller = branding.seller_name.value.as_deref().filter(|_| !hidden);
         let heading = match seller {
             Some(seller) => fill(&texts.pay_seller, &[("{seller}", seller)]),
             None => texts.payment.to_string(),
@@ -122,7 +133,7 @@ impl<'a> View<'a> {
             own: &sheets.own.text,
             title,
             layout: layout(branding, open, images.background.is_some()),
-            seller: seller.filter(|_| branding.show_merchant_name.value || images.logo.is_none()),
+            seller: seller.filter(|_| shown.value || images.logo.is_none()),
             logo: images.logo.as_ref().map(|(url, _)| url.as_str()),
             heading,
             code: code.filter(|code| amount.as_ref().is_some_and(|amount| !amount.contains(code))),
@@ -211,6 +222,7 @@ fn content<'a>(
             };
             closed("done", &texts.paid, sentence)
         }
+        PageState::Failed => closed("over", &texts.failed, texts.failed_why.to_string()),
         PageState::UsedUp => closed("over", &texts.used_up, texts.used_up_why.to_string()),
         PageState::Expired => closed("over", &texts.expired, texts.expired_why.to_string()),
         PageState::Deactivated => closed("over", &texts.deactivated, texts.deactivated_why.to_string()),
@@ -248,10 +260,25 @@ fn pay<'a>(
             rules,
             terms.is_some(),
         ),
+        messages: messages(branding),
         terms,
         button,
         waits: branding.enable_button_only_on_form_ready.value,
     }
+}
+
+/// The texts at payment methods that the page shows: those that are stated for it.
+fn messages(branding: &Branding) -> Vec<Message<'_>> {
+    let methods = branding.custom_message_for_payment_method_types.value.iter().flat_map(|methods| methods.iter());
+    let types = methods.flat_map(|method| method.payment_method_types.iter().map(move |kind| (method, kind)));
+    types
+        .filter(|(_, kind)| kind.message.display_mode == MessageMode::Custom)
+        .map(|(method, kind)| Message {
+            method: method.payment_method.into(),
+            kind: kind.payment_method_type.into(),
+            text: &kind.message.value,
+        })
+        .collect()
 }
 
 /// The terms that the page shows; none where they are left to the processor's element.

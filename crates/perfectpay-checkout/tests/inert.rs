@@ -161,7 +161,7 @@ fn a_text_is_shown_as_it_is() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
     #[test]
-    fn no_text_at_all_becomes_markup(text in "[<>\"'&/=;:{}()\\\\!\\- a-z\\x{a0}-\\x{2fff}]{1,80}", state in 0_usize..8) {
+    fn no_text_at_all_becomes_markup(text in "[<>\"'&/=;:{}()\\\\!\\- a-z\\x{a0}-\\x{2fff}]{1,80}", state in 0..STATES.len()) {
         prop_assume!(text.parse::<perfectpay::Text<255>>().is_ok());
         let benign = Fixture::benign("layout1");
         let hostile = Fixture::of(text.trim(), "https://acme.example/picture.svg", "layout1");

@@ -26,6 +26,7 @@ fn each_state_says_what_it_is_in_each_language() {
         ("active", 200, "Skip to the payment form", "Ir al formulario de pago", "الانتقال إلى نموذج الدفع"),
         ("held", 200, "A payment is under way", "Hay un pago en curso", "هناك عملية دفع جارية"),
         ("paid", 200, "Payment received", "Pago recibido", "تم استلام الدفعة"),
+        ("failed", 200, "Payment not completed", "El pago no se ha completado", "لم تكتمل عملية الدفع"),
         ("used_up", 410, "This link has been used", "Este enlace ya se ha usado", "سبق استخدام هذا الرابط"),
         ("expired", 410, "This link has expired", "Este enlace ha caducado", "انتهت صلاحية هذا الرابط"),
         ("deactivated", 410, "This link is switched off", "Este enlace está desactivado", "تم إيقاف هذا الرابط"),
@@ -69,7 +70,7 @@ fn the_policy_names_what_the_page_needs_and_nothing_else() {
          script-src https://js.processor.example; \
          connect-src https://js.processor.example https://*.processor.example; \
          frame-src https://js.processor.example https://*.processor.example; \
-         form-action 'none'; base-uri 'none'; frame-ancestors *.shop.example shop.example"
+         form-action 'none'; base-uri 'none'; frame-ancestors https://*.shop.example https://shop.example"
     );
     page.framing = Framing::Nobody;
     let document = render(&page).unwrap();
@@ -109,6 +110,8 @@ fn a_paid_page_that_skips_the_status_screen_leads_back() {
     page.return_url = Some(&url);
     let document = render(&page).unwrap();
     assert_eq!((document.status, document.headers.get("location")), (303, Some("https://acme.example/thanks")));
+    page.state = PageState::Failed;
+    assert_eq!(render(&page).unwrap().headers.get("location"), Some("https://acme.example/thanks"));
     page.state = PageState::Expired;
     assert_eq!(render(&page).unwrap().headers.get("location"), None);
 }
@@ -143,11 +146,113 @@ fn settings_are_followed() {
         (json!({"sdk_layout": "accordion"}), "\"sdk_layout\":\"accordion\"", "tabs"),
         (json!({"sdk_ui_rules": {".Tab": {"color": "#000"}}}), "{\".Tab\":{\"color\":\"#000\"}}", "nothing"),
         (json!({"payment_form_label_type": "floating"}), "\"payment_form_label_type\":\"floating\"", "nothing"),
+        (json!({"enabled_saved_payment_method": true}), "\"enabled_saved_payment_method\":true", "nothing"),
+        (json!({"show_card_form_by_default": false}), "\"show_card_form_by_default\":false", "nothing"),
+        (json!({"color_icon_card_cvc_error": "#c00"}), "\"color_icon_card_cvc_error\":\"#c00\"", "nothing"),
+        (json!({"skip_status_screen": true}), "\"skip_status_screen\":true", "nothing"),
+        (json!({"seller_name": "Acme"}), ">Pay Acme</h1>", "<img"),
+        (json!({"seller_name": "Zebra", "show_merchant_name": false}), ">Payment</h1>", "Zebra"),
     ] {
         let html = html(body.clone());
         let content = html.split("</head>").nth(1).unwrap();
         assert!(content.contains(has), "{body}: {has}\n{content}");
         assert!(!content.contains(lacks), "{body}: {lacks}\n{content}");
+    }
+}
+
+/// A value of each field of the contract's table that the page's other settings do not have.
+const CHANGED: &str = r##"{
+    "theme": "#7c2d12",
+    "logo": "https://acme.example/logo.svg",
+    "seller_name": "Somebody Else",
+    "sdk_layout": "accordion",
+    "display_sdk_only": true,
+    "enabled_saved_payment_method": true,
+    "hide_card_nickname_field": true,
+    "show_card_form_by_default": false,
+    "enable_button_only_on_form_ready": true,
+    "show_merchant_name": false,
+    "background_image": {"url": "https://acme.example/back.svg", "position": "center", "size": "50%"},
+    "details_layout": "layout2",
+    "payment_button_text": "Donate",
+    "payment_button_colour": "#ffd400",
+    "payment_button_text_colour": "#ffff99",
+    "background_colour": "#eef2ff",
+    "custom_message_for_card_terms": "Our terms.",
+    "custom_message_for_payment_method_types": [{"payment_method": "card", "payment_method_types":
+        [{"payment_method_type": "credit", "message": {"value": "x", "display_mode": "custom_message"}}]}],
+    "skip_status_screen": true,
+    "is_setup_mandate_flow": true,
+    "sdk_ui_rules": {".Tab": {"color": "#000"}},
+    "payment_link_ui_rules": {".button": {"border-radius": "8px"}},
+    "payment_form_header_text": "Your card",
+    "payment_form_label_type": "never",
+    "show_card_terms": "always",
+    "color_icon_card_cvc_error": "#c00000"
+}"##;
+
+#[test]
+fn every_setting_of_the_contract_changes_the_page() {
+    let changed: Value = serde_json::from_str(CHANGED).unwrap();
+    let known = serde_json::to_value(perfectpay::BrandingFields::default()).unwrap();
+    let names = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&changed), names(&known), "each field is in the table");
+    let fixture = Fixture::benign("layout1");
+    let shown = |look: &Branding| {
+        let page = CheckoutPage { branding: look, framing: Framing::secure(look), ..fixture.page("active", "en") };
+        let document = render(&page).unwrap();
+        (document.html, document.headers.get("content-security-policy").unwrap().to_owned())
+    };
+    let plain = json!({"seller_name": "Acme"});
+    let base = shown(&branding(plain.clone()));
+    for (field, value) in changed.as_object().unwrap() {
+        let mut body = plain.clone();
+        body[field] = value.clone();
+        assert_ne!(shown(&branding(body)).0, base.0, "{field}");
+    }
+    let rows = branding(json!({"seller_name": "Acme", "transaction_details": [{"key": "Order", "value": "A-1"}]}));
+    assert_ne!(shown(&rows).0, base.0, "transaction_details");
+    // Of the profile's own three, the domain is part of the link's URL, and no page's.
+    let of_profile = |body: Value| {
+        let profile: PaymentLinkConfig = perfectpay::json::from_value(body).unwrap();
+        let request = perfectpay::json::from_value(plain.clone()).unwrap();
+        shown(&Branding::resolve(Some(&request), Some(&profile), None, None))
+    };
+    assert_ne!(of_profile(json!({"branding_visibility": false})).0, base.0, "branding_visibility");
+    assert_ne!(of_profile(json!({"allowed_domains": ["*.shop.example"]})).1, base.1, "allowed_domains");
+    assert_eq!(of_profile(json!({"domain_name": "pay.shop.example"})), base);
+}
+
+#[test]
+fn a_text_at_a_payment_method_is_shown_where_it_is_asked_for_and_once() {
+    let fixture = Fixture::benign("layout1");
+    let html = |mode: Value| {
+        let look = branding(json!({"custom_message_for_payment_method_types": [
+            {"payment_method": "card", "payment_method_types": [
+                {"payment_method_type": "credit", "message": {"value": "Credit & more", "display_mode": mode}},
+            ]},
+            {"payment_method": "wallet", "payment_method_types": [
+                {"payment_method_type": "paypal", "message": {"value": "A wallet", "display_mode": "hidden"}},
+            ]},
+        ]}));
+        render(&CheckoutPage { branding: &look, ..fixture.page("active", "en") }).unwrap().html
+    };
+    let shown = html(json!("custom_message"));
+    let item = "<li data-payment-method=\"card\" data-payment-method-type=\"credit\"><bdi>Credit &#38; more</bdi></li>";
+    assert_eq!(shown.matches(item).count(), 1);
+    assert_eq!(shown.matches("<li data-payment-method").count(), 1, "the wallet's is hidden");
+    let told = shown.split("id=\"payment-configuration\">").nth(1).unwrap().split("</script>").next().unwrap();
+    let told: Value = serde_json::from_str(told).unwrap();
+    let mode = |told: &Value, at: usize| {
+        let methods = &told["custom_message_for_payment_method_types"][at];
+        methods["payment_method_types"][0]["message"]["display_mode"].clone()
+    };
+    assert_eq!((mode(&told, 0), mode(&told, 1)), (json!("hidden"), json!("hidden")));
+    for left in [json!("default_sdk_message"), json!("hidden"), Value::Null] {
+        let html = html(left.clone());
+        assert!(!html.contains("payment-messages"), "{left}");
+        let mode = if left.is_null() { json!("default_sdk_message") } else { left };
+        assert!(html.contains(&format!("\"display_mode\":{mode}")), "the element is told {mode}");
     }
 }
 

@@ -111,14 +111,16 @@ impl Found {
         let Payment { payment_id, client_secret, status, .. } = &self.payment;
         match (status, self.link.status) {
             (IntentStatus::Succeeded | IntentStatus::PartiallyCaptured, _) => PageState::Paid,
-            (IntentStatus::Cancelled | IntentStatus::Failed, _) => PageState::Deactivated,
+            (IntentStatus::Cancelled | IntentStatus::Failed, _) => PageState::Failed,
             (IntentStatus::RequiresPaymentMethod, PaymentLinkStatus::Active) => PageState::Active(PaymentForm {
                 payment_id,
                 publishable_key: &self.publishable_key,
                 client_secret,
                 mount: &host.element,
             }),
-            (IntentStatus::RequiresPaymentMethod, PaymentLinkStatus::Expired) => PageState::Expired,
+            (IntentStatus::Expired, _) | (IntentStatus::RequiresPaymentMethod, PaymentLinkStatus::Expired) => {
+                PageState::Expired
+            }
             _ => PageState::Held,
         }
     }

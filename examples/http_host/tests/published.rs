@@ -396,7 +396,7 @@ fn the_page_of_a_link_opens_for_everybody_who_has_it() {
     let framed = ["sec-fetch-dest: iframe", "referer: https://shop.example.com/cart"];
     let (headers, _) = host.page(secure, &framed);
     assert!(headers.starts_with("HTTP/1.1 200"), "{headers}");
-    assert!(headers.contains("frame-ancestors shop.example.com"), "{headers}");
+    assert!(headers.contains("frame-ancestors https://shop.example.com"), "{headers}");
     assert!(host.page(secure, &[]).0.starts_with("HTTP/1.1 403"));
     assert!(host.page(&link.replace("/payment_link/", "/payment_link/s/"), &framed).0.starts_with("HTTP/1.1 404"));
     assert!(host.page(&link.replace(id, "pay_none"), &[]).0.starts_with("HTTP/1.1 404"));

@@ -74,6 +74,8 @@ pub(super) const LANGUAGE: Language = Language {
         paid: Borrowed("تم استلام الدفعة"),
         paid_amount: Borrowed("تم دفع {amount}. شكرًا لك."),
         paid_why: Borrowed("تم الدفع. شكرًا لك."),
+        failed: Borrowed("لم تكتمل عملية الدفع"),
+        failed_why: Borrowed("لم يكتمل الدفع بهذا الرابط. يُرجى طلب رابط جديد من البائع."),
         used_up: Borrowed("سبق استخدام هذا الرابط"),
         used_up_why: Borrowed("تم الدفع به بعدد المرات المسموح به. يُرجى طلب رابط جديد من البائع."),
         expired: Borrowed("انتهت صلاحية هذا الرابط"),

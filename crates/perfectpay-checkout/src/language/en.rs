@@ -84,6 +84,8 @@ pub(super) const LANGUAGE: Language = Language {
         paid: Borrowed("Payment received"),
         paid_amount: Borrowed("{amount} has been paid. Thank you."),
         paid_why: Borrowed("This has been paid. Thank you."),
+        failed: Borrowed("Payment not completed"),
+        failed_why: Borrowed("The payment was not completed. Please ask the seller for a new link."),
         used_up: Borrowed("This link has been used"),
         used_up_why: Borrowed("It has been paid as often as it may be. Please ask the seller for a new one."),
         expired: Borrowed("This link has expired"),

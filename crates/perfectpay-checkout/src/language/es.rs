@@ -66,6 +66,8 @@ pub(super) const LANGUAGE: Language = Language {
         paid: Borrowed("Pago recibido"),
         paid_amount: Borrowed("Se han pagado {amount}. Gracias."),
         paid_why: Borrowed("Ya está pagado. Gracias."),
+        failed: Borrowed("El pago no se ha completado"),
+        failed_why: Borrowed("El pago de este enlace no se ha completado. Pide uno nuevo al vendedor."),
         used_up: Borrowed("Este enlace ya se ha usado"),
         used_up_why: Borrowed("Se ha pagado tantas veces como estaba permitido. Pide uno nuevo al vendedor."),
         expired: Borrowed("Este enlace ha caducado"),

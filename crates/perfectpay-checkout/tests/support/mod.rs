@@ -30,8 +30,8 @@ pub struct Fixture {
 }
 
 /// The names of the states, in the order of [`PageState`].
-pub const STATES: [&str; 8] =
-    ["scheduled", "open_amount", "active", "held", "paid", "used_up", "expired", "deactivated"];
+pub const STATES: [&str; 9] =
+    ["scheduled", "open_amount", "active", "held", "paid", "failed", "used_up", "expired", "deactivated"];
 
 /// Up to `max` characters of a text.
 fn cut(text: &str, max: usize) -> String {
@@ -128,6 +128,7 @@ impl Fixture {
             }),
             "held" => PageState::Held,
             "paid" => PageState::Paid,
+            "failed" => PageState::Failed,
             "used_up" => PageState::UsedUp,
             "expired" => PageState::Expired,
             _ => PageState::Deactivated,
