@@ -3,18 +3,22 @@
 // Each folder holds NAME.html and beside it NAME.json with the page's status and headers. The pages are served to the
 // browser under https://pay.example with these headers; nothing leaves the machine. What is checked of every page, in
 // light and in dark, at three widths: no error on the console, no violation of its Content-Security-Policy, no request
-// that it does not name, no horizontal scroll, nothing that axe-core objects to, and of open pages that the processor's
-// element takes over. Hostile pages run nothing. A screenshot of each is kept.
+// that it does not name, no horizontal scroll, and of open pages that the processor's element takes over. At the least
+// and the greatest width, between which no rule of the style sheet changes a colour or a role, axe-core objects to
+// nothing. Hostile pages run nothing. A screenshot of each state, layout and width is kept.
+//
+// Several pages are open at once. At the end stands how long each kind of work took.
 import { readFileSync, readdirSync, mkdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { availableParallelism } from 'node:os';
 import { basename, join } from 'node:path';
 import { chromium } from 'playwright-core';
 
 const [executablePath, shots, ...folders] = process.argv.slice(2);
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-const WIDTHS = [320, 768, 1280];
-const SCHEMES = ['light', 'dark'];
 const ORIGIN = 'https://pay.example';
+// Tabs that are open at once: two for each core, since a tab waits for its screenshots half of the time.
+const TABS = Math.max(2, 2 * availableParallelism());
 
 // Stands for the processor's script: it reads its configuration and builds a form into the mount point.
 const ELEMENT = `
@@ -60,48 +64,56 @@ mkdirSync(shots, { recursive: true });
 
 const failures = [];
 const fail = (where, what) => failures.push(`${where}: ${what}`);
-let current = { where: '', page: undefined, requests: [] };
+const spent = new Map();
+async function timed(what, work) {
+  const begin = performance.now();
+  try {
+    return await work();
+  } finally {
+    spent.set(what, (spent.get(what) ?? 0) + performance.now() - begin);
+  }
+}
 
-async function serve(route) {
+// What a page asks for is answered from here alone.
+async function serve(route, page, where) {
   const url = route.request().url();
-  current.requests.push(url);
-  const page = current.page;
   if (url === `${ORIGIN}/${page.name}`) return route.fulfill({ status: 200, headers: page.headers, body: page.html });
   if (url === 'https://js.processor.example/v1/element.js')
     return route.fulfill({ contentType: 'text/javascript', body: ELEMENT });
   if (/^https:\/\/(static\.shop|acme)\.example\//.test(url))
     return route.fulfill({ contentType: 'image/svg+xml', body: PICTURE });
   if (url === `${ORIGIN}/favicon.ico`) return route.fulfill({ status: 204 });
-  fail(current.where, `asked for ${url}`);
+  fail(where.now, `asked for ${url}`);
   return route.abort();
 }
 
+// Opens a page in a context of its own. `where.now` says what is looked at, for whatever the page says meanwhile.
 async function open(browser, page, options, where, check) {
   const context = await browser.newContext({ deviceScaleFactor: 1, ...options });
-  current = { where, page, requests: [] };
-  await context.route('**/*', serve);
-  const tab = await context.newPage();
-  tab.on('console', (message) => {
-    if (['error', 'warning'].includes(message.type())) fail(current.where, `console: ${message.text()}`);
-  });
-  tab.on('pageerror', (error) => fail(current.where, `script: ${error.message}`));
-  tab.on('dialog', (dialog) => {
-    fail(where, `dialog: ${dialog.message()}`);
-    return dialog.dismiss();
-  });
-  await tab.addInitScript(() => {
-    window.violations = [];
-    document.addEventListener('securitypolicyviolation', (event) => {
-      window.violations.push(`${event.effectiveDirective} ${event.blockedURI} ${event.sample}`);
-    });
-  });
   try {
-    await tab.goto(`${ORIGIN}/${page.name}`, { waitUntil: 'load' });
+    await context.route('**/*', (route) => serve(route, page, where));
+    const tab = await context.newPage();
+    tab.on('console', (message) => {
+      if (['error', 'warning'].includes(message.type())) fail(where.now, `console: ${message.text()}`);
+    });
+    tab.on('pageerror', (error) => fail(where.now, `script: ${error.message}`));
+    tab.on('dialog', (dialog) => {
+      fail(where.now, `dialog: ${dialog.message()}`);
+      return dialog.dismiss();
+    });
+    await tab.addInitScript(() => {
+      window.violations = [];
+      document.addEventListener('securitypolicyviolation', (event) => {
+        window.violations.push(`${event.effectiveDirective} ${event.blockedURI} ${event.sample}`);
+      });
+    });
+    await timed('opening', () => tab.goto(`${ORIGIN}/${page.name}`, { waitUntil: 'load' }));
     await check(tab);
   } catch (error) {
-    fail(where, `could not be checked: ${error.message}`);
+    fail(where.now, `could not be checked: ${error.message}`);
+  } finally {
+    await context.close().catch((error) => fail(where.now, `could not be closed: ${error.message}`));
   }
-  await context.close();
 }
 
 async function examine(tab, page, where) {
@@ -121,6 +133,10 @@ async function examine(tab, page, where) {
   if (state.element && state.taken === undefined) fail(where, 'the element did not take over');
   if (page.expected !== undefined && state.element && JSON.parse(state.taken).note !== page.expected)
     fail(where, 'the element was told something else');
+}
+
+const incomplete = new Map();
+async function accessible(tab, where) {
   if (!(await tab.evaluate(() => 'axe' in window))) await tab.evaluate(axe);
   const found = await tab.evaluate(async () => {
     const results = await axe.run(document, { resultTypes: ['violations', 'incomplete'] });
@@ -128,7 +144,7 @@ async function examine(tab, page, where) {
     return { violations: told(results.violations), incomplete: told(results.incomplete) };
   });
   for (const violation of found.violations) fail(where, `axe: ${violation}`);
-  return found.incomplete;
+  for (const rule of found.incomplete) incomplete.set(rule.split(':')[0], where);
 }
 
 // Every stop of the tab key has a name and can be seen to have the focus.
@@ -160,65 +176,92 @@ const browser = await chromium.launch({
 });
 
 let opened = 0;
-const incomplete = new Map();
-for (const page of pages) {
-  const hostile = page.name.startsWith('hostile');
-  await open(browser, page, {}, page.name, async (tab) => {
-    for (const width of hostile ? [320, 1280] : WIDTHS) {
+
+// What is looked at of a page. English and Arabic, which is written the other way round, are looked at in everything;
+// Spanish, whose words are longer, where there is least room; hostile values, which are in every field of an open page, at
+// both ends.
+function views(name) {
+  const view = (width, colorScheme, axe, shot) => ({ width, colorScheme, axe, shot });
+  if (name.startsWith('hostile'))
+    return [view(320, 'light', name.includes('-active-'), false), view(1280, 'light', false, false)];
+  if (name.endsWith('-es')) return [view(320, 'light', true, true)];
+  return [view(320, 'light', true, true), view(768, 'light', false, true), view(1280, 'light', true, true),
+    view(320, 'dark', true, false), view(768, 'dark', false, false), view(1280, 'dark', true, true)];
+}
+
+async function everywhere(page) {
+  const where = { now: page.name };
+  await open(browser, page, { reducedMotion: 'reduce' }, where, async (tab) => {
+    for (const { width, colorScheme, axe, shot } of views(page.name)) {
+      where.now = `${page.name} ${width} ${colorScheme}`;
+      await tab.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
       await tab.setViewportSize({ width, height: 800 });
-      for (const colorScheme of hostile ? ['light'] : SCHEMES) {
-        const where = `${page.name} ${width} ${colorScheme}`;
-        current.where = where;
-        await tab.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
-        for (const told of await examine(tab, page, where)) incomplete.set(told.split(':')[0], where);
-        await tab.screenshot({ path: join(shots, `${page.name}-${width}-${colorScheme}.png`), fullPage: true });
-        opened += 1;
-      }
+      await timed('looking', () => examine(tab, page, where.now));
+      if (axe) await timed('axe-core', () => accessible(tab, where.now));
+      const path = join(shots, `${page.name}-${width}-${colorScheme}.png`);
+      if (shot) await timed('screenshots', () => tab.screenshot({ path, fullPage: true }));
+      opened += 1;
     }
-    if (!hostile && page.name.includes('-active-')) {
-      const stops = await walk(tab, page.name);
+    if (/^(?!hostile).*-active-(en|ar)$/.test(page.name)) {
+      const stops = await timed('keyboard', () => walk(tab, page.name));
       if (stops[0] !== 'skip' || !stops.includes('submit')) fail(page.name, `the tab key stops at ${stops.join(', ')}`);
     }
   });
 }
 
 // Without JavaScript the page is whole, and says what is missing.
-for (const page of pages.filter(({ name }) => /^(layout1|layout2)-(active|open-amount)/.test(name))) {
-  const where = `${page.name} without JavaScript`;
+async function scriptless(page) {
+  const where = { now: `${page.name} without JavaScript` };
   await open(browser, page, { viewport: { width: 390, height: 800 }, javaScriptEnabled: false }, where, async (tab) => {
     const active = page.name.includes('-active-');
-    if ((await tab.locator('noscript .note').isVisible().catch(() => false)) !== active) fail(where, 'the note is not as it should be');
-    if ((await tab.locator('#submit').isVisible()) === active) fail(where, 'the button is not as it should be');
-    if (!(await tab.locator('h1').isVisible())) fail(where, 'there is no heading');
+    if ((await tab.locator('noscript .note').isVisible().catch(() => false)) !== active) fail(where.now, 'the note is not as it should be');
+    if ((await tab.locator('#submit').isVisible()) === active) fail(where.now, 'the button is not as it should be');
+    if (!(await tab.locator('h1').isVisible())) fail(where.now, 'there is no heading');
     await tab.screenshot({ path: join(shots, `${page.name}-without-javascript.png`), fullPage: true });
   });
   opened += 1;
 }
 
 // A secure link is shown in a frame of an allowed domain, and of no other one; an ordinary link in none.
+async function framed(page, site, allowed) {
+  const where = { now: `${page.name} framed by ${site}` };
+  const context = await browser.newContext();
+  await context.route('**/*', (route) => route.request().url() === `${site}/`
+    ? route.fulfill({ contentType: 'text/html', body: `<!doctype html><iframe src="${ORIGIN}/${page.name}"></iframe>` })
+    : serve(route, page, where));
+  const tab = await context.newPage();
+  await tab.goto(`${site}/`, { waitUntil: 'load' });
+  const frame = tab.frames()[1];
+  const shown = (await frame.locator('.page').count().catch(() => 0)) > 0;
+  if (shown !== allowed) fail(where.now, shown ? 'is shown' : 'is not shown');
+  await context.close();
+  opened += 1;
+}
+
+const work = pages.map((page) => () => everywhere(page));
+for (const page of pages.filter(({ name }) => /^(layout1|layout2)-(active|open-amount)/.test(name))) work.push(() => scriptless(page));
 for (const page of [pages.find(({ headers }) => headers['content-security-policy'].includes('*.shop.example')),
   pages.find(({ headers }) => headers['content-security-policy'].includes("frame-ancestors 'none'"))]) {
   if (page === undefined) throw new Error('there is no page for a frame');
   const secure = page.name.startsWith('hostile');
-  for (const [site, allowed] of [['https://shop.example', secure], ['https://www.shop.example', secure], ['https://evil.example', false]]) {
-    const where = `${page.name} framed by ${site}`;
-    const context = await browser.newContext();
-    current = { where, page, requests: [] };
-    await context.route('**/*', (route) => route.request().url() === `${site}/`
-      ? route.fulfill({ contentType: 'text/html', body: `<!doctype html><iframe src="${ORIGIN}/${page.name}"></iframe>` })
-      : serve(route));
-    const tab = await context.newPage();
-    await tab.goto(`${site}/`, { waitUntil: 'load' });
-    const frame = tab.frames()[1];
-    const shown = (await frame.locator('.page').count().catch(() => 0)) > 0;
-    if (shown !== allowed) fail(where, shown ? 'is shown' : 'is not shown');
-    await context.close();
-    opened += 1;
-  }
+  for (const [site, allowed] of [['https://shop.example', secure], ['https://www.shop.example', secure], ['https://evil.example', false]])
+    work.push(() => framed(page, site, allowed));
 }
+
+const begin = performance.now();
+let next = 0;
+await Promise.all(Array.from({ length: TABS }, async () => {
+  while (next < work.length) {
+    const task = work[next];
+    next += 1;
+    await task();
+  }
+}));
 await browser.close();
 
+const seconds = (milliseconds) => (milliseconds / 1000).toFixed(0);
 for (const [rule, where] of incomplete) console.log(`axe-core leaves to people: ${rule} (last at ${where})`);
-for (const failure of [...new Set(failures)]) console.error(failure);
-console.log(`${opened} openings of ${pages.length} pages, ${failures.length} failures; screenshots in ${shots}`);
+for (const failure of [...new Set(failures)].sort()) console.error(failure);
+console.log([...spent].map(([what, time]) => `${what} ${seconds(time)} s`).join(', '), `in ${TABS} tabs at once`);
+console.log(`${opened} openings of ${pages.length} pages in ${seconds(performance.now() - begin)} s, ${failures.length} failures; screenshots in ${shots}`);
 process.exitCode = failures.length === 0 ? 0 : 1;
