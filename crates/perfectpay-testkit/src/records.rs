@@ -20,7 +20,8 @@ use perfectpay::payment::{
 };
 use perfectpay::profile::{Branding, ProfileSettings, ProfileState};
 use perfectpay::routing::{
-    Answer, PaymentFacts, RetryPolicy, RoutingKind, RoutingProgramState, RoutingVersionId, RoutingVersionState,
+    Answer, Candidates, PaymentFacts, RetryPolicy, RoutingKind, RoutingProgramState, RoutingVersionId,
+    RoutingVersionState,
 };
 use perfectpay::store::{
     Actor, Change, ChangeSet, Collection, CommitClass, EntityRef, IdempotencyClaim, IdempotencyKey, Key, LogEntry,
@@ -316,7 +317,7 @@ pub fn payment_decision(of: &Stored<PaymentState>, number: u32) -> Stored<Paymen
         accounts: Vec::new(),
         retry: RetryPolicy::default(),
         guard_keys: GuardKeys::default(),
-        answer: Answer::Candidates(Vec::new()),
+        answer: Answer::Candidates(Candidates::default()),
     };
     Stored::new(of.tenant, text(format!("dec_{number}")), moment(number), state)
 }

@@ -560,7 +560,7 @@ fn a_decision_is_kept_without_a_card_number_and_made_again_to_the_byte() {
         assert_eq!(kept["payment_id"], json!(payment.payment_id));
         assert_eq!(kept["facts"]["card"]["bin"], json!("42424242424"));
         assert!(!kept.to_string().contains(CARD) && !kept.to_string().contains("Jane"), "{kept}");
-        let candidates: Vec<&str> = decision.made.candidates().iter().map(|one| one.account.as_str()).collect();
+        let candidates: Vec<&str> = decision.made.candidates().map(|one| one.account.as_str()).collect();
         assert_eq!(candidates, [accounts[0].as_str(), accounts[2].as_str()]);
         let replayed = handle.replay_decision(&id).await.unwrap();
         assert!(replayed.is_same(), "{replayed:?} on {}", world.name);

@@ -362,7 +362,7 @@ fn a_dry_run_decides_by_a_draft_and_saves_nothing() {
             read(r#"{"amount": 4999, "currency": "EUR", "payment_method": "card", "payment_method_type": "credit"}"#);
         let dry = routing.dry_run(&algorithm, &"pay_1".parse().unwrap(), &facts.unwrap()).await.unwrap();
         let perfectpay::Answer::Candidates(candidates) = &dry.answer else { panic!("{:?}", dry.answer) };
-        let accounts: Vec<&ConnectorId> = candidates.iter().map(|candidate| &candidate.account).collect();
+        let accounts: Vec<&ConnectorId> = candidates.iter().map(|candidate| candidate.account).collect();
         assert_eq!((accounts, dry.lints.len()), (vec![&two, &one], 0));
         let wrong: Algorithm = json::from_value(priority(&[])).unwrap();
         let facts = read(r#"{"amount": 4999, "currency": "EUR"}"#).unwrap();

@@ -161,13 +161,13 @@ pub use profile::{
     TypeMessage, UiRules, VerifiedDomains, WalletBlocking, WebhookHeaders, WebhookSecrets, origin_allowed,
 };
 pub use routing::{
-    AfterAttempt, Algorithm, Answer, BlockedCard, Candidate, CardBin, CheckedRouting, Comparison, ComparisonValue,
-    ConnectorChoice, DecisionInputs, DeclineCode, DeclineReason, Difference, FallbackOrder, FutureUsage, GuardReason,
-    Ineligible, KnownCard, Lint, LintKind, MandateAcceptanceType, MandateType, MetadataPair, NewRoutingProgram,
-    NewRoutingVersion, NumberComparison, NumberRange, Operator, Outcome, PaymentFacts, PaymentType, Program,
-    ProgramVersion, RetryPolicy, RoutableAccount, Router, RouterRecord, RoutingDiff, RoutingExplanation, RoutingKey,
-    RoutingKind, RoutingMetadata, RoutingProgram, RoutingRecord, RoutingVersion, RoutingVersionId, Rule, SeenAccount,
-    Selection, Split, Statement, StopReason, TransactionInitiator, TransactionType, Why,
+    AfterAttempt, Algorithm, Answer, BlockedCard, Candidate, Candidates, CardBin, CheckedRouting, Comparison,
+    ComparisonValue, ConnectorChoice, DecisionInputs, DeclineCode, DeclineReason, Difference, FallbackOrder,
+    FutureUsage, GuardReason, Ineligible, KnownCard, Lint, LintKind, MandateAcceptanceType, MandateType, MetadataPair,
+    NewRoutingProgram, NewRoutingVersion, NumberComparison, NumberRange, Operator, Outcome, PaymentFacts, PaymentType,
+    Program, ProgramVersion, RetryPolicy, RoutableAccount, Router, RouterRecord, RoutingDiff, RoutingExplanation,
+    RoutingKey, RoutingKind, RoutingMetadata, RoutingProgram, RoutingRecord, RoutingVersion, RoutingVersionId, Rule,
+    SeenAccount, Selection, Split, Statement, StopReason, TransactionInitiator, TransactionType, Why,
 };
 pub use scope::{
     ApiKeyScope, Batch, BatchReceipt, BlocklistScope, Caller, Command, ConnectorScope, Create, CreateOptions,

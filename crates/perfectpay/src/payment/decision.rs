@@ -6,7 +6,7 @@ use crate::card_testing::GuardKeys;
 use crate::error::{EntityKind, Fault};
 use crate::id::{DecisionId, MerchantId, PaymentId, ProfileId, RoutingId};
 use crate::routing::{
-    Answer, BlockedCard, Candidate, DecisionInputs, GuardReason, PaymentFacts, ProgramVersion, RetryPolicy,
+    Answer, BlockedCard, Candidate, Candidates, DecisionInputs, GuardReason, PaymentFacts, ProgramVersion, RetryPolicy,
     RouterRecord, SeenAccount, decide,
 };
 use crate::seal::Sealed;
@@ -88,11 +88,12 @@ impl PaymentDecisionState {
     }
 
     /// The accounts that may be tried, in order.
-    pub fn candidates(&self) -> &[Candidate] {
-        match &self.answer {
-            Answer::Candidates(candidates) => candidates,
-            Answer::Declined { .. } => &[],
-        }
+    pub fn candidates(&self) -> impl Iterator<Item = Candidate<'_>> {
+        let all = match &self.answer {
+            Answer::Candidates(candidates) => Some(candidates),
+            Answer::Declined { .. } => None,
+        };
+        all.into_iter().flat_map(Candidates::iter)
     }
 }
 

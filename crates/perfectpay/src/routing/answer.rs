@@ -1,6 +1,9 @@
 //! What a decision is made of, and what it answers.
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::facts::PaymentFacts;
 use crate::blocklist::{BlockReason, Matched, ScreenedCard};
@@ -135,19 +138,115 @@ pub enum Answer {
         entry: Option<String>,
     },
     /// These accounts are tried, in this order; at least one.
-    Candidates(Vec<Candidate>),
+    Candidates(Candidates),
+}
+
+/// The accounts to try, the first one first. In JSON a list.
+///
+/// Their names are those that the router has, and shared with it: a decision copies and counts none of them. Two are equal
+/// if they say the same.
+#[derive(Clone, Default)]
+pub struct Candidates {
+    named: Arc<[Named]>,
+    order: Vec<Place>,
+}
+
+/// An account by its names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Named {
+    pub(super) account: ConnectorId,
+    pub(super) connector: ConnectorName,
+}
+
+/// A candidate by its place among the accounts of its router.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    pub(super) account: u32,
+    pub(super) why: Why,
 }
 
 /// An account to try.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Candidate {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Candidate<'a> {
     /// The account.
-    pub account: ConnectorId,
+    pub account: &'a ConnectorId,
     /// Its connector.
-    pub connector: ConnectorName,
+    pub connector: &'a ConnectorName,
     /// Why it stands here.
     pub why: Why,
+}
+
+impl Candidates {
+    /// Every place must be one of the accounts'.
+    pub(super) fn new(named: Arc<[Named]>, order: Vec<Place>) -> Self {
+        Self { named, order }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    /// Whether there is none, which no decision answers.
+    pub fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
+    /// The one at this place, 0 being the first to be tried.
+    pub fn get(&self, place: usize) -> Option<Candidate<'_>> {
+        self.order.get(place).and_then(|place| self.named(*place))
+    }
+
+    /// The one to be tried first.
+    pub fn first(&self) -> Option<Candidate<'_>> {
+        self.get(0)
+    }
+
+    /// All of them, in order.
+    pub fn iter(&self) -> impl Iterator<Item = Candidate<'_>> + Clone {
+        self.order.iter().filter_map(|place| self.named(*place))
+    }
+
+    fn named(&self, place: Place) -> Option<Candidate<'_>> {
+        let Named { account, connector } = self.named.get(place.account as usize)?;
+        Some(Candidate { account, connector, why: place.why })
+    }
+}
+
+impl PartialEq for Candidates {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Candidates {}
+
+impl fmt::Debug for Candidates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+impl Serialize for Candidates {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter())
+    }
+}
+
+impl<'de> Deserialize<'de> for Candidates {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Read {
+            account: ConnectorId,
+            connector: ConnectorName,
+            why: Why,
+        }
+        let read = Vec::<Read>::deserialize(deserializer)?;
+        let order = (0_u32..).zip(&read).map(|(account, one)| Place { account, why: one.why }).collect();
+        let named = read.into_iter().map(|one| Named { account: one.account, connector: one.connector });
+        Ok(Self::new(named.collect(), order))
+    }
 }
 
 /// Why an account is a candidate. `drawn` says that it stands first because the payment fell into its share.

@@ -37,6 +37,15 @@ impl Slot {
     pub(super) const TRANSACTION_INITIATOR: Self = Self(14);
     pub(super) const BUSINESS_LABEL: Self = Self(15);
     pub(super) const METADATA: Self = Self(16);
+
+    /// How many words a set of its codes takes.
+    pub(super) fn words(self) -> usize {
+        match self {
+            Self::CURRENCY | Self::METHOD_TYPE => 3,
+            Self::BILLING_COUNTRY | Self::ISSUER_COUNTRY | Self::BUSINESS_COUNTRY => 4,
+            _ => 1,
+        }
+    }
 }
 
 /// How many slots there are.

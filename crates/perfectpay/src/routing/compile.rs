@@ -1,5 +1,5 @@
 //! Programs that are ready to run: checked, and flat. Evaluating one allocates nothing and looks at each comparison at
-//! most once.
+//! most once; of a long one those statements alone are run that can hold by an [`Index`].
 
 use std::sync::Arc;
 
@@ -7,6 +7,7 @@ use super::codes::{Codes, Slot, Texts};
 use super::conjunction::{Conjunction, Digits, Ranges, TextTest};
 use super::eligibility::RoutableAccount;
 use super::facts::PaymentFacts;
+use super::index::{Index, IndexBuilder};
 use super::program::{
     Algorithm, ConnectorChoice, MAX_CHOICES, MAX_COMPARISONS, MAX_NESTING, MAX_PROGRAM, MAX_RULES, MAX_STATEMENTS,
     Program, Selection, Split, Statement,
@@ -93,7 +94,12 @@ pub struct Compiled {
     ranges: Vec<(i64, i64)>,
     texts: Texts,
     selections: Vec<Selected>,
+    /// Of a long program.
+    index: Option<Index>,
 }
+
+/// From how many statements on a program has an index.
+const INDEXED: usize = 32;
 
 impl Compiled {
     /// Checks an algorithm and prepares it.
@@ -116,15 +122,23 @@ impl Compiled {
     ///
     /// As there.
     pub fn shared(algorithm: Arc<Algorithm>) -> Result<Self, Fault> {
-        let mut code = Code::default();
+        let statements = match &*algorithm {
+            Algorithm::Advanced(program) => program.rules.iter().map(|rule| rule.statements.len()).sum(),
+            _ => 0,
+        };
+        Self::of(algorithm, statements >= INDEXED)
+    }
+
+    pub(super) fn of(algorithm: Arc<Algorithm>, indexed: bool) -> Result<Self, Fault> {
+        let mut code = Code { index: indexed.then(IndexBuilder::default), ..Code::default() };
         let selections = match &*algorithm {
             Algorithm::Single(choice) => vec![Selected { choices: vec![choice.clone()], shares: None }],
             Algorithm::Priority(choices) => vec![priority("data", choices)?],
             Algorithm::VolumeSplit(splits) => vec![split("data", splits)?],
             Algorithm::Advanced(program) => code.program(program)?,
         };
-        let Code { steps, sets, ranges, texts, .. } = code;
-        Ok(Self { algorithm, steps, sets, ranges, texts, selections })
+        let Code { steps, sets, ranges, texts, index, .. } = code;
+        Ok(Self { algorithm, steps, sets, ranges, texts, selections, index: index.map(IndexBuilder::build) })
     }
 
     /// What was compiled.
@@ -142,10 +156,20 @@ impl Compiled {
     }
 
     pub(super) fn choose_by(&self, codes: &Codes) -> Chosen {
-        let mut place = 0;
-        while let Some(step) = self.steps.get(place) {
+        let chosen = match &self.index {
+            Some(index) => index.first(codes, |first, end| self.run(codes, first, end)),
+            None => self.run(codes, 0, self.steps.len()),
+        };
+        chosen.unwrap_or(Chosen::DEFAULT)
+    }
+
+    /// What the steps of this stretch come to, if anything.
+    #[inline]
+    fn run(&self, codes: &Codes, first: usize, end: usize) -> Option<Chosen> {
+        let mut place = first;
+        while let Some(step) = self.steps.get(place).filter(|_| place < end) {
             let holds = match step.test {
-                Test::Hit(chosen) => return chosen,
+                Test::Hit(chosen) => return Some(chosen),
                 Test::Set(slot, first) => {
                     let code = codes.get(slot);
                     let word = self.sets.get(first as usize + usize::from(code >> 6)).copied().unwrap_or(0);
@@ -161,7 +185,7 @@ impl Compiled {
             };
             place = if holds { place + 1 } else { step.otherwise as usize };
         }
-        Chosen::DEFAULT
+        None
     }
 
     pub(super) fn selections(&self) -> &[Selected] {
@@ -175,7 +199,8 @@ impl Compiled {
             self.selections.iter().map(|one| size_of::<Selected>() + one.choices.len() * choice).sum();
         // What is kept of the algorithm is about as large as what was made of it, and its choices stand there again.
         let made = self.steps.len() * size_of::<Step>() + self.sets.len() * 8 + self.ranges.len() * 16;
-        size_of::<Self>() + self.texts.weight() * 2 + selected * 2 + made + self.steps.len() * 256
+        let index = self.index.as_ref().map_or(0, Index::weight);
+        size_of::<Self>() + self.texts.weight() * 2 + selected * 2 + made + self.steps.len() * 256 + index
     }
 }
 
@@ -262,15 +287,7 @@ struct Code {
     ranges: Vec<(i64, i64)>,
     texts: Texts,
     comparisons: usize,
-}
-
-/// How many words the codes of a slot take.
-fn words(slot: Slot) -> usize {
-    match slot {
-        Slot::CURRENCY | Slot::METHOD_TYPE => 3,
-        Slot::BILLING_COUNTRY | Slot::ISSUER_COUNTRY | Slot::BUSINESS_COUNTRY => 4,
-        _ => 1,
-    }
+    index: Option<IndexBuilder>,
 }
 
 /// A place that is known to fit: a program has at most [`MAX_PROGRAM`] comparisons.
@@ -325,7 +342,8 @@ impl Code {
             fault.at(path)
         })?;
         let first = self.steps.len();
-        self.all(&together);
+        let indexed = self.index.is_some() && depth == 1;
+        self.all(&together, !indexed);
         let own = self.steps.len();
         match &statement.nested {
             None => self.steps.push(Step { test: Test::Hit(chosen), otherwise: 0 }),
@@ -342,16 +360,19 @@ impl Code {
         for step in self.steps.iter_mut().take(own).skip(first) {
             step.otherwise = end;
         }
+        if let Some(index) = self.index.as_mut().filter(|_| indexed && place(first) < end) {
+            index.push(place(first), end, &together.sets);
+        }
         Ok(())
     }
 
-    /// Tests that all must hold, those first that fail most often.
-    fn all(&mut self, together: &Conjunction) {
+    /// Tests that all must hold, those first that fail most often. Those of slots are left out where an index has them.
+    fn all(&mut self, together: &Conjunction, slots: bool) {
         let Self { sets, ranges, .. } = self;
         let mut tests: Vec<(i64, Test)> = Vec::new();
-        for (slot, set) in &together.sets {
+        for (slot, set) in together.sets.iter().filter(|_| slots) {
             let first = place(sets.len());
-            sets.extend(set.0.iter().take(words(*slot)));
+            sets.extend(set.0.iter().take(slot.words()));
             tests.push((i64::from(set.count()) * 1_000 / 256, Test::Set(*slot, first)));
         }
         let often = |holds| if holds { 1 } else { 999 };

@@ -471,14 +471,15 @@ fn shares_converge_and_a_payment_keeps_its_account() {
         let answer = decide(&router, inputs);
         assert_eq!(decide(&again, inputs), answer, "a retry and a replay");
         let Answer::Candidates(all) = answer else { panic!("declined") };
-        assert_eq!(all[0].why, Why::Algorithm { drawn: true });
-        assert!(all[1..].iter().all(|one| one.why == Why::Algorithm { drawn: false }));
+        let drawn = all.first().unwrap();
+        assert_eq!(drawn.why, Why::Algorithm { drawn: true });
+        assert!(all.iter().skip(1).all(|one| one.why == Why::Algorithm { drawn: false }));
         // Behind the one that was drawn, the order stays.
-        let rest: Vec<_> = all[1..].iter().map(|one| one.account.clone()).collect();
+        let rest: Vec<_> = all.iter().skip(1).map(|one| one.account.clone()).collect();
         let kept: Vec<ConnectorId> =
-            accounts.iter().map(|one| one.account.clone()).filter(|id| *id != all[0].account).collect();
+            accounts.iter().map(|one| one.account.clone()).filter(|id| id != drawn.account).collect();
         assert_eq!(rest, kept);
-        *first.entry(all[0].connector.to_string()).or_insert(0) += 1;
+        *first.entry(drawn.connector.to_string()).or_insert(0) += 1;
     }
     // Within five standard deviations.
     for (name, share) in [("stripe", 0.7), ("adyen", 0.2), ("checkout", 0.1)] {

@@ -32,6 +32,7 @@ mod examples;
 mod explain;
 mod facts;
 mod fallback;
+mod index;
 pub mod interpret;
 mod key;
 mod lints;
@@ -44,7 +45,7 @@ mod tagged;
 #[cfg(test)]
 mod tests;
 
-pub use self::answer::{Answer, BlockedCard, Candidate, DecisionInputs, DeclineReason, GuardReason, Why};
+pub use self::answer::{Answer, BlockedCard, Candidate, Candidates, DecisionInputs, DeclineReason, GuardReason, Why};
 pub use self::compile::{Chosen, Compiled};
 pub use self::diff::Difference;
 pub use self::eligibility::{Ineligible, RoutableAccount};

@@ -4,10 +4,11 @@
 //! replays a decision makes one of what the decision's record says was seen.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::answer::{Answer, Candidate, DecisionInputs, DeclineReason, Why};
+use super::answer::{Answer, Candidates, DecisionInputs, DeclineReason, Named, Place, Why};
 use super::codes::Codes;
 use super::compile::{Chosen, Compiled, Selected};
 use super::eligibility::{Eligibility, Ineligible, RoutableAccount};
@@ -28,7 +29,7 @@ pub struct ProgramVersion {
     /// Its version, from 1.
     pub version: u64,
     /// What the version says.
-    pub algorithm: std::sync::Arc<Algorithm>,
+    pub algorithm: Arc<Algorithm>,
 }
 
 /// An account as one decision saw it.
@@ -66,21 +67,12 @@ impl RouterRecord {
     pub fn router(&self) -> Result<Router, Fault> {
         let in_order = self.accounts.iter().filter(|one| one.fallback);
         let order: Vec<ConnectorId> = in_order.map(|one| one.account.clone()).collect();
-        let of = |one: &SeenAccount| Account {
-            id: one.account.clone(),
-            connector: one.connector.clone(),
-            eligibility: Eligibility::Seen(one.ineligible),
+        let of = |one: &SeenAccount| {
+            let named = Named { account: one.account.clone(), connector: one.connector.clone() };
+            (named, Eligibility::Seen(one.ineligible))
         };
         Router::of(self.profile.clone(), self.program.clone(), self.accounts.iter().map(of).collect(), &order)
     }
-}
-
-/// An account and what it takes.
-#[derive(Debug)]
-struct Account {
-    id: ConnectorId,
-    connector: ConnectorName,
-    eligibility: Eligibility,
 }
 
 /// The program and what was made of it.
@@ -109,7 +101,10 @@ struct Route {
 pub struct Router {
     profile: ProfileId,
     active: Option<Active>,
-    accounts: Vec<Account>,
+    /// The accounts' names, which its answers share.
+    named: Arc<[Named]>,
+    /// What each of them takes.
+    eligibility: Vec<Eligibility>,
     fallback: Vec<u32>,
 }
 
@@ -129,7 +124,7 @@ impl Router {
         let order = fallback_order(listed, &accounts);
         let of = |one: RoutableAccount| {
             let eligibility = Eligibility::of(&one);
-            Account { id: one.account, connector: one.connector, eligibility }
+            (Named { account: one.account, connector: one.connector }, eligibility)
         };
         Self::of(profile, program, accounts.into_iter().map(of).collect(), &order)
     }
@@ -137,10 +132,10 @@ impl Router {
     fn of(
         profile: ProfileId,
         program: Option<ProgramVersion>,
-        accounts: Vec<Account>,
+        accounts: Vec<(Named, Eligibility)>,
         order: &[ConnectorId],
     ) -> Result<Self, Fault> {
-        let by_id: HashMap<&ConnectorId, u32> = accounts.iter().map(|one| &one.id).zip(0..).collect();
+        let by_id: HashMap<&ConnectorId, u32> = accounts.iter().map(|(one, _)| &one.account).zip(0..).collect();
         let fallback = order.iter().filter_map(|id| by_id.get(id).copied()).collect();
         let active = match program {
             None => None,
@@ -150,7 +145,8 @@ impl Router {
                 Some(Active { id: program.id, version: program.version, compiled, routes })
             }
         };
-        Ok(Self { profile, active, accounts, fallback })
+        let (named, eligibility): (Vec<Named>, Vec<Eligibility>) = accounts.into_iter().unzip();
+        Ok(Self { profile, active, named: named.into(), eligibility, fallback })
     }
 
     /// The profile.
@@ -173,16 +169,17 @@ impl Router {
         let codes = self.codes(facts);
         let seen = |fallback: bool| {
             let codes = &codes;
-            move |one: &Account| SeenAccount {
-                account: one.id.clone(),
+            move |(one, eligibility): (&Named, &Eligibility)| SeenAccount {
+                account: one.account.clone(),
                 connector: one.connector.clone(),
                 fallback,
-                ineligible: one.eligibility.ineligible(codes),
+                ineligible: eligibility.ineligible(codes),
             }
         };
-        let rest = self.accounts.iter().zip(0_u32..).filter(|(_, place)| !self.fallback.contains(place));
+        let rest = (0_u32..).zip(self.named.iter().zip(&self.eligibility));
+        let rest = rest.filter(|(place, _)| !self.fallback.contains(place)).map(|(_, account)| account);
         let first = self.fallback.iter().filter_map(|place| self.account(*place));
-        first.map(seen(true)).chain(rest.map(|(one, _)| one).map(seen(false))).collect()
+        first.map(seen(true)).chain(rest.map(seen(false))).collect()
     }
 
     /// All that a replay of the decision on this payment needs.
@@ -190,7 +187,7 @@ impl Router {
         let of = |active: &Active| ProgramVersion {
             id: active.id.clone(),
             version: active.version,
-            algorithm: std::sync::Arc::clone(active.compiled.algorithm()),
+            algorithm: Arc::clone(active.compiled.algorithm()),
         };
         let program = self.active.as_ref().map(of);
         RouterRecord { profile: self.profile.clone(), program, accounts: self.seen(facts) }
@@ -198,8 +195,8 @@ impl Router {
 
     /// About how many bytes it takes.
     pub fn weight(&self) -> usize {
-        let accounts: usize =
-            self.accounts.iter().map(|one| size_of::<Account>() + 160 + one.eligibility.weight()).sum();
+        let account = |one: &Eligibility| size_of::<(Named, Eligibility)>() + 160 + one.weight();
+        let accounts: usize = self.eligibility.iter().map(account).sum();
         let routes = |active: &Active| -> usize {
             let route = |one: &Route| {
                 size_of::<Route>() + one.order.len() * 4 + size_of_val(&*one.shares) + one.members.len() * 8
@@ -216,8 +213,8 @@ impl Router {
         }
     }
 
-    fn account(&self, place: u32) -> Option<&Account> {
-        self.accounts.get(place as usize)
+    fn account(&self, place: u32) -> Option<(&Named, &Eligibility)> {
+        Some((self.named.get(place as usize)?, self.eligibility.get(place as usize)?))
     }
 
     /// The bucket of a payment, where the selection is a split.
@@ -230,30 +227,32 @@ impl Router {
     /// Why a choice is no candidate for the payment; `None` where it is one.
     pub(super) fn refuses(&self, choice: &ConnectorChoice, codes: &Codes) -> Option<Ineligible> {
         let Some(id) = &choice.merchant_connector_id else { return Some(Ineligible::WithoutAccount) };
-        let Some(account) = self.accounts.iter().find(|one| one.id == *id) else { return Some(Ineligible::Missing) };
+        let mut accounts = self.named.iter().zip(&self.eligibility);
+        let Some((account, eligibility)) = accounts.find(|(one, _)| one.account == *id) else {
+            return Some(Ineligible::Missing);
+        };
         if account.connector != choice.connector {
             return Some(Ineligible::WrongConnector);
         }
-        account.eligibility.ineligible(codes)
+        eligibility.ineligible(codes)
     }
 
     /// The fallback order with what each account says to the payment.
     pub(super) fn fallback(&self, codes: &Codes) -> impl Iterator<Item = (ConnectorChoice, Option<Ineligible>)> {
-        let of = |one: &Account| {
+        let of = |(one, eligibility): (&Named, &Eligibility)| {
             let choice =
-                ConnectorChoice { connector: one.connector.clone(), merchant_connector_id: Some(one.id.clone()) };
-            (choice, one.eligibility.ineligible(codes))
+                ConnectorChoice { connector: one.connector.clone(), merchant_connector_id: Some(one.account.clone()) };
+            (choice, eligibility.ineligible(codes))
         };
         self.fallback.iter().filter_map(|place| self.account(*place)).map(of)
     }
 
-    fn candidates(&self, payment: &PaymentId, facts: &PaymentFacts) -> Vec<Candidate> {
+    fn candidates(&self, payment: &PaymentId, facts: &PaymentFacts) -> Vec<Place> {
         let codes = self.codes(facts);
-        let mut candidates = Vec::with_capacity(self.accounts.len());
-        let mut add = |place: u32, why: Why| {
-            let account = self.account(place).filter(|one| one.eligibility.ineligible(&codes).is_none());
-            if let Some(one) = account {
-                candidates.push(Candidate { account: one.id.clone(), connector: one.connector.clone(), why });
+        let mut candidates = Vec::with_capacity(self.eligibility.len());
+        let mut add = |account: u32, why: Why| {
+            if self.eligibility.get(account as usize).is_some_and(|one| one.ineligible(&codes).is_none()) {
+                candidates.push(Place { account, why });
             }
         };
         let chosen = self.active.as_ref().map(|active| (active, active.compiled.choose_by(&codes)));
@@ -283,11 +282,11 @@ impl Router {
 }
 
 impl Route {
-    fn of(selected: &Selected, by_id: &HashMap<&ConnectorId, u32>, accounts: &[Account]) -> Self {
+    fn of(selected: &Selected, by_id: &HashMap<&ConnectorId, u32>, accounts: &[(Named, Eligibility)]) -> Self {
         let place = |choice: &ConnectorChoice| {
             let place = *by_id.get(choice.merchant_connector_id.as_ref()?)?;
-            let account = accounts.get(place as usize)?;
-            let never = matches!(account.eligibility, Eligibility::Never(_) | Eligibility::Seen(Some(_)));
+            let (account, eligibility) = accounts.get(place as usize)?;
+            let never = matches!(eligibility, Eligibility::Never(_) | Eligibility::Seen(Some(_)));
             (account.connector == choice.connector && !never).then_some(place)
         };
         let places: Vec<Option<u32>> = selected.choices.iter().map(place).collect();
@@ -328,5 +327,5 @@ pub fn decide(router: &Router, inputs: DecisionInputs<'_>) -> Answer {
     if candidates.is_empty() {
         return Answer::Declined { reason: DeclineReason::NoEligibleConnector, entry: None };
     }
-    Answer::Candidates(candidates)
+    Answer::Candidates(Candidates::new(Arc::clone(&router.named), candidates))
 }

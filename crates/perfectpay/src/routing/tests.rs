@@ -279,14 +279,14 @@ fn algorithm() -> impl Strategy<Value = Algorithm> {
 }
 
 fn accepted<T: Clone + std::fmt::Debug + 'static>(values: Vec<T>) -> impl Strategy<Value = Option<Accepted<T>>> {
-    let values = std::sync::Arc::<[T]>::from(values);
-    let list = || prop::sample::subsequence(values.to_vec(), 0..=values.len());
-    prop_oneof![
-        Just(None),
-        Just(Some(Accepted::AllAccepted)),
-        list().prop_map(|list| Some(Accepted::EnableOnly { list })),
-        list().prop_map(|list| Some(Accepted::DisableOnly { list })),
-    ]
+    let all = values.len();
+    let list = prop::sample::subsequence(values, 0..=all);
+    (list, 0..4_u8).prop_map(|(list, kind)| match kind {
+        0 => None,
+        1 => Some(Accepted::AllAccepted),
+        2 => Some(Accepted::EnableOnly { list }),
+        _ => Some(Accepted::DisableOnly { list }),
+    })
 }
 
 fn enabled_type(of: PaymentMethodType) -> impl Strategy<Value = MethodTypeEnabled> {
@@ -398,14 +398,41 @@ fn version(algorithm: &Algorithm) -> ProgramVersion {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_long_program_answers_like_its_json(
+        parts in prop::collection::vec(program(), 30..80),
+        payments in prop::collection::vec(facts(), 30),
+    ) {
+        let mut parts = parts.into_iter();
+        let mut program = parts.next().unwrap();
+        program.rules.extend(parts.flat_map(|part| part.rules));
+        // From every third on, so that the later ones decide, too.
+        for third in 0..3 {
+            let rules = program.rules.iter().skip(program.rules.len() * third / 3).cloned().collect();
+            let rest = Program { rules, ..program.clone() };
+            let compiled = Compiled::new(&Algorithm::Advanced(rest.clone())).unwrap();
+            for facts in &payments {
+                let rule = compiled.choose(facts).rule().map(|rule| rule as usize);
+                prop_assert_eq!(rule, interpret::matched(&rest, facts));
+            }
+        }
+    }
+}
+
+proptest! {
     #![proptest_config(ProptestConfig { cases: 1_000, ..ProptestConfig::default() })]
 
     #[test]
     fn a_compiled_program_answers_like_its_json(program in program(), payments in prop::collection::vec(facts(), 8)) {
-        let compiled = Compiled::new(&Algorithm::Advanced(program.clone())).unwrap();
-        for facts in payments {
-            let rule = compiled.choose(&facts).rule().map(|rule| rule as usize);
-            prop_assert_eq!(rule, interpret::matched(&program, &facts));
+        let algorithm = std::sync::Arc::new(Algorithm::Advanced(program.clone()));
+        for indexed in [false, true] {
+            let compiled = Compiled::of(std::sync::Arc::clone(&algorithm), indexed).unwrap();
+            for facts in &payments {
+                let rule = compiled.choose(facts).rule().map(|rule| rule as usize);
+                prop_assert_eq!(rule, interpret::matched(&program, facts));
+            }
         }
     }
 
@@ -522,4 +549,79 @@ proptest! {
         let json = serde_json::to_value(&algorithm).unwrap();
         prop_assert_eq!(crate::json::from_value::<Algorithm>(json).unwrap(), algorithm);
     }
+
+    #[test]
+    fn bytes_that_were_a_program_are_read_without_a_panic(
+        algorithm in algorithm(),
+        edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..4_u8), 0..8),
+    ) {
+        let mut bytes = serde_json::to_vec(&algorithm).unwrap();
+        for (at, byte, edit) in edits {
+            let at = at.index(bytes.len());
+            match edit {
+                0 => bytes[at] = byte,
+                1 => bytes.insert(at, byte),
+                2 => drop(bytes.drain(at..(at + usize::from(byte)).min(bytes.len() - 1))),
+                _ => {
+                    let again = bytes[at..(at + usize::from(byte)).min(bytes.len())].to_vec();
+                    drop(bytes.splice(at..at, again));
+                }
+            }
+        }
+        if let Ok(read) = crate::json::from_slice::<Algorithm>(&bytes) {
+            let _ = read.lints(&[]);
+            prop_assert!(read.check(&[]).is_err(), "a profile without accounts has no program");
+        }
+    }
+
+    #[test]
+    fn any_json_is_read_without_a_panic(value in any_json()) {
+        let read = crate::json::from_value::<Algorithm>(value.clone()).ok();
+        prop_assert!(read.is_none_or(|algorithm| Compiled::new(&algorithm).is_err() || !algorithm.choices().is_empty()));
+        let _ = crate::json::from_value::<PaymentFacts>(value.clone()).map(|facts| facts.check());
+        let _ = crate::json::from_value::<RetryPolicy>(value.clone()).map(|policy| policy.check());
+        let _ = crate::json::from_value::<Outcome>(value);
+    }
+}
+
+/// JSON that has the names of programs in it, in places where they may not stand.
+fn any_json() -> impl Strategy<Value = serde_json::Value> {
+    let leaf = prop_oneof![
+        Just(serde_json::Value::Null),
+        any::<bool>().prop_map(Into::into),
+        any::<i64>().prop_map(Into::into),
+        any::<f64>().prop_map(Into::into),
+        select(vec!["priority", "advanced", "volume_split", "stripe", "mca_1", "amount", "equal", "number", "", "USD"])
+            .prop_map(Into::into),
+    ];
+    let names = select(vec![
+        "type",
+        "data",
+        "value",
+        "connector",
+        "split",
+        "rules",
+        "defaultSelection",
+        "statements",
+        "condition",
+        "nested",
+        "lhs",
+        "comparison",
+        "name",
+        "connectorSelection",
+        "metadata",
+        "amount",
+        "currency",
+        "card",
+        "result",
+        "code",
+    ]);
+    leaf.prop_recursive(6, 64, 6, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..6).prop_map(serde_json::Value::Array),
+            prop::collection::btree_map(names.clone(), inner, 0..6).prop_map(|members| {
+                members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect::<serde_json::Value>()
+            }),
+        ]
+    })
 }

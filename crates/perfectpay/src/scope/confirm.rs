@@ -101,7 +101,7 @@ pub(super) async fn confirmed(
     Ok(Confirmed { state, decision: Stored::new(row.tenant, id, now, decision), tells })
 }
 
-fn tried(candidate: &Candidate) -> Tried {
+fn tried(candidate: Candidate<'_>) -> Tried {
     Tried { connector: candidate.connector.clone(), account: candidate.account.clone() }
 }
 
@@ -364,7 +364,7 @@ async fn following(
         return Ok(None);
     }
     for candidate in decision.state.candidates() {
-        if row.state.tried(&decision.id).any(|account| *account == candidate.account) {
+        if row.state.tried(&decision.id).any(|account| *account == *candidate.account) {
             continue;
         }
         let key = Key::Connector(MerchantPath::Pinned(row.tenant), candidate.account.clone());

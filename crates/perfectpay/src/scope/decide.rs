@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::operation::Operation;
 use super::profile::ProfileScope;
 use super::routers::Routed;
+use super::screen::Screen;
 use crate::blocklist::{BlockReason, CardFacts, CardInfo, CardNumber, Fingerprint, ScreenedCard, Screening};
 use crate::card_testing::{Attempt, GuardKeys};
 use crate::connector::PaymentMethod;
@@ -111,7 +112,7 @@ impl ProfileScope {
     /// [`Error::NotFound`] for the account or the profile; [`Error::Invalid`] at `facts` for facts that contradict each
     /// other; [`Error::Corrupt`] if a secret does not open; those of the store.
     pub async fn decide(&self, request: &DecideRequest) -> Result<Decision, Error> {
-        self.merchant.session.begin(Operation::DecidePayment).await?;
+        self.begin_deciding().await?;
         decided(self, request, None).await
     }
 
@@ -122,7 +123,7 @@ impl ProfileScope {
     ///
     /// As there.
     pub async fn decide_card(&self, request: &DecideRequest, card: &CardNumber) -> Result<Decision, Error> {
-        self.merchant.session.begin(Operation::DecidePayment).await?;
+        self.begin_deciding().await?;
         decided(self, request, Some(card)).await
     }
 
@@ -149,6 +150,16 @@ impl ProfileScope {
         let now = session.begin(Operation::CountFailedAttempt).await?;
         self.load().await?;
         keys.count(&*session.inner.counters, now);
+        Ok(())
+    }
+
+    /// Begins as every operation does, without its moment: a decision takes one of its own.
+    async fn begin_deciding(&self) -> Result<(), Error> {
+        let session = &self.merchant.session;
+        if session.is_guarded() {
+            return session.begin(Operation::DecidePayment).await.map(drop);
+        }
+        session.trace(Operation::DecidePayment);
         Ok(())
     }
 
@@ -185,25 +196,41 @@ pub(super) async fn decided(
         follower.freshen(session.store()).await?;
         clock = follower.clock();
     }
-    let routed = routers.ready(session, path, &profile.id, clock).await?;
-    let routed = routed.ok_or_else(|| Error::not_found(EntityKind::Profile, &profile.id))?;
+    let found = routers.ready(session, path, &profile.id, clock).await?;
+    let found = found.ok_or_else(|| Error::not_found(EntityKind::Profile, &profile.id))?;
     let (now, staleness) = (follower.moment_at(clock), follower.age(clock));
-    let screening = if is_screened(&routed, request, card) {
-        let ready = lists.ready(session, path, Some(&profile.id), clock).await?;
-        let ready = ready.ok_or_else(|| profile.merchant.absent())?;
-        let screen = ready.screen(session, clock);
-        Some(match (card, &request.card) {
-            (Some(card), _) => screen.card(card)?,
-            (None, Some(card)) => screen.facts(card)?,
-            (None, None) => match known(request)? {
-                Some(card) => screen.facts(&card)?,
-                None => screen.none(),
-            },
+    let screening = if is_screened(&found.routed, request, card) {
+        let at_once = found.lists().ready().and_then(|ready| {
+            let ready = ready.as_ref()?;
+            ready.ask(clock);
+            Some(screened_by(&ready.screen(session, clock), request, card))
+        });
+        Some(match at_once {
+            Some(screening) => screening?,
+            None => {
+                let ready = lists.ready(session, path, Some(&profile.id), clock).await?;
+                let ready = ready.ok_or_else(|| profile.merchant.absent())?;
+                let screening = screened_by(&ready.screen(session, clock), request, card)?;
+                found.keep(ready);
+                screening
+            }
         })
     } else {
         None
     };
-    Ok(made(profile, request, routed, screening, staleness, now))
+    Ok(made(profile, request, found.routed, screening, staleness, now))
+}
+
+/// What the lists say of the card, as far as it is known.
+fn screened_by(screen: &Screen<'_>, request: &DecideRequest, card: Option<&CardNumber>) -> Result<Screening, Error> {
+    match (card, &request.card) {
+        (Some(card), _) => screen.card(card),
+        (None, Some(card)) => screen.facts(card),
+        (None, None) => match known(request)? {
+            Some(card) => screen.facts(&card),
+            None => Ok(screen.none()),
+        },
+    }
 }
 
 /// Decides by what the store says: in a batch, with what it staged.

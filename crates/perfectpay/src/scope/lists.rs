@@ -177,6 +177,11 @@ impl Ready {
         reflects(&self.own, &self.compiled) && reflects(&self.above, &self.compiled_above)
     }
 
+    /// Whether the first one is this account's, whoever's its id is.
+    pub(super) fn is_of(&self, tenant: Incarnation) -> bool {
+        self.own.of.tenant == tenant
+    }
+
     /// Notes that they were asked.
     #[inline]
     pub(super) fn ask(&self, clock: Timestamp) {

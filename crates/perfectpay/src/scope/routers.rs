@@ -15,7 +15,9 @@ use arc_swap::ArcSwapOption;
 use zeroize::Zeroizing;
 
 use super::follow::Follows;
+use super::lists::Ready;
 use super::routing::{accounts, routable};
+use super::screener::Seat;
 use super::session::Session;
 use crate::card_testing;
 use crate::error::{EntityKind, Error};
@@ -117,6 +119,26 @@ struct Shelf {
     ids: HashMap<Box<str>, HashSet<Incarnation>>,
 }
 
+/// What decides a profile's payments, and where it is kept.
+pub(super) struct Found {
+    pub(super) routed: Arc<Routed>,
+    place: Arc<Place>,
+}
+
+impl Found {
+    /// Where the lists are that decide about the profile's cards.
+    pub(super) fn lists(&self) -> &Seat {
+        &self.place.lists
+    }
+
+    /// Keeps these for the next decision, unless they are those of another owner of the account's id.
+    pub(super) fn keep(&self, lists: Ready) {
+        if lists.is_of(self.place.tenant) {
+            self.place.lists.keep(lists);
+        }
+    }
+}
+
 /// Where one profile's is kept.
 struct Place {
     tenant: Incarnation,
@@ -133,6 +155,8 @@ struct Place {
     weight: AtomicUsize,
     /// Whether it is on the shelf still, and told of what moves.
     shelved: AtomicBool,
+    /// The lists that were asked last, while they are current.
+    lists: Arc<Seat>,
 }
 
 struct Kept {
@@ -167,7 +191,7 @@ impl Routers {
         path: &MerchantPath,
         profile: &ProfileId,
         clock: Timestamp,
-    ) -> Result<Option<Arc<Routed>>, Error> {
+    ) -> Result<Option<Found>, Error> {
         loop {
             let kept = self.shelf().paths.get(path).and_then(|profiles| profiles.get(profile)).cloned();
             let place = match kept {
@@ -183,10 +207,10 @@ impl Routers {
                 place.asked.store(now, Ordering::Relaxed);
             }
             if let Some(routed) = place.current() {
-                return Ok(Some(routed));
+                return Ok(Some(Found { routed, place }));
             }
             match self.refresh(session, &place).await? {
-                Some(routed) => return Ok(Some(routed)),
+                Some(routed) => return Ok(Some(Found { routed, place })),
                 // The path may have another owner by now: only one that was pinned leads nowhere for good.
                 None if !self.leads_elsewhere(session, path, &place).await? => return Ok(None),
                 None => {}
@@ -222,6 +246,7 @@ impl Routers {
                 asked: AtomicI64::new(i64::MAX),
                 weight: AtomicUsize::new(0),
                 shelved: AtomicBool::new(true),
+                lists: Arc::default(),
             })
         });
         let place = Arc::clone(place);

@@ -55,13 +55,13 @@ impl Seat {
 
     /// The lists, if nothing was told of either since they were compiled.
     #[inline]
-    fn ready(&self) -> Option<Guard<Option<Arc<Ready>>>> {
+    pub(super) fn ready(&self) -> Option<Guard<Option<Arc<Ready>>>> {
         let ready = self.0.load();
         ready.as_ref().is_some_and(|ready| ready.is_current()).then_some(ready)
     }
 
     /// Keeps the lists, unless one of them moved or went meanwhile.
-    fn keep(self: &Arc<Self>, ready: Ready) {
+    pub(super) fn keep(self: &Arc<Self>, ready: Ready) {
         let ready = Arc::new(ready);
         self.0.store(Some(Arc::clone(&ready)));
         // Whoever lets go of a list says so first, and has its seats let go then: either it finds this one, or what it said
