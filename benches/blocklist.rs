@@ -27,8 +27,8 @@ use hashbrown::HashSet;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use perfectpay::blocklist::BlockAction;
 use perfectpay::blocklist::index::{
-    Covers, DigestKeys, DigitSpan, DigitsKind, Facts, Index, IndexEdit, IndexEntry, IndexKey, IndexScope,
-    LeadingDigits, Match,
+    Covers, DigestKeys, DigitSpan, DigitsKind, Facts, Index, IndexEdit, IndexEntry, IndexFingerprint, IndexKey,
+    IndexScope, LeadingDigits, Match,
 };
 use perfectpay::{
     CardNumber, Fingerprint, MasterKey, NewMerchant, NewOrganization, PerfectPay, Settings, SystemEntropy, Timestamp,
@@ -152,14 +152,14 @@ fn put(covers: Covers) -> IndexEdit {
 
 fn indexed(list: &List, keys: &Arc<DigestKeys>) -> Index {
     let digits = |kind, text: String| put(Covers::Digits(DigitSpan::prefix(kind, &text).unwrap()));
-    let prints = list.macs().map(|mac| put(Covers::Fingerprint(keys.fingerprint(1, &mac))));
+    let prints = list.macs().map(|mac| put(Covers::Fingerprint(IndexFingerprint::ours(1, &mac))));
     let eight = list.eight.iter().map(|n| digits(DigitsKind::ExtendedCardBin, format!("{n:08}")));
     let six = list.six.iter().map(|n| digits(DigitsKind::CardBin, format!("{n:06}")));
     Index::new(Arc::clone(keys), IndexScope::Merchant).edited(prints.chain(eight).chain(six))
 }
 
 fn asked(index: &Index, card: &Card) -> Option<Match> {
-    let fingerprints = [index.keys().fingerprint(1, &card.mac)];
+    let fingerprints = [IndexFingerprint::ours(1, &card.mac)];
     index.matched(&Facts { leading: Some(card.leading), fingerprints: &fingerprints }, None, NOW)
 }
 
@@ -440,7 +440,7 @@ fn many(list: &List, index: &Index) {
         let started = Instant::now();
         let mut found = 0;
         for cards in cards.chunks(256) {
-            let prints: Vec<_> = cards.iter().map(|card| [index.keys().fingerprint(1, &card.mac)]).collect();
+            let prints: Vec<_> = cards.iter().map(|card| [IndexFingerprint::ours(1, &card.mac)]).collect();
             let facts: Vec<Facts<'_>> = cards
                 .iter()
                 .zip(&prints)
@@ -463,7 +463,7 @@ fn memory(list: &List, index: &Index, keys: &Arc<DigestKeys>) {
         pages.split(' ').nth(1).unwrap().parse::<f64>().unwrap() * 4_096.0
     };
     let small = |n: u64| {
-        let print = |at| put(Covers::Fingerprint(keys.fingerprint(1, &List::mac(n * 100 + at))));
+        let print = |at| put(Covers::Fingerprint(IndexFingerprint::ours(1, &List::mac(n * 100 + at))));
         let bin =
             |at| put(Covers::Digits(DigitSpan::prefix(DigitsKind::ExtendedCardBin, &format!("{at:08}")).unwrap()));
         let edits = (0..60).map(print).chain((0..40).map(|at| bin((n * 100 + at) % 100_000_000)));
@@ -480,7 +480,7 @@ fn edits(index: &Index) {
     let mut numbers = Numbers(77);
     let mut figures = Vec::new();
     for round in 0..4_000 {
-        let covers = Covers::Fingerprint(index.keys().fingerprint(2, &numbers.mac()));
+        let covers = Covers::Fingerprint(IndexFingerprint::ours(2, &numbers.mac()));
         let key = IndexKey { covers, scope: IndexScope::Merchant };
         for edit in [put(covers), IndexEdit::Take(key)] {
             let started = Instant::now();
@@ -524,7 +524,7 @@ fn readers(list: &List, index: &Index) {
             let mut numbers = Numbers(99);
             let (mut written, mut before) = (0_u64, cell.load_full());
             while !stop.load(Ordering::Relaxed) {
-                let covers = Covers::Fingerprint(before.keys().fingerprint(2, &numbers.mac()));
+                let covers = Covers::Fingerprint(IndexFingerprint::ours(2, &numbers.mac()));
                 let next = Arc::new(cell.load().edited([put(covers)]));
                 // The one before is let go a round later, so that its readers are not the ones who free it.
                 before = cell.swap(next);

@@ -19,7 +19,7 @@ use super::screen::Screen;
 use super::screener::{Seat, Seats};
 use super::session::Session;
 use crate::blocklist::index::{
-    Covers, DigestKeys, DigitSpan, DigitsKind, FingerprintDigest, Index, IndexBuilder, IndexEdit, IndexEntry, IndexKey,
+    Covers, DigestKeys, DigitSpan, DigitsKind, Index, IndexBuilder, IndexEdit, IndexEntry, IndexFingerprint, IndexKey,
     IndexScope,
 };
 use crate::blocklist::{
@@ -631,9 +631,9 @@ fn key(
 }
 
 /// The digest of a fingerprint's text.
-pub(super) fn fingerprint(keys: &DigestKeys, text: &str) -> FingerprintDigest {
+pub(super) fn fingerprint(keys: &DigestKeys, text: &str) -> IndexFingerprint {
     match Fingerprint::parse(text) {
-        Some(ours) => keys.fingerprint(ours.version, &ours.digest),
+        Some(ours) => IndexFingerprint::ours(ours.version, &ours.digest),
         None => keys.foreign(text),
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::lists::{Compiled, Lists, fingerprint};
-use crate::blocklist::index::{DigitSpan, DigitsKind, Facts, FingerprintDigest, LeadingDigits, Match, MatchedBy};
+use crate::blocklist::index::{DigitSpan, DigitsKind, Facts, IndexFingerprint, LeadingDigits, Match, MatchedBy};
 use crate::blocklist::{
     BlockKind, BlockRuleId, CardFacts, CardNumber, Fingerprint, MAX_FINGERPRINTS, Matched, MatchedValue, Screening,
 };
@@ -34,15 +34,15 @@ pub(super) struct Screen<'a> {
 #[derive(Clone, Copy)]
 struct Prints {
     made: [Option<Fingerprint>; MAX_FINGERPRINT_SECRETS],
-    digests: [FingerprintDigest; MOST],
+    digests: [IndexFingerprint; MOST],
     count: usize,
 }
 
 impl Prints {
     const NONE: Self =
-        Self { made: [None; MAX_FINGERPRINT_SECRETS], digests: [FingerprintDigest::NONE; MOST], count: 0 };
+        Self { made: [None; MAX_FINGERPRINT_SECRETS], digests: [IndexFingerprint::NONE; MOST], count: 0 };
 
-    fn push(&mut self, made: Option<Fingerprint>, digest: FingerprintDigest) {
+    fn push(&mut self, made: Option<Fingerprint>, digest: IndexFingerprint) {
         if let Some(place) = self.made.get_mut(self.count) {
             *place = made;
         }
@@ -52,7 +52,7 @@ impl Prints {
         }
     }
 
-    fn digests(&self) -> &[FingerprintDigest] {
+    fn digests(&self) -> &[IndexFingerprint] {
         self.digests.get(..self.count).unwrap_or_default()
     }
 }
@@ -64,7 +64,7 @@ impl Screen<'_> {
         let mut prints = Prints::NONE;
         for secret in self.own.account.iter().flat_map(|account| &account.secrets) {
             let made = secret.fingerprint(card);
-            prints.push(Some(made), self.lists.keys().fingerprint(made.version, &made.digest));
+            prints.push(Some(made), IndexFingerprint::ours(made.version, &made.digest));
         }
         let facts = Facts { leading: LeadingDigits::of(card.prefix()), fingerprints: prints.digests() };
         self.answer(self.winner(&facts).as_ref(), &prints)
@@ -78,7 +78,7 @@ impl Screen<'_> {
             for secret in self.own.account.iter().flat_map(|account| &account.secrets) {
                 let made = secret.fingerprints(cards, self.lists.level());
                 for (prints, made) in prints.iter_mut().zip(made.into_iter().flatten()) {
-                    prints.push(Some(made), self.lists.keys().fingerprint(made.version, &made.digest));
+                    prints.push(Some(made), IndexFingerprint::ours(made.version, &made.digest));
                 }
             }
             let mut facts = [Facts::default(); GROUP];

@@ -9,14 +9,28 @@ use std::hash::Hash as _;
 use siphasher::sip128::{Hasher128 as _, SipHasher24};
 
 use super::bins::Places;
+use super::table::BITS;
 use crate::time::Entropy;
 
-/// A fingerprint as an index knows it: 128 bits, keyed.
+/// A fingerprint as an index takes it. What the index keeps of it is a digest of 128 bits, keyed, which is made only of
+/// those that a filter does not rule out.
 ///
-/// Two cards have the same one with a probability of 2^-128. Whoever writes a text of our form that is to be taken for
+/// Two cards have the same digest with a probability of 2^-128. Whoever writes a text of our form that is to be taken for
 /// another one, without knowing the keys, succeeds with a probability of 2^-64.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct FingerprintDigest(pub(super) u128);
+pub struct IndexFingerprint {
+    /// The HMAC; of a foreign text both halves of its keyed hash, and zeros.
+    words: [u64; 4],
+    /// Of the secret; [`FOREIGN`] of a foreign text.
+    version: u64,
+}
+
+/// Versions are of 32 bits.
+const FOREIGN: u64 = u64::MAX;
+
+/// So many leading bits of a fingerprint are the leading ones of its digest too: what a filter looks at needs no hash.
+const FRONT: u32 = BITS;
+const BEHIND: u32 = u64::BITS - FRONT;
 
 /// The keys of the digests of a process.
 #[derive(Clone)]
@@ -70,7 +84,7 @@ impl DigestKeys {
             ours: Lane::draw(entropy),
             digits: Lane::draw(entropy),
             bins: Places {
-                factors: [first, second].map(u32::from_le_bytes),
+                factors: [first, second].map(|bytes| u32::from_le_bytes(bytes) | 1),
                 offset: u32::from_le_bytes(offset),
                 shown: u64::from_le_bytes(shown),
             },
@@ -78,24 +92,26 @@ impl DigestKeys {
         }
     }
 
-    /// The digest of a fingerprint of ours: the version of the secret, and the HMAC under it.
-    #[inline]
-    pub fn fingerprint(&self, version: u32, mac: &[u8; 32]) -> FingerprintDigest {
-        let mut words = [0, 0, 0, 0, u64::from(version)];
-        let (chunks, _) = mac.as_chunks::<8>();
-        for (word, bytes) in words.iter_mut().zip(chunks) {
-            *word = u64::from_le_bytes(*bytes);
-        }
-        // One half is of the whole, keyed; the other is a quarter of the HMAC, as random as it is.
-        let [first, ..] = words;
-        FingerprintDigest::of(u128::from(self.ours.half(words)) << 64 | u128::from(first))
-    }
-
-    /// The digest of a foreign fingerprint.
-    pub fn foreign(&self, text: &str) -> FingerprintDigest {
+    /// A foreign fingerprint.
+    pub fn foreign(&self, text: &str) -> IndexFingerprint {
         let mut hasher = SipHasher24::new_with_key(&self.text);
         text.as_bytes().hash(&mut hasher);
-        FingerprintDigest::of(hasher.finish128().as_u128())
+        let hash = hasher.finish128();
+        IndexFingerprint { words: [hash.h1, hash.h2, 0, 0], version: FOREIGN }
+    }
+
+    /// The digest of a fingerprint: half of it a hash of the whole, keyed, in the middle of a quarter of the HMAC, which
+    /// is as random. The largest value means an empty slot; nothing has it.
+    #[inline]
+    pub(super) fn digest(&self, fingerprint: &IndexFingerprint) -> u128 {
+        let [first, second, third, fourth] = fingerprint.words;
+        let keyed = match fingerprint.version {
+            FOREIGN => second,
+            version => self.ours.half([first, second, third, fourth, version]),
+        };
+        let (front, behind) = (first >> BEHIND, first & ((1 << BEHIND) - 1));
+        let digest = u128::from(front) << (128 - FRONT) | u128::from(keyed) << BEHIND | u128::from(behind);
+        if digest == u128::MAX { digest - (1 << BEHIND) } else { digest }
     }
 
     /// The digest of a prefix: half a hash, half the digits themselves, so that no two are alike.
@@ -105,9 +121,27 @@ impl DigestKeys {
     }
 }
 
-impl FingerprintDigest {
-    /// What no fingerprint has.
-    pub(crate) const NONE: Self = Self(u128::MAX);
+impl IndexFingerprint {
+    /// Stands where there is none.
+    pub(crate) const NONE: Self = Self { words: [0; 4], version: 0 };
+
+    /// A fingerprint of ours: the version of the secret, and the HMAC under it.
+    #[inline]
+    pub fn ours(version: u32, mac: &[u8; 32]) -> Self {
+        let mut words = [0; 4];
+        let (chunks, _) = mac.as_chunks::<8>();
+        for (word, bytes) in words.iter_mut().zip(chunks) {
+            *word = u64::from_le_bytes(*bytes);
+        }
+        Self { words, version: u64::from(version) }
+    }
+
+    /// The leading bits of the digest, and what [`Slot::shown`](super::table::Slot::shown) is of it.
+    #[inline]
+    pub(super) fn shown(&self) -> (usize, u64) {
+        let [first, ..] = self.words;
+        (usize::try_from(first >> BEHIND).unwrap_or_default(), first << FRONT)
+    }
 }
 
 impl DigestKeys {
@@ -115,13 +149,6 @@ impl DigestKeys {
     #[inline]
     pub(super) fn bins(&self) -> Places {
         self.bins
-    }
-}
-
-impl FingerprintDigest {
-    /// The largest value means an empty slot; nothing has it.
-    fn of(digest: u128) -> Self {
-        Self(digest.min(u128::MAX - 1))
     }
 }
 

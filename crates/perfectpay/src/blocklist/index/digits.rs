@@ -16,6 +16,8 @@ pub const FEWEST: u8 = 6;
 pub struct LeadingDigits {
     /// Eleven digits, zeros behind what is known.
     number: u64,
+    /// The first six.
+    six: u32,
     known: u8,
 }
 
@@ -31,7 +33,9 @@ impl LeadingDigits {
             .bytes()
             .take(usize::from(known))
             .try_fold(0, |number, byte| byte.is_ascii_digit().then(|| number * 10 + u64::from(byte - b'0')))?;
-        digits.bytes().all(|b| b.is_ascii_digit()).then_some(Self { number: number * ten_to(LEADING - known), known })
+        let number = number * ten_to(LEADING - known);
+        let six = u32::try_from(number / ten_to(LEADING - FEWEST)).ok()?;
+        digits.bytes().all(|b| b.is_ascii_digit()).then_some(Self { number, six, known })
     }
 
     /// How many of them are known: 6 to 11.
@@ -39,12 +43,16 @@ impl LeadingDigits {
         self.known
     }
 
-    /// The first six and, where they are known, the first eight.
+    /// The first six.
     #[inline]
-    pub(super) fn bins(self) -> (u32, Option<u32>) {
-        // At most eight digits each.
-        let number = |length| u32::try_from(self.first(length)).unwrap_or_default();
-        (number(6), (self.known >= 8).then(|| number(8)))
+    pub(super) fn six(self) -> u32 {
+        self.six
+    }
+
+    /// The first eight, where they are known.
+    #[inline]
+    pub(super) fn eight(self) -> Option<u32> {
+        u32::try_from(self.first(8)).ok().filter(|_| self.known >= 8)
     }
 
     /// The first `length` of them as a number.

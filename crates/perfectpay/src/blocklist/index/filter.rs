@@ -55,8 +55,10 @@ impl Filter {
     #[inline]
     #[allow(clippy::cast_possible_truncation, reason = "the upper half of a product is below the smaller factor")]
     fn place(&self, digest: u64) -> (usize, u64) {
-        let words = self.0.len() as u64 - 1;
-        let at = ((u128::from(digest) * u128::from(words)) >> 64) as usize + 1;
+        let words = (self.0.len() as u64).wrapping_sub(1);
+        let at = ((u128::from(digest) * u128::from(words)) >> 64) as usize;
+        // Behind the first one.
+        let at = at.wrapping_add(1);
         let bit = |from: u32| 1_u64 << (digest >> from & 63);
         (at, bit(8) | bit(14) | bit(20) | bit(26))
     }

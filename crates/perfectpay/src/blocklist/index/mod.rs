@@ -22,10 +22,10 @@ mod table;
 use std::cmp::Ordering;
 
 use self::bins::{Bin, Bins};
-pub use self::digest::{DigestKeys, FingerprintDigest};
+pub use self::digest::{DigestKeys, IndexFingerprint};
 use self::digits::Prefix;
 pub use self::digits::{DigitSpan, DigitsKind, FEWEST, LEADING, LeadingDigits};
-use self::table::{Edit, Slot, Table};
+use self::table::{BITS, Edit, Slot, Table};
 use super::BlockAction;
 use crate::time::Timestamp;
 
@@ -65,7 +65,7 @@ impl IndexScope {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Covers {
     /// One card.
-    Fingerprint(FingerprintDigest),
+    Fingerprint(IndexFingerprint),
     /// All cards whose leading digits lie in a span.
     Digits(DigitSpan),
 }
@@ -105,7 +105,7 @@ pub struct Facts<'a> {
     /// Its leading digits, if they are known.
     pub leading: Option<LeadingDigits>,
     /// Its fingerprints: one for each version of the secret, and whatever else it goes by.
-    pub fingerprints: &'a [FingerprintDigest],
+    pub fingerprints: &'a [IndexFingerprint],
 }
 
 /// An entry that matches a card.
@@ -208,6 +208,36 @@ fn scope_code(scope: IndexScope) -> u32 {
     }
 }
 
+/// A fingerprint that blocks in the index's own scope until it is removed.
+#[derive(Debug, Clone, Copy)]
+struct PlainSlot(u128);
+
+impl Slot for PlainSlot {
+    const EMPTY: Self = Self(u128::MAX);
+    const IS_ITS_NAME: bool = true;
+
+    #[inline]
+    fn digest(&self) -> u128 {
+        self.0
+    }
+
+    #[inline]
+    fn shown(digest: u128) -> u64 {
+        shown(digest)
+    }
+
+    #[inline]
+    fn order(&self, other: &Self) -> Ordering {
+        self.0.cmp(&other.0)
+    }
+}
+
+/// What a filter is shown of a fingerprint's digest: [`IndexFingerprint::shown`] knows it without the digest.
+#[inline]
+fn shown(digest: u128) -> u64 {
+    table::low(digest) << BITS
+}
+
 /// A fingerprint with terms of its own.
 #[derive(Clone, Copy)]
 struct FingerprintSlot {
@@ -220,6 +250,10 @@ impl Slot for FingerprintSlot {
 
     fn digest(&self) -> u128 {
         self.digest
+    }
+
+    fn shown(digest: u128) -> u64 {
+        shown(digest)
     }
 
     fn order(&self, other: &Self) -> Ordering {
@@ -282,7 +316,7 @@ pub struct Index {
     keys: std::sync::Arc<DigestKeys>,
     /// The scope of entries whose scope is not kept.
     own: IndexScope,
-    fingerprints: Table<u128>,
+    fingerprints: Table<PlainSlot>,
     bins: Bins,
     prefixes: Table<u128>,
     lengths: Lengths,
@@ -295,7 +329,7 @@ pub struct Index {
 #[derive(Debug)]
 pub struct IndexBuilder {
     empty: Index,
-    fingerprints: Vec<u128>,
+    fingerprints: Vec<PlainSlot>,
     others: Vec<IndexEdit>,
 }
 
@@ -310,7 +344,9 @@ impl IndexBuilder {
         let plain =
             entry.key.scope == self.empty.own && entry.expires_at.is_none() && entry.action == BlockAction::Block;
         match entry.key.covers {
-            Covers::Fingerprint(FingerprintDigest(digest)) if plain => self.fingerprints.push(digest),
+            Covers::Fingerprint(print) if plain => {
+                self.fingerprints.push(PlainSlot(self.empty.keys.digest(&print)));
+            }
             _ => self.others.push(IndexEdit::Put(entry)),
         }
     }
@@ -325,7 +361,7 @@ impl IndexBuilder {
 /// The edits of each table.
 #[derive(Default)]
 struct Sorted {
-    fingerprints: Vec<Edit<u128>>,
+    fingerprints: Vec<Edit<PlainSlot>>,
     bins: Vec<(Bin, bool)>,
     prefixes: Vec<Edit<u128>>,
     special_fingerprints: Vec<Edit<FingerprintSlot>>,
@@ -415,9 +451,11 @@ impl Index {
             plain && terms.is_some_and(|terms| terms.expires == i64::MAX && terms.action == BlockAction::Block);
         let kept = terms.unwrap_or(Terms { scope: scope_code(key.scope), ..Terms::NONE });
         match key.covers {
-            Covers::Fingerprint(FingerprintDigest(digest)) => {
+            Covers::Fingerprint(print) => {
+                let digest = self.keys.digest(&print);
                 if plain {
-                    sorted.fingerprints.push(if stays_plain { Edit::Put(digest) } else { Edit::Take(digest) });
+                    let slot = PlainSlot(digest);
+                    sorted.fingerprints.push(if stays_plain { Edit::Put(slot) } else { Edit::Take(slot) });
                 }
                 let slot = FingerprintSlot { digest, terms: kept };
                 let stays = terms.is_some() && !stays_plain;
@@ -444,39 +482,57 @@ impl Index {
     /// Which entry decides about a card, at a profile and at a moment.
     #[inline]
     pub fn matched(&self, card: &Facts<'_>, profile: Option<u32>, now: Timestamp) -> Option<Match> {
-        let mut winner: Option<Match> = None;
-        let mut better = |found: Match| {
-            if winner.is_none_or(|best| found < best) {
-                winner = Some(found);
-            }
-        };
-        if self.special_fingerprints.len() == 0 {
-            // Nothing covers fewer cards, and all of these say the same.
-            if let Some(at) = card.fingerprints.iter().position(|digest| self.has_plain(*digest)) {
-                return Some(self.plain(MatchedBy::Fingerprint(at)));
-            }
-        } else {
-            self.each_by_fingerprint(card, profile, now, &mut better);
+        // The usual list and the usual card, of which nothing is listed. What finds that out is short, so that the processor
+        // is at the next cards while it waits for this one's words.
+        if self.special_fingerprints.len() > 0 {
+            return self.decided(card, profile, now);
         }
-        self.each_by_digits(card, profile, now, better);
+        // Nothing covers fewer cards, and all of these say the same.
+        if let Some(at) = card.fingerprints.iter().position(|print| self.has_plain(print)) {
+            return Some(self.plain(MatchedBy::Fingerprint(at)));
+        }
+        if self.may_match_by_digits(card) { self.decided_by_digits(card, profile, now) } else { None }
+    }
+
+    #[inline(never)]
+    fn decided(&self, card: &Facts<'_>, profile: Option<u32>, now: Timestamp) -> Option<Match> {
+        let mut winner: Option<Match> = None;
+        self.each_by_fingerprint(card, profile, now, |found| {
+            winner = Some(winner.map_or(found, |best| best.min(found)))
+        });
+        // Nothing by digits decides before what a fingerprint says.
+        winner.or_else(|| self.decided_by_digits(card, profile, now))
+    }
+
+    #[inline(never)]
+    fn decided_by_digits(&self, card: &Facts<'_>, profile: Option<u32>, now: Timestamp) -> Option<Match> {
+        let mut winner: Option<Match> = None;
+        self.each_by_digits(card, profile, now, |found| winner = Some(winner.map_or(found, |best| best.min(found))));
         winner
     }
 
     #[inline]
-    fn has_plain(&self, FingerprintDigest(digest): FingerprintDigest) -> bool {
-        self.fingerprints.may_have(digest) && self.fingerprints.find(digest).is_some()
+    fn has_plain(&self, print: &IndexFingerprint) -> bool {
+        let (front, shown) = print.shown();
+        self.fingerprints.may_have_shown(front, shown) && self.fingerprints.find(self.keys.digest(print)).is_some()
     }
 
-    /// Whether there may be an entry that matches.
+    /// Whether there may be an entry that matches by a fingerprint.
     #[inline]
-    #[allow(clippy::needless_bitwise_bool, reason = "the words are asked for together, and not one after the other")]
-    fn may_match(&self, card: &Facts<'_>) -> bool {
-        let prints = card.fingerprints.iter().fold(false, |may, FingerprintDigest(digest)| {
-            may | self.fingerprints.may_have(*digest) | self.special_fingerprints.may_have(*digest)
-        });
-        let others = self.lengths.present | self.special_lengths.present;
-        let bins = card.leading.map(LeadingDigits::bins);
-        prints | (others != 0) | bins.is_some_and(|(six, eight)| self.bins.may_have(self.keys.bins(), six, eight))
+    fn may_match_by_fingerprint(&self, card: &Facts<'_>) -> bool {
+        // The words are asked for together, and not one after the other.
+        card.fingerprints.iter().fold(false, |may, print| {
+            let (front, shown) = print.shown();
+            let special = self.special_fingerprints.may_have_shown(front, shown);
+            may | self.fingerprints.may_have_shown(front, shown) | special
+        })
+    }
+
+    /// Whether there may be an entry that matches by the leading digits.
+    #[inline]
+    fn may_match_by_digits(&self, card: &Facts<'_>) -> bool {
+        self.lengths.present | self.special_lengths.present != 0
+            || card.leading.is_some_and(|leading| self.bins.may_have(self.keys.bins(), leading))
     }
 
     /// The match of an entry of which no terms are kept.
@@ -504,10 +560,16 @@ impl Index {
         mut answer: impl FnMut(Option<Match>),
     ) {
         for group in cards.chunks(GROUP) {
-            // The first walk goes on whatever it finds, so that as many reads as the processor can keep are under way.
+            // Short walks, each of which goes on whatever it finds, so that as many reads as the processor can keep are under
+            // way: of the filters, of the slots of those that may be there, and only then of what the answer is.
             let mut may = [false; GROUP];
-            may.iter_mut().zip(group).for_each(|(may, card)| *may = self.may_match(card));
+            may.iter_mut().zip(group).for_each(|(may, card)| *may = self.may_match_by_fingerprint(card));
+            let touched = group.iter().zip(may).filter(|(_, may)| *may).flat_map(|(card, _)| card.fingerprints);
+            let touched = touched.fold(0, |all, print| all ^ self.fingerprints.touch(self.keys.digest(print)));
+            // Nothing comes of it: they are on their way into the caches.
+            std::hint::black_box(touched);
             for (card, may) in group.iter().zip(may) {
+                let may = may || self.may_match_by_digits(card);
                 answer(if may { self.matched(card, profile, now) } else { None });
             }
         }
@@ -522,13 +584,16 @@ impl Index {
         now: Timestamp,
         mut found: impl FnMut(Match),
     ) {
-        for (at, digest) in card.fingerprints.iter().enumerate() {
+        for (at, print) in card.fingerprints.iter().enumerate() {
             let by = MatchedBy::Fingerprint(at);
-            if self.has_plain(*digest) {
+            if self.has_plain(print) {
                 found(self.plain(by));
             }
-            let all = self.special_fingerprints.all(digest.0);
-            all.filter_map(|slot| slot.terms.matched(by, profile, now)).for_each(&mut found);
+            let (front, shown) = print.shown();
+            if self.special_fingerprints.may_have_shown(front, shown) {
+                let all = self.special_fingerprints.all(self.keys.digest(print));
+                all.filter_map(|slot| slot.terms.matched(by, profile, now)).for_each(&mut found);
+            }
         }
     }
 
@@ -536,8 +601,8 @@ impl Index {
     #[inline]
     fn each_by_digits(&self, card: &Facts<'_>, profile: Option<u32>, now: Timestamp, mut found: impl FnMut(Match)) {
         let Some(leading) = card.leading else { return };
-        let (six, eight) = leading.bins();
-        let listed = self.bins.under(self.keys.bins(), six, eight);
+        let (six, eight) = (leading.six(), leading.eight());
+        let listed = self.bins.under(self.keys.bins(), leading);
         if !listed.nothing() {
             if listed.has(Bin::Six(six)) {
                 let prefix = Prefix { length: 6, value: six.into() };

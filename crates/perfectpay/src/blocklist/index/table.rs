@@ -15,7 +15,7 @@ use std::sync::Arc;
 use super::filter::Filter;
 
 /// Bits of the digest that one branch decides on.
-const BITS: u32 = 6;
+pub(super) const BITS: u32 = 6;
 /// Children of a branch.
 const FANOUT: usize = 1 << BITS;
 /// The most entries that a leaf has before it becomes a branch.
@@ -50,6 +50,12 @@ pub(super) trait Slot: Copy + Send + Sync + 'static {
     #[inline]
     fn word(digest: u128) -> u64 {
         low(digest)
+    }
+
+    /// What a filter is shown of a digest, behind the leading bits by which it was chosen.
+    #[inline]
+    fn shown(digest: u128) -> u64 {
+        low(digest >> (64 - BITS))
     }
 
     /// The order of entries. Equal ones are the same entry, of which a table keeps one; begins with the digest's order.
@@ -227,7 +233,7 @@ impl<S: Slot> Table<S> {
         for run in edits.chunk_by(|a, b| part_of(a) == part_of(b)) {
             let Some(at) = run.first().map(part_of) else { continue };
             let (Some(filter), Some(child)) = (before.get(at), branch.children.get(at)) else { continue };
-            let put = |edit: &Edit<S>| matches!(edit, Edit::Put(_)).then(|| shown(edit.slot().digest()));
+            let put = |edit: &Edit<S>| matches!(edit, Edit::Put(_)).then(|| S::shown(edit.slot().digest()));
             run.iter().filter_map(put).for_each(|digest| filter.mark(digest));
             if filter.is_worn(FILTER)
                 && let Some(place) = Arc::make_mut(&mut filters).get_mut(at)
@@ -249,7 +255,16 @@ impl<S: Slot> Table<S> {
     #[inline]
     pub(super) fn may_have(&self, digest: u128) -> bool {
         match &self.filters {
-            Some(filters) => filters.get(part(digest)).is_some_and(|filter| filter.may_have(shown(digest))),
+            Some(_) => self.may_have_shown(part(digest), S::shown(digest)),
+            None => self.root.is_some(),
+        }
+    }
+
+    /// [`Self::may_have`] of a digest of which only that much is known which a filter is shown, and the leading bits.
+    #[inline]
+    pub(super) fn may_have_shown(&self, front: usize, shown: u64) -> bool {
+        match &self.filters {
+            Some(filters) => filters.get(front).is_some_and(|filter| filter.may_have(shown)),
             None => self.root.is_some(),
         }
     }
@@ -294,7 +309,11 @@ impl<S: Slot> Table<S> {
         // processor goes on to the next card before these have come. Half of each digest is enough to find the place.
         let word = S::word(digest);
         let mut place = 2 * GROUP;
-        for (at, slot) in near.iter().chain(next).enumerate() {
+        // Two loops of a known length are made straight, one over both is not.
+        for (at, slot) in (0..GROUP).zip(near) {
+            place = if S::word(slot.digest()) == word { at } else { place };
+        }
+        for (at, slot) in (GROUP..2 * GROUP).zip(next) {
             place = if S::word(slot.digest()) == word { at } else { place };
         }
         let found = groups.get(place / GROUP).and_then(|Group(slots)| slots.get(place % GROUP));
@@ -305,6 +324,14 @@ impl<S: Slot> Table<S> {
             return None;
         }
         self.all(digest).next()
+    }
+
+    /// Reads a little of where the digest belongs, so that it is at hand for [`Self::find`].
+    #[inline]
+    pub(super) fn touch(&self, digest: u128) -> u64 {
+        let groups = self.seek(digest).and_then(|(leaf, home)| leaf.groups.get(home..));
+        let Some([Group([near, ..]), Group([next, ..]), ..]) = groups else { return 0 };
+        S::word(near.digest()) ^ S::word(next.digest())
     }
 
     /// The entries with this digest.
@@ -319,19 +346,13 @@ impl<S: Slot> Table<S> {
     }
 }
 
-/// What a filter is shown of a digest, behind the bits by which it was chosen.
-#[inline]
-fn shown(digest: u128) -> u64 {
-    low(digest >> (64 - BITS))
-}
-
 fn filter<S: Slot>(slots: &[S]) -> Filter {
-    Filter::of(slots.iter().map(|slot| shown(slot.digest())), FILTER)
+    Filter::of(slots.iter().map(|slot| S::shown(slot.digest())), FILTER)
 }
 
 #[allow(clippy::cast_possible_truncation, reason = "the low half is what is asked for")]
 #[inline]
-fn low(digest: u128) -> u64 {
+pub(super) fn low(digest: u128) -> u64 {
     digest as u64
 }
 

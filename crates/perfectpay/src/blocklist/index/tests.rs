@@ -23,9 +23,9 @@ enum Print {
 }
 
 impl Print {
-    fn digest(&self, keys: &DigestKeys) -> FingerprintDigest {
+    fn digest(&self, keys: &DigestKeys) -> IndexFingerprint {
         match self {
-            Self::Ours(version, byte) => keys.fingerprint(*version, &[*byte; 32]),
+            Self::Ours(version, byte) => IndexFingerprint::ours(*version, &[*byte; 32]),
             Self::Foreign(text) => keys.foreign(text),
         }
     }
@@ -214,7 +214,7 @@ proptest! {
         }
         let at_once = empty.edited(entries.iter().map(|(name, terms)| edit(name, Some(terms), &keys)));
         prop_assert_eq!(index.len(), at_once.len());
-        let prints: Vec<Vec<FingerprintDigest>> =
+        let prints: Vec<Vec<IndexFingerprint>> =
             cards.iter().map(|card| card.fingerprints.iter().map(|print| print.digest(&keys)).collect()).collect();
         let facts: Vec<Facts<'_>> = cards
             .iter()
@@ -252,7 +252,7 @@ fn a_merchant_with_100_entries_takes_less_than_4_kib() {
             expires_at: None,
         })
     };
-    let prints = (0..60_u8).map(|n| entry(Covers::Fingerprint(keys.fingerprint(1, &[n; 32]))));
+    let prints = (0..60_u8).map(|n| entry(Covers::Fingerprint(IndexFingerprint::ours(1, &[n; 32]))));
     let bin = |kind, n: u64| DigitSpan::prefix(kind, &n.to_string()).unwrap();
     let six = (0..20).map(|n| entry(Covers::Digits(bin(DigitsKind::CardBin, 411_111 + n))));
     let eight = (0..20).map(|n| entry(Covers::Digits(bin(DigitsKind::ExtendedCardBin, 41_111_100 + n))));
@@ -267,7 +267,7 @@ fn a_list_of_hundreds_of_thousands_is_found_whole_and_changes_in_place() {
     let card = |n: u32| {
         let mut mac = [0; 32];
         mac[..4].copy_from_slice(&n.to_le_bytes());
-        keys.fingerprint(1, &mac)
+        IndexFingerprint::ours(1, &mac)
     };
     let key = |n| IndexKey { covers: Covers::Fingerprint(card(n)), scope: IndexScope::Merchant };
     let put = |n| IndexEdit::Put(IndexEntry { key: key(n), action: BlockAction::Block, expires_at: None });
