@@ -536,6 +536,9 @@ macro_rules! scan {
     };
 }
 
+/// A part of a blocklist that has so many entries may well be as long as was asked for: room is made for all of it.
+const FEW: usize = 1_000;
+
 /// A part of a blocklist, all of it from one moment.
 pub(crate) fn block_rules(conn: &Connection, scan: &BlockScan) -> Result<Option<BlockPage>, Failure> {
     let moment = conn.unchecked_transaction()?;
@@ -571,6 +574,9 @@ pub(crate) fn block_rules(conn: &Connection, scan: &BlockScan) -> Result<Option<
     let mut rows = statement.query(params![tenant.as_bytes(), after, limit])?;
     while let Some(row) = rows.next()? {
         push(&mut page.rows, row, scan.details)?;
+        if page.rows.len() == FEW {
+            page.rows.reserve(usize::try_from(limit).unwrap_or_default().saturating_sub(FEW));
+        }
     }
     drop(rows);
     if scan.select == BlockSelect::After(None) {

@@ -68,7 +68,7 @@ impl ImportOptions {
     }
 
     /// How many rows of a best-effort import are one commit: 1 to [`MAX_TOGETHER`]; others are answered as the nearer end.
-    /// They are sorted, so that more rows at once are written faster, and take some 150 bytes each.
+    /// They are sorted, so that more rows at once are written faster, and take some 250 bytes each meanwhile.
     pub fn batch(mut self, rows: usize) -> Self {
         self.batch = rows.clamp(1, MAX_TOGETHER);
         self
@@ -205,10 +205,6 @@ const FIELDS: usize = COLUMNS.len();
 pub(crate) struct Fields<'a>([Option<&'a str>; FIELDS]);
 
 impl<'a> Fields<'a> {
-    fn get(&self, column: &str) -> Option<&'a str> {
-        COLUMNS.iter().zip(self.0).find(|(name, _)| **name == column).and_then(|(_, text)| text)
-    }
-
     /// Reads the row as an entry in the scope of a handle, or, in a merchant account, in one of its profiles.
     ///
     /// # Errors
@@ -237,52 +233,53 @@ impl<'a> Fields<'a> {
     ) -> Result<(BlockKind, BlockAction, Option<Timestamp>), Fault> {
         let missing = |column| Fault::new("import.missing", "is required").at(column);
         let word = |column, message| move |_| Fault::new("import.word", message).at(column);
-        let kind = self.get("type").ok_or_else(|| missing("type"))?;
+        let Self([kind, data, action, said, profile, expires_at, reason, metadata]) = *self;
+        let kind = kind.ok_or_else(|| missing("type"))?;
         let kind: BlockKind = kind
             .parse()
             .map_err(word("type", "must be card_bin, extended_card_bin, fingerprint, card_prefix or card_range"))?;
-        owned.value = value(self.get("data").ok_or_else(|| missing("data"))?).map_err(|fault| fault.at("data"))?;
+        owned.value = value(data.ok_or_else(|| missing("data"))?).map_err(|fault| fault.at("data"))?;
         kind.coverage(&owned.value)?;
-        let action = self.get("action").map_or(Ok(BlockAction::Block), str::parse);
+        let action = action.map_or(Ok(BlockAction::Block), str::parse);
         let action = action.map_err(word("action", "must be block or allow"))?;
-        owned.scope = self.scope(scope)?;
+        owned.scope = scope_of(said, profile, scope)?;
         if owned.scope == BlockScope::Organization && kind == BlockKind::Fingerprint {
             let fault = Fault::new("blocklist.not_for_organization", "must not be a fingerprint in an organization");
             return Err(fault.at("type"));
         }
-        let expires_at = self.get("expires_at").map(str::parse).transpose();
+        let expires_at = expires_at.map(str::parse).transpose();
         let expires_at = expires_at.map_err(|fault: Fault| fault.at("expires_at"))?;
-        let reason = self.get("reason").map(str::parse::<Text<255>>).transpose();
+        let reason = reason.map(str::parse::<Text<255>>).transpose();
         owned.reason = reason.map_err(|fault| fault.at("reason"))?.map(|text| text.as_str().to_owned());
-        owned.metadata = self.get("metadata").map(metadata).transpose()?;
+        owned.metadata = metadata.map(object).transpose()?;
         Ok((kind, action, expires_at))
     }
+}
 
-    /// Where the row's entry holds: where the handle says, or in a profile of its account.
-    fn scope(&self, handle: &BlockScope) -> Result<BlockScope, Fault> {
-        let profile = self.get("profile_id").map(str::parse::<ProfileId>).transpose();
-        let profile = profile.map_err(|fault| fault.at("profile_id"))?;
-        let said = match (self.get("scope"), profile) {
-            (None, None) => return Ok(handle.clone()),
-            (None | Some("profile"), Some(profile)) => BlockScope::Profile(profile),
-            (Some("profile"), None) => match handle {
-                BlockScope::Profile(_) => handle.clone(),
-                _ => return Err(Fault::new("import.missing", "is required").at("profile_id")),
-            },
-            (Some("merchant"), None) => BlockScope::Merchant,
-            (Some("organization"), None) => BlockScope::Organization,
-            (Some("merchant" | "organization"), Some(_)) => {
-                return Err(Fault::new("import.not_for_scope", "must be empty in this scope").at("profile_id"));
-            }
-            (Some(_), _) => {
-                return Err(Fault::new("import.word", "must be organization, merchant or profile").at("scope"));
-            }
-        };
-        match (handle, &said) {
-            (BlockScope::Merchant, BlockScope::Profile(_)) => Ok(said),
-            (handle, said) if handle == said => Ok(said.clone()),
-            _ => Err(Fault::new("blocklist.other_scope", "must hold where the list is").at("scope")),
+/// Where a row's entry holds: where the handle says, or in a profile of its account.
+fn scope_of(said: Option<&str>, profile: Option<&str>, handle: &BlockScope) -> Result<BlockScope, Fault> {
+    let profile = profile.map(str::parse::<ProfileId>).transpose();
+    let profile = profile.map_err(|fault| fault.at("profile_id"))?;
+    let said = match (said, profile) {
+        (None, None) => return Ok(handle.clone()),
+        (None | Some("profile"), Some(profile)) => BlockScope::Profile(profile),
+        (Some("profile"), None) => match handle {
+            BlockScope::Profile(_) => handle.clone(),
+            _ => return Err(Fault::new("import.missing", "is required").at("profile_id")),
+        },
+        (Some("merchant"), None) => BlockScope::Merchant,
+        (Some("organization"), None) => BlockScope::Organization,
+        (Some("merchant" | "organization"), Some(_)) => {
+            return Err(Fault::new("import.not_for_scope", "must be empty in this scope").at("profile_id"));
         }
+        (Some(_), _) => {
+            return Err(Fault::new("import.word", "must be organization, merchant or profile").at("scope"));
+        }
+    };
+    match (handle, &said) {
+        (BlockScope::Merchant, BlockScope::Profile(_)) => Ok(said),
+        (handle, said) if handle == said => Ok(said.clone()),
+        _ => Err(Fault::new("blocklist.other_scope", "must hold where the list is").at("scope")),
     }
 }
 
@@ -309,7 +306,7 @@ fn value(text: &str) -> Result<std::borrow::Cow<'_, str>, Fault> {
 }
 
 /// An object as it is kept.
-fn metadata(text: &str) -> Result<String, Fault> {
+fn object(text: &str) -> Result<String, Fault> {
     let object: Result<Object, Error> = crate::json::from_slice(text.as_bytes());
     let text = object.map(|object| serde_json::to_string(&object).unwrap_or_default());
     text.map_err(|error| match error {

@@ -100,6 +100,26 @@ impl BlockRow<'_> {
         Some(self.value).filter(|_| is_fingerprint).and_then(Fingerprint::parse).map(|found| found.version)
     }
 
+    /// What of the name decides about most orders: the kind and, of an account's own entry, the value's first bytes. Where two
+    /// are alike, the names decide.
+    fn front(&self) -> u128 {
+        let kind = match self.kind {
+            BlockKind::CardBin => 0,
+            BlockKind::CardPrefix => 2,
+            BlockKind::CardRange => 4,
+            BlockKind::ExtendedCardBin => 6,
+            BlockKind::Fingerprint => 8,
+        };
+        // A colon is before the sign behind which other scopes are named.
+        let is_named = self.scope != RowScope::Merchant;
+        let mut bytes = [0; 16];
+        let [first, rest @ ..] = &mut bytes;
+        *first = kind + u8::from(is_named);
+        let value = if is_named { &[] } else { self.value.as_bytes() };
+        rest.iter_mut().zip(value).for_each(|(place, byte)| *place = *byte);
+        u128::from_be_bytes(bytes)
+    }
+
     /// The order of the names as bytes, without writing them.
     fn by_name(&self, other: &Self) -> Ordering {
         let scope = |scope| match scope {
@@ -232,6 +252,19 @@ impl BlockRows {
         }
     }
 
+    /// All texts of an entry.
+    fn texts_of(&self, packed: &Packed) -> &str {
+        let end = packed.value.saturating_add(usize::try_from(packed.end).unwrap_or(usize::MAX));
+        self.texts.get(packed.value..end).unwrap_or_default()
+    }
+
+    /// Makes room for so many more entries like those that are there.
+    pub fn reserve(&mut self, more: usize) {
+        let each = self.texts.len().checked_div(self.rows.len()).unwrap_or_default() + 1;
+        self.texts.reserve(each.saturating_mul(more));
+        self.rows.reserve(more);
+    }
+
     /// How many bytes the entries take.
     pub fn bytes(&self) -> usize {
         self.texts.len() + self.rows.len() * size_of::<Packed>()
@@ -250,15 +283,27 @@ impl SortedRows {
 
     /// Sorts entries, and answers besides at which place each of them was given.
     pub(crate) fn traced(rows: BlockRows) -> (Self, Vec<usize>) {
-        let BlockRows { texts, rows: packed, profiles } = rows;
-        let whole = BlockRows { texts, rows: Vec::new(), profiles };
-        let mut order: Vec<(usize, Packed)> = packed.into_iter().enumerate().collect();
-        order.sort_unstable_by(|(at, a), (other, b)| {
-            whole.unpacked(a).by_name(&whole.unpacked(b)).then_with(|| at.cmp(other))
+        // What mostly decides lies beside the place: rows that are far apart are looked at only where it does not.
+        let mut order: Vec<(u128, usize)> = rows.iter().map(|row| row.front()).zip(0..).collect();
+        let by_name = |at: usize, other: usize| match (rows.get(at), rows.get(other)) {
+            (Some(row), Some(other)) => row.by_name(&other),
+            _ => Ordering::Equal,
+        };
+        order.sort_unstable_by(|(front, at), (other_front, other)| {
+            front.cmp(other_front).then_with(|| by_name(*at, *other)).then_with(|| at.cmp(other))
         });
-        order.dedup_by(|(_, row), (_, kept)| whole.unpacked(row).by_name(&whole.unpacked(kept)) == Ordering::Equal);
-        let (places, rows) = order.into_iter().unzip();
-        (Self(BlockRows { rows, ..whole }), places)
+        order.dedup_by(|(front, at), (kept_front, kept)| front == kept_front && by_name(*at, *kept).is_eq());
+        // Texts, too, stand in their order then, so that whoever walks over them reads one after the other.
+        let mut sorted = BlockRows { profiles: rows.profiles.clone(), ..BlockRows::default() };
+        sorted.rows.reserve_exact(order.len());
+        sorted.texts.reserve_exact(rows.texts.len());
+        let places: Vec<usize> = order.into_iter().map(|(_, at)| at).collect();
+        for packed in places.iter().filter_map(|at| rows.rows.get(*at)) {
+            let value = sorted.texts.len();
+            sorted.texts.push_str(rows.texts_of(packed));
+            sorted.rows.push(Packed { value, ..*packed });
+        }
+        (Self(sorted), places)
     }
 
     /// Leaves those out for whose places `keep` says no.

@@ -2,7 +2,7 @@
 
 use fearless_simd::{Level, Simd as _, dispatch};
 use sha2::block_api::compress256;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use super::card::CardNumber;
 use super::fingerprint::Fingerprint;
@@ -56,7 +56,7 @@ impl FingerprintKey {
     #[inline]
     pub(crate) fn fingerprint(&self, card: &CardNumber) -> Fingerprint {
         let mut state = self.inner.clone();
-        compress256(&mut state, std::slice::from_ref(&*block(card)));
+        compress256(&mut state, std::slice::from_ref(&Block::of(card).0));
         let inner = std::mem::replace(&mut *state, *self.outer);
         compress256(&mut state, &[second(inner)]);
         Fingerprint { version: self.version, digest: bytes(*state) }
@@ -66,7 +66,7 @@ impl FingerprintKey {
     pub(crate) fn fingerprints(&self, cards: &[CardNumber], level: Level) -> [Option<Fingerprint>; LANES] {
         let mut blocks = Zeroizing::new([[0; LANES]; 16]);
         for (lane, card) in cards.iter().take(LANES).enumerate() {
-            for (words, chunk) in blocks.iter_mut().zip(block(card).as_chunks::<4>().0) {
+            for (words, chunk) in blocks.iter_mut().zip(Block::of(card).0.as_chunks::<4>().0) {
                 if let Some(word) = words.get_mut(lane) {
                     *word = u32::from_be_bytes(*chunk);
                 }
@@ -85,16 +85,33 @@ impl FingerprintKey {
     }
 }
 
-/// The one block that a card's digits make behind the inner pad.
-fn block(card: &CardNumber) -> Zeroizing<[u8; 64]> {
-    let digits = card.digits();
-    let mut block = Zeroizing::new([0; 64]);
-    let ending = digits.iter().chain(&[0x80]);
-    block.iter_mut().zip(ending).for_each(|(byte, digit)| *byte = *digit);
-    // At most nineteen digits behind the pad of 64 bytes: fewer than 2^16 bits.
-    let bits = u16::try_from((64 + digits.len()) * 8).unwrap_or_default().to_be_bytes();
-    block.iter_mut().rev().zip(bits.iter().rev()).for_each(|(byte, bit)| *byte = *bit);
-    block
+/// The one block that a card's digits make behind the inner pad. They are wiped when it is dropped; a number has at most
+/// nineteen, and nothing else in the block is secret.
+struct Block([u8; 64]);
+
+impl Block {
+    #[inline]
+    fn of(card: &CardNumber) -> Self {
+        let digits = card.digits();
+        let mut block = Self([0; 64]);
+        if let Some((front, [end, ..])) = block.0.split_at_mut_checked(digits.len()) {
+            front.copy_from_slice(digits);
+            *end = 0x80;
+        }
+        // Behind the pad of 64 bytes: fewer than 2^16 bits.
+        let bits = u16::try_from((64 + digits.len()) * 8).unwrap_or_default().to_be_bytes();
+        let [.., high, low] = &mut block.0;
+        [*high, *low] = bits;
+        block
+    }
+}
+
+impl Drop for Block {
+    #[inline]
+    fn drop(&mut self) {
+        let (digits, _) = self.0.as_chunks_mut::<20>();
+        digits.iter_mut().take(1).for_each(Zeroize::zeroize);
+    }
 }
 
 /// The one block that the inner digest makes behind the outer pad.

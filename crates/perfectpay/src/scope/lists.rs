@@ -8,8 +8,10 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::task::Poll;
 
 use arc_swap::ArcSwapOption;
 use fearless_simd::Level;
@@ -30,13 +32,15 @@ use crate::id::{Incarnation, ProfileId};
 use crate::merchant::{FINGERPRINT, MerchantState};
 use crate::profile::ProfileState;
 use crate::store::{
-    BlockScan, BlockSelect, BlocklistPath, EntityRef, Key, LogEntry, MAX_SCAN_LIMIT, MerchantPath, OrganizationPath,
-    Stored, Verb,
+    BlockScan, BlockSelect, BlocklistPath, EntityRef, Key, LogEntry, MerchantPath, OrganizationPath, Stored, Verb,
 };
 use crate::time::{Entropy, Timestamp};
 
 /// How many noted entries are read again one by one; beyond, the list is loaded anew.
 const NOTED: usize = 10_000;
+
+/// How many entries are read at once. While they are indexed, the next ones are read.
+const PART: u32 = 20_000;
 
 /// What a list weighs beside its index, in bytes: its places in the maps, its secrets, its profiles.
 const WEIGHT: usize = 1_024;
@@ -502,19 +506,29 @@ impl List {
             },
         };
         let (mut builder, mut profiles) = (IndexBuilder::new(Arc::clone(keys), self.scope()), Profiles::default());
-        let mut after = None;
+        let read = |after| {
+            let scan = BlockScan { path: self.path(), select: BlockSelect::After(after), limit: PART, details: false };
+            Box::pin(async move { session.store().block_rules(&scan).await })
+        };
+        let mut part = read(None).await?;
         loop {
-            let select = BlockSelect::After(after);
-            let scan = BlockScan { path: self.path(), select, limit: MAX_SCAN_LIMIT, details: false };
-            let Some(page) = session.store().block_rules(&scan).await? else { return Ok(None) };
+            let Some(page) = part else { return Ok(None) };
+            let last = page.rows.iter().next_back().filter(|_| page.rows.len() >= PART as usize);
+            let last = last.map(|last| last.id().map_err(|_| Error::corrupt("an entry of a blocklist"))).transpose()?;
+            let mut next = last.map(|last| read(Some(last)));
+            // Asked once, a store begins to read.
+            let at_once = match &mut next {
+                Some(next) => poll_fn(|context| Poll::Ready(next.as_mut().poll(context))).await,
+                None => Poll::Pending,
+            };
             for row in page.rows.iter() {
                 builder.push(entry(&row, keys, &mut profiles)?);
             }
-            let last = page.rows.iter().next_back().filter(|_| page.rows.len() >= MAX_SCAN_LIMIT as usize);
-            match last {
-                Some(last) => after = Some(last.id().map_err(|_| Error::corrupt("an entry of a blocklist"))?),
-                None => break,
-            }
+            part = match (at_once, next) {
+                (Poll::Ready(next), _) => next?,
+                (Poll::Pending, Some(next)) => next.await?,
+                (Poll::Pending, None) => break,
+            };
         }
         Ok(Some(Compiled { reflects: told, index: builder.build(), account, profiles: Arc::new(profiles) }))
     }

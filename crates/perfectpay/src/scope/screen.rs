@@ -52,6 +52,10 @@ impl Prints {
         }
     }
 
+    fn made(&self, at: usize) -> Option<Fingerprint> {
+        self.made.get(at).copied().flatten()
+    }
+
     fn digests(&self) -> &[IndexFingerprint] {
         self.digests.get(..self.count).unwrap_or_default()
     }
@@ -61,13 +65,21 @@ impl Screen<'_> {
     /// Screens a card. Allocates nothing.
     #[inline]
     pub(super) fn card(&self, card: &CardNumber) -> Result<Screening, Error> {
+        let leading = LeadingDigits::of(card.prefix());
+        // The usual case, for which nothing is laid out.
+        if let Some([secret]) = self.own.account.as_ref().map(|account| account.secrets.as_slice()) {
+            let made = secret.fingerprint(card);
+            let print = [IndexFingerprint::ours(made.version, &made.digest)];
+            let winner = self.winner(&Facts { leading, fingerprints: &print });
+            return self.answer(winner.as_ref(), |at| (at == 0).then_some(made));
+        }
         let mut prints = Prints::NONE;
         for secret in self.own.account.iter().flat_map(|account| &account.secrets) {
             let made = secret.fingerprint(card);
             prints.push(Some(made), IndexFingerprint::ours(made.version, &made.digest));
         }
-        let facts = Facts { leading: LeadingDigits::of(card.prefix()), fingerprints: prints.digests() };
-        self.answer(self.winner(&facts).as_ref(), &prints)
+        let facts = Facts { leading, fingerprints: prints.digests() };
+        self.answer(self.winner(&facts).as_ref(), |at| prints.made(at))
     }
 
     /// Screens many cards, in their order.
@@ -98,7 +110,7 @@ impl Screen<'_> {
                 first(*winner, self.above.index.matched(&Facts { fingerprints: &[], ..*facts }, None, self.now))
             });
             for (winner, prints) in winners.zip(&prints) {
-                screenings.push(self.answer(winner.as_ref(), prints)?);
+                screenings.push(self.answer(winner.as_ref(), |at| prints.made(at))?);
             }
         }
         Ok(screenings)
@@ -140,8 +152,7 @@ impl Screen<'_> {
     }
 
     #[inline]
-    fn answer(&self, winner: Option<&Match>, prints: &Prints) -> Result<Screening, Error> {
-        let made = |at: usize| prints.made.get(at).copied().flatten();
+    fn answer(&self, winner: Option<&Match>, made: impl Fn(usize) -> Option<Fingerprint>) -> Result<Screening, Error> {
         let matched = winner.map(|winner| told(self.own, winner, |at| made(at).map(MatchedValue::Fingerprint)));
         let current = self.own.account.as_ref().and_then(|account| made(account.current));
         Ok(self.screening(matched.transpose()?, current))

@@ -104,7 +104,8 @@ impl DigestKeys {
     /// is as random. The largest value means an empty slot; nothing has it.
     #[inline]
     pub(super) fn digest(&self, fingerprint: &IndexFingerprint) -> u128 {
-        let [first, second, third, fourth] = fingerprint.words;
+        let [_, second, third, fourth] = fingerprint.words;
+        let first = fingerprint.first();
         let keyed = match fingerprint.version {
             FOREIGN => second,
             version => self.ours.half([first, second, third, fourth, version]),
@@ -136,10 +137,18 @@ impl IndexFingerprint {
         Self { words, version: u64::from(version) }
     }
 
+    /// Its leading bytes, in their order: a list that is read in the order of its texts comes one part of a table after
+    /// the other.
+    #[inline]
+    fn first(&self) -> u64 {
+        let [first, ..] = self.words;
+        first.swap_bytes()
+    }
+
     /// The leading bits of the digest, and what [`Slot::shown`](super::table::Slot::shown) is of it.
     #[inline]
     pub(super) fn shown(&self) -> (usize, u64) {
-        let [first, ..] = self.words;
+        let first = self.first();
         (usize::try_from(first >> BEHIND).unwrap_or_default(), first << FRONT)
     }
 }

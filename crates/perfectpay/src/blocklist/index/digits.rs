@@ -23,19 +23,25 @@ pub struct LeadingDigits {
 
 impl LeadingDigits {
     /// The leading digits of a card number, or of a part of one: 6 to 19 digits. `None` for anything else.
+    #[inline]
     pub fn of(digits: &str) -> Option<Self> {
         let known = digits.len().min(usize::from(LEADING));
         let known = u8::try_from(known).ok().filter(|known| *known >= FEWEST)?;
         if digits.len() > 19 {
             return None;
         }
-        let number = digits
-            .bytes()
-            .take(usize::from(known))
-            .try_fold(0, |number, byte| byte.is_ascii_digit().then(|| number * 10 + u64::from(byte - b'0')))?;
+        let (front, rest) = digits.as_bytes().split_at_checked(usize::from(known))?;
+        // Characters that are no digits make numbers above nine, and are told by that behind the loop.
+        let (number, highest) = front.iter().fold((0, 0), |(number, highest): (u64, u8), byte| {
+            let digit = byte.wrapping_sub(b'0');
+            (number * 10 + u64::from(digit), highest.max(digit))
+        });
+        if highest > 9 || !rest.iter().all(u8::is_ascii_digit) {
+            return None;
+        }
         let number = number * ten_to(LEADING - known);
         let six = u32::try_from(number / ten_to(LEADING - FEWEST)).ok()?;
-        digits.bytes().all(|b| b.is_ascii_digit()).then_some(Self { number, six, known })
+        Some(Self { number, six, known })
     }
 
     /// How many of them are known: 6 to 11.
