@@ -643,7 +643,7 @@ fn screen(entries: u64) {
         started.elapsed().as_nanos() as f64 / CARDS as f64
     };
     // As much memory as a filter of the list's takes, and one word of it for each card: what an index cannot do without.
-    let memory: Vec<u64> = (0..entries * 12 / 64 + 1).collect();
+    let memory: Vec<u64> = (0..=entries * 12 / 64).collect();
     let (mut floors, mut reads, mut ones, mut manies) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for _ in 0..9 {
         floors.push(started(&mut || {
