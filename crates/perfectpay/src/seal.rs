@@ -10,6 +10,7 @@
 //! open, while a store can be copied and a record edited without sealing it again.
 
 use std::fmt;
+use std::ops::Deref;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -20,7 +21,7 @@ use secrecy::{ExposeSecret as _, SecretBox};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::error::{EntityKind, Error, Fault};
 use crate::id::Incarnation;
@@ -259,17 +260,91 @@ pub struct Place<'a> {
 impl Place<'_> {
     /// The place and the key as bytes, each part with its length in front: what a sealed value is bound to.
     pub fn associated_data(&self, key_id: &str) -> Vec<u8> {
+        self.bound_to(key_id).as_slice().to_vec()
+    }
+
+    fn bound_to(&self, key_id: &str) -> Bound {
         let kind: &'static str = self.kind.into();
         let parts =
             [self.tenant.as_bytes(), kind.as_bytes(), self.id.as_bytes(), self.field.as_bytes(), key_id.as_bytes()];
-        let length = parts.iter().map(|part| 4 + part.len()).sum::<usize>();
-        let mut bytes = Vec::with_capacity(1 + length);
-        bytes.push(VERSION);
+        let mut bound = Bound { near: [0; NEAR], length: 0, far: Vec::new() };
+        bound.push(&[VERSION]);
         for part in parts {
-            bytes.extend_from_slice(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
-            bytes.extend_from_slice(part);
+            bound.push(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
+            bound.push(part);
         }
-        bytes
+        bound
+    }
+}
+
+/// As much as the ids of this library make of a place.
+const NEAR: usize = 256;
+
+/// What a sealed value is bound to, without an allocation where it is as long as usual.
+struct Bound {
+    near: [u8; NEAR],
+    length: usize,
+    /// All of it, where it is longer.
+    far: Vec<u8>,
+}
+
+impl Bound {
+    fn push(&mut self, part: &[u8]) {
+        let end = self.length + part.len();
+        match self.near.get_mut(self.length..end).filter(|_| self.far.is_empty()) {
+            Some(room) => room.copy_from_slice(part),
+            None => {
+                if self.far.is_empty() {
+                    self.far.extend(self.near.iter().take(self.length));
+                }
+                self.far.extend_from_slice(part);
+            }
+        }
+        self.length = end;
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        let near = self.near.get(..self.length).filter(|_| self.far.is_empty());
+        near.unwrap_or(&self.far)
+    }
+}
+
+/// What was opened. It is wiped when it is dropped, all that was allocated in one pass; a `Zeroizing<Vec<u8>>` goes from
+/// byte to byte.
+pub struct Opened(Vec<u8>);
+
+impl Opened {
+    /// The same bytes as text, without another copy.
+    fn into_text(mut self) -> Option<Zeroizing<String>> {
+        match String::from_utf8(std::mem::take(&mut self.0)) {
+            Ok(text) => Some(Zeroizing::new(text)),
+            Err(error) => {
+                self.0 = error.into_bytes();
+                None
+            }
+        }
+    }
+}
+
+impl Deref for Opened {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        // All that was allocated, whether there is something in it or was.
+        self.0.clear();
+        self.0.spare_capacity_mut().zeroize();
+    }
+}
+
+impl fmt::Debug for Opened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Opened(..)")
     }
 }
 
@@ -298,10 +373,10 @@ impl SealingKey {
     pub fn seal(&self, place: Place<'_>, plaintext: &[u8], entropy: &dyn Entropy) -> Result<Sealed, Error> {
         let mut nonce = [0; NONCE];
         entropy.fill(&mut nonce);
-        let aad = place.associated_data(&self.id);
+        let bound = place.bound_to(&self.id);
         let ciphertext = self
             .cipher
-            .encrypt(&Nonce::from(nonce), Payload { msg: plaintext, aad: &aad })
+            .encrypt(&Nonce::from(nonce), Payload { msg: plaintext, aad: bound.as_slice() })
             .map_err(|_| Fault::new("sealed.too_large", "is too large to be sealed"))?;
         Ok(Sealed(envelope(&self.id, &[&nonce, &ciphertext])))
     }
@@ -311,16 +386,17 @@ impl SealingKey {
     /// # Errors
     ///
     /// [`Error::Corrupt`] if another key sealed it, it was changed, or it was sealed for another place.
-    pub fn open(&self, place: Place<'_>, sealed: &Sealed) -> Result<Zeroizing<Vec<u8>>, Error> {
+    pub fn open(&self, place: Place<'_>, sealed: &Sealed) -> Result<Opened, Error> {
         let (key_id, nonce, ciphertext) = sealed.parts()?;
         if key_id != &*self.id {
             return Err(Error::corrupt(format!("a sealed value needs the key `{key_id}`, not `{}`", self.id)));
         }
         let nonce: [u8; NONCE] = nonce.try_into().map_err(|_| Error::corrupt("a sealed value has an unknown form"))?;
-        let aad = place.associated_data(&self.id);
-        self.cipher.decrypt(&Nonce::from(nonce), Payload { msg: ciphertext, aad: &aad }).map(Zeroizing::new).map_err(
-            |_| Error::corrupt(format!("the sealed {} of {} `{}` does not open", place.field, place.kind, place.id)),
-        )
+        let bound = place.bound_to(&self.id);
+        let payload = Payload { msg: ciphertext, aad: bound.as_slice() };
+        self.cipher.decrypt(&Nonce::from(nonce), payload).map(Opened).map_err(|_| {
+            Error::corrupt(format!("the sealed {} of {} `{}` does not open", place.field, place.kind, place.id))
+        })
     }
 }
 
@@ -387,15 +463,13 @@ impl Seals<'_> {
         self.seal(field, plaintext)
     }
 
-    pub(crate) fn open(&self, field: &'static str, sealed: &Sealed) -> Result<Zeroizing<Vec<u8>>, Error> {
+    pub(crate) fn open(&self, field: &'static str, sealed: &Sealed) -> Result<Opened, Error> {
         self.keys.of(sealed.key_id()?)?.open(self.place(field), sealed)
     }
 
     pub(crate) fn open_text(&self, field: &'static str, sealed: &Sealed) -> Result<Zeroizing<String>, Error> {
-        let bytes = self.open(field, sealed)?;
-        let text =
-            std::str::from_utf8(&bytes).map_err(|_| Error::corrupt(format!("the sealed {field} is not text")))?;
-        Ok(Zeroizing::new(text.to_owned()))
+        let text = self.open(field, sealed)?.into_text();
+        text.ok_or_else(|| Error::corrupt(format!("the sealed {field} is not text")))
     }
 
     pub(crate) fn open_json<T: serde::de::DeserializeOwned>(
@@ -437,9 +511,23 @@ mod tests {
     }
 
     #[test]
+    fn what_a_value_is_bound_to_is_all_of_its_place_however_long_that_is() {
+        for length in [0, 1, 100, 140, 150, 151, 152, 153, 154, 155, 156, 160, 170, 180, 190, 200, 254, 1_000] {
+            let id = "i".repeat(length);
+            let place = Place { id: &id, ..PLACE };
+            let mut expected = vec![VERSION];
+            for part in [place.tenant.as_bytes(), b"connector", id.as_bytes(), b"auth", b"dk_1"] {
+                expected.extend(u32::try_from(part.len()).unwrap().to_be_bytes());
+                expected.extend(part);
+            }
+            assert_eq!(place.associated_data("dk_1"), expected, "{length}");
+        }
+    }
+
+    #[test]
     fn a_value_opens_in_its_place_and_in_no_other() {
         let sealed = key().seal(PLACE, b"sk_live", &SystemEntropy).unwrap();
-        assert_eq!(key().open(PLACE, &sealed).unwrap().as_slice(), b"sk_live");
+        assert_eq!(*key().open(PLACE, &sealed).unwrap(), *b"sk_live");
         let elsewhere = [
             Place { tenant: Incarnation::from_bytes([1; 16]), ..PLACE },
             Place { kind: EntityKind::Profile, ..PLACE },

@@ -284,6 +284,7 @@ mod tests {
             crate::MasterKey,
             crate::LocalKeyring,
             crate::seal::SealingKey,
+            crate::seal::Opened,
             crate::ConnectorAuth,
             crate::ConnectorWebhookDetails,
             crate::WalletDetails,

@@ -3,11 +3,11 @@
 use std::fmt;
 
 use secrecy::{ExposeSecret as _, SecretString};
-use zeroize::Zeroizing;
 
 use crate::error::Fault;
 use crate::id::EventId;
 use crate::profile::WebhookSecrets;
+use crate::seal::Opened;
 use crate::time::Timestamp;
 use crate::web_url::WebUrl;
 use crate::webhook::{SIGNATURE_512, SignedWebhook, WebhookSigner, signature_512};
@@ -18,11 +18,11 @@ pub struct WebhookMessage {
     event_id: EventId,
     url: WebUrl,
     headers: Vec<(Box<str>, SecretString)>,
-    body: Zeroizing<Vec<u8>>,
+    body: Opened,
 }
 
 impl WebhookMessage {
-    pub(crate) fn new(event_id: EventId, url: WebUrl, secrets: &WebhookSecrets, body: Zeroizing<Vec<u8>>) -> Self {
+    pub(crate) fn new(event_id: EventId, url: WebUrl, secrets: &WebhookSecrets, body: Opened) -> Self {
         let own = secrets.outgoing_webhook_custom_http_headers.iter().flat_map(crate::profile::WebhookHeaders::iter);
         let mut headers: Vec<(Box<str>, SecretString)> =
             own.map(|(name, value)| (Box::from(name), value.clone())).collect();

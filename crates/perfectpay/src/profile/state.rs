@@ -16,7 +16,7 @@ use crate::list::UniqueList;
 use crate::merchant::MerchantState;
 use crate::money::Country;
 use crate::patch::Patch;
-use crate::seal::{Sealed, Seals};
+use crate::seal::{Opened, Sealed, Seals};
 use crate::secret::{Request, SecretText, mask};
 use crate::stored::{State, Stored};
 use crate::text::{Name, Object, Text};
@@ -262,8 +262,8 @@ const CARD_TESTING: &str = "card_testing_secret";
 /// What a new profile takes from its merchant account, opened.
 pub(crate) struct Inherited<'a> {
     pub(crate) merchant: &'a MerchantState,
-    pub(crate) webhook_password: Option<Zeroizing<Vec<u8>>>,
-    pub(crate) payment_response_hash_key: Zeroizing<Vec<u8>>,
+    pub(crate) webhook_password: Option<Opened>,
+    pub(crate) payment_response_hash_key: Opened,
 }
 
 impl<'a> Inherited<'a> {
@@ -293,10 +293,13 @@ impl ProfileState {
                 let password = details.webhook_password.take().map(|p| Zeroizing::new(p.as_bytes().to_vec()));
                 (Some(details.into_parts().0), password)
             }
-            None => (inherited.merchant.webhook_details.clone(), inherited.webhook_password.clone()),
+            None => {
+                let password = inherited.webhook_password.as_ref().map(|plain| Zeroizing::new(plain.to_vec()));
+                (inherited.merchant.webhook_details.clone(), password)
+            }
         };
         let hash_key = new.payment_response_hash_key.as_ref().map(SecretText::as_bytes);
-        let hash_key = hash_key.unwrap_or(inherited.payment_response_hash_key.as_slice());
+        let hash_key = hash_key.unwrap_or(&inherited.payment_response_hash_key);
         let headers = new.outgoing_webhook_custom_http_headers.map(|headers| headers.to_plaintext());
         Ok(Self {
             profile_name: match new.profile_name {
@@ -361,7 +364,7 @@ impl ProfileState {
 
 impl ProfileState {
     /// The secret under which the card-testing guard counts, in clear.
-    pub(crate) fn card_testing_secret(&self, seals: &Seals<'_>) -> Result<Zeroizing<Vec<u8>>, Error> {
+    pub(crate) fn card_testing_secret(&self, seals: &Seals<'_>) -> Result<Opened, Error> {
         seals.open(CARD_TESTING, &self.card_testing_secret)
     }
 

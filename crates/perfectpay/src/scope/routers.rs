@@ -12,7 +12,6 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering}
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use arc_swap::ArcSwapOption;
-use zeroize::Zeroizing;
 
 use super::follow::Follows;
 use super::lists::Ready;
@@ -25,6 +24,7 @@ use crate::id::{Incarnation, ProfileId};
 use crate::merchant::MerchantState;
 use crate::profile::{CardTestingGuard, PaymentMethodBlocking, ProfileState};
 use crate::routing::{ProgramVersion, RetryPolicy, Router, RoutingProgramState, RoutingVersionState, active_version};
+use crate::seal::Opened;
 use crate::store::{Key, LogEntry, MerchantPath, Stored, Verb};
 use crate::time::Timestamp;
 
@@ -39,7 +39,7 @@ pub(super) struct Routed {
     pub(super) blocking: Option<PaymentMethodBlocking>,
     pub(super) guard: CardTestingGuard,
     /// Under which the guard counts; `None` while none of its checks is on.
-    pub(super) guard_secret: Option<Zeroizing<Vec<u8>>>,
+    pub(super) guard_secret: Option<Opened>,
 }
 
 impl Routed {
