@@ -88,6 +88,7 @@ pub mod error;
 pub mod event;
 pub mod id;
 pub mod json;
+mod keyed_hash;
 pub mod keyring;
 pub mod list;
 pub mod merchant;

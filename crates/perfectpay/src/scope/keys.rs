@@ -12,15 +12,12 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
-use hmac::{Hmac, KeyInit as _, Mac as _};
-use sha2::Sha256;
-use zeroize::Zeroizing;
-
 use super::follow::Follows;
 use super::key_table::{Digest, Held, Known, Table};
 use super::session::Session;
 use crate::api_key::{ApiKey, ApiKeyState, Token, TokenDigest};
 use crate::error::{EntityKind, Error, Refusal};
+use crate::keyed_hash::KeyedHash;
 use crate::merchant::MerchantState;
 use crate::seal::KeyId;
 use crate::store::{Key, LogEntry, MerchantPath, Store, Stored, Verb};
@@ -39,19 +36,16 @@ const HOUR: i64 = 3_600_000;
 /// A pepper that is ready to digest: one that is live, by the id of the key that gave it.
 pub(super) struct Pepper {
     id: KeyId,
-    mac: Hmac<Sha256>,
+    hash: KeyedHash,
 }
 
 impl Pepper {
-    pub(super) fn new(id: KeyId, pepper: &Zeroizing<[u8; 32]>) -> Option<Self> {
-        // HMAC takes a key of any length, so there always is one.
-        Some(Self { id, mac: Hmac::new_from_slice(pepper.as_slice()).ok()? })
+    pub(super) fn new(id: KeyId, pepper: &[u8; 32]) -> Self {
+        Self { id, hash: KeyedHash::new(pepper) }
     }
 
     fn digest(&self, token: &str) -> Digest {
-        let mut mac = self.mac.clone();
-        mac.update(token.as_bytes());
-        Digest::new(mac.finalize().into_bytes().into())
+        Digest::new(self.hash.digest(token.as_bytes()))
     }
 }
 

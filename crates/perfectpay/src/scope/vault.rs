@@ -166,7 +166,7 @@ impl Vault {
 
     /// The peppers under which API keys may be kept, one for each key of the keyring, that of the current key first.
     pub(super) fn peppers(&self) -> Vec<Pepper> {
-        self.every().filter_map(|derived| Pepper::new(derived.id.clone(), &derived.pepper)).collect()
+        self.every().map(|derived| Pepper::new(derived.id.clone(), &derived.pepper)).collect()
     }
 
     /// What an idempotency key is bound to: the operation, the path and the request.
