@@ -10,17 +10,23 @@
 
 mod support;
 
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_lite::future::block_on;
+use perfectpay::api_key::TOKEN_PATTERN;
+use perfectpay::merchant::PUBLISHABLE_KEY_PATTERN;
 use perfectpay::{
-    ApiKeyId, Caller, Clock, CommitClass, Error, Expiration, IssuedApiKey, KeyPolicy, LogPosition, MerchantScope,
-    PageRequest, Patch, PerfectPay, Refusal, Timestamp, Token, Verdict,
+    ApiKeyId, Caller, Clock, CommitClass, Error, Expiration, IssuedApiKey, KeyPolicy, LocalKeyring, LogPosition,
+    MasterKey, MerchantScope, PageRequest, Patch, PerfectPay, PublishableKey, Refusal, Settings, Timestamp, Token,
+    Verdict,
 };
 use perfectpay_memory::MemoryStore;
-use perfectpay_testkit::host::{self, TestClock};
+use perfectpay_testkit::host::{self, SeededEntropy, TestClock};
 use proptest::prelude::*;
+use regex::Regex;
 use serde_json::json;
 use support::{on_every_backend, read, shown, snapshot};
 
@@ -357,6 +363,18 @@ fn a_publishable_key_is_rotated_and_the_former_one_goes_on_for_the_grace() {
     });
 }
 
+/// CRC-32 as it is defined, bit by bit.
+fn crc32(bytes: &[u8]) -> u32 {
+    let bit = |rest: u32, _| (rest >> 1) ^ (0xedb8_8320 * (rest & 1));
+    !bytes.iter().fold(u32::MAX, |rest, byte| (0..8).fold(rest ^ u32::from(*byte), bit))
+}
+
+/// Six digits of base62, the greatest first.
+fn base62(number: u32) -> String {
+    let symbols = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    (0..6).rev().map(|place| char::from(symbols[usize::try_from(number / 62_u32.pow(place) % 62).unwrap()])).collect()
+}
+
 /// What the model knows of a key.
 #[derive(Debug, Clone)]
 struct Kept {
@@ -365,6 +383,10 @@ struct Kept {
     ends: Option<Timestamp>,
     rotated: bool,
     revoked: bool,
+    /// Under which process's pepper it is kept.
+    pepper: usize,
+    /// Whether a use of it was written down. The model's life is shorter than an hour.
+    marked: bool,
 }
 
 impl Kept {
@@ -381,6 +403,60 @@ impl Kept {
     }
 }
 
+/// What the model knows of a process. A key is named by its number, and kept in memory by that and a pepper.
+#[derive(Debug, Default)]
+struct Process {
+    /// Under which pepper the process has a key in memory, of those that it need not read again.
+    held: HashMap<usize, usize>,
+    /// Whose use of this hour it has noted.
+    noted: HashSet<(usize, usize)>,
+    /// How many uses it is to write down.
+    uses: u64,
+    /// Which keys it is to keep under its own pepper, and under which it found them.
+    due: BTreeMap<usize, usize>,
+}
+
+impl Process {
+    /// A key is used, and accepted. `own` is the number of the process.
+    fn accepts(&mut self, own: usize, at: usize, key: &Kept) {
+        self.reads(at, key);
+        let pepper = self.held[&at];
+        self.uses += u64::from(self.noted.insert((at, pepper)));
+        if pepper != own {
+            self.due.insert(at, pepper);
+        }
+    }
+
+    /// A living key is used, accepted or not.
+    fn reads(&mut self, at: usize, key: &Kept) {
+        if let Entry::Vacant(held) = self.held.entry(at) {
+            held.insert(key.pepper);
+            if key.marked {
+                self.noted.insert((at, key.pepper));
+            }
+        }
+    }
+
+    /// What maintenance did: how many uses it wrote down, and how many keys it keeps under another pepper since.
+    fn maintains(&mut self, own: usize, keys: &mut [Kept]) -> (u64, u64) {
+        for (at, _) in &self.noted {
+            keys[*at].marked = true;
+        }
+        let mut digests = 0;
+        for (at, found) in std::mem::take(&mut self.due) {
+            if !keys[at].revoked && keys[at].pepper == found {
+                keys[at].pepper = own;
+                digests += 1;
+            }
+            self.noted.remove(&(at, found));
+            if self.held.get(&at) == Some(&found) {
+                self.held.remove(&at);
+            }
+        }
+        (std::mem::take(&mut self.uses), digests)
+    }
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Create(Option<u32>),
@@ -389,6 +465,7 @@ enum Step {
     Ends(usize, Option<u32>),
     Advance(u32),
     Authenticate(usize, usize),
+    Maintain(usize),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -400,39 +477,53 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (any::<usize>(), end()).prop_map(|(at, end)| Step::Ends(at, end)),
         3 => (1..20_u32).prop_map(Step::Advance),
         10 => (any::<usize>(), 0..2_usize).prop_map(|(at, process)| Step::Authenticate(at, process)),
+        4 => (0..2_usize).prop_map(Step::Maintain),
     ]
 }
 
-/// Carries the steps out by the first of two processes, and uses keys by both. The second one looks at the log at every
-/// call: what it may see late is another test's.
+/// Two master keys, each of which the other process has as the former one.
+const PEPPERS: [(&str, &str); 2] = [("one", "5fa1"), ("two", "9c44")];
+
+fn opened(store: &Arc<MemoryStore>, clock: &Arc<TestClock>, process: usize, bound: u64) -> PerfectPay {
+    let key = |(id, digits): (&str, &str)| MasterKey::from_hex(id, &digits.repeat(16)).unwrap();
+    let keyring = LocalKeyring::new(key(PEPPERS[process])).opening(key(PEPPERS[1 - process])).unwrap();
+    let entropy = SeededEntropy::new(u64::try_from(process).unwrap());
+    let settings = Settings::with_keyring(Arc::new(keyring)).clock(clock.clone()).entropy(Arc::new(entropy));
+    block_on(PerfectPay::open(store.clone(), settings.staleness(Duration::from_secs(bound)))).unwrap()
+}
+
+/// Carries the steps out by the first of two processes, and uses keys by both, each of which keeps what it uses under a
+/// pepper of its own. The second one looks at the log at every call: what it may see late is another test's.
+#[allow(clippy::too_many_lines, reason = "a model is read beside what it models")]
 fn agree(steps: Vec<Step>) -> Result<(), TestCaseError> {
     let store = Arc::new(MemoryStore::new());
     let clock = Arc::new(TestClock::at("2026-11-23T10:00:00Z".parse().unwrap()));
-    let open = |bound| {
-        let settings = host::settings().unwrap().clock(clock.clone()).staleness(Duration::from_secs(bound));
-        block_on(PerfectPay::open(store.clone(), settings)).unwrap()
-    };
-    let processes = [open(3_600), open(0)];
+    let processes = [opened(&store, &clock, 0, 3_600), opened(&store, &clock, 1, 0)];
     let pay = &processes[0];
-    let scope = block_on(host::stand_up(pay, "acme")).unwrap().scope(pay);
-    let mut keys: Vec<Kept> = Vec::new();
+    let tenant = block_on(host::stand_up(pay, "acme")).unwrap();
+    let scope = tenant.scope(pay);
     let kept = |issued: IssuedApiKey| Kept {
         id: issued.key_id.clone(),
         token: token(&issued).to_owned(),
         ends: issued.expiration.into(),
         rotated: false,
         revoked: false,
+        pepper: 0,
+        marked: false,
     };
+    let mut keys: Vec<Kept> = vec![kept(tenant.key.clone())];
+    let mut minds = [Process::default(), Process::default()];
     for step in steps {
         let now = clock.now();
         let ends = |end: Option<u32>| Expiration::from(end.map(|seconds| now.plus_seconds(seconds)));
+        // Both read the account's keys again where one of them was changed.
+        let mut changed = false;
         match step {
             Step::Create(end) => {
                 let new = perfectpay::NewApiKey::new("k".parse().unwrap(), ends(end));
                 keys.push(kept(block_on(async { scope.create_api_key(new).await }).unwrap()));
             }
             Step::Advance(seconds) => clock.step(Duration::from_secs(seconds.into())),
-            _ if keys.is_empty() => {}
             Step::Rotate(at, grace) => {
                 let at = at % keys.len();
                 let old = keys[at].clone();
@@ -450,12 +541,14 @@ fn agree(steps: Vec<Step>) -> Result<(), TestCaseError> {
                     prop_assert_eq!(new.ends, old.ends);
                     keys[at] = Kept { ends: Some(old.ends.map_or(end, |own| own.min(end))), rotated: true, ..old };
                     keys.push(new);
+                    changed = true;
                 }
             }
             Step::Revoke(at) => {
                 let at = at % keys.len();
                 let done = block_on(async { scope.api_key(&keys[at].id).revoke().await });
                 prop_assert_eq!(done.is_ok(), !keys[at].revoked);
+                changed = done.is_ok();
                 keys[at].revoked = true;
             }
             Step::Ends(at, end) => {
@@ -466,10 +559,12 @@ fn agree(steps: Vec<Step>) -> Result<(), TestCaseError> {
                 prop_assert_eq!(done.is_ok(), !keys[at].revoked && (!keys[at].rotated || same));
                 if done.is_ok() {
                     keys[at].ends = ends(end).into();
+                    changed = !same;
                 }
             }
             Step::Authenticate(at, process) => {
-                let key = &keys[at % keys.len()];
+                let at = at % keys.len();
+                let key = &keys[at];
                 let found = match block_on(processes[process].verify(&key.token, None)).unwrap() {
                     Verdict::Valid(verified) => {
                         prop_assert_eq!(&verified.api_key().key_id, &key.id);
@@ -479,7 +574,30 @@ fn agree(steps: Vec<Step>) -> Result<(), TestCaseError> {
                     Verdict::Refused(refusal) => Some(refusal.into()),
                 };
                 prop_assert_eq!(found, key.expected(now), "by process {}", process);
+                if found.is_none() {
+                    minds[process].accepts(process, at, key);
+                } else if !key.revoked {
+                    minds[process].reads(at, key);
+                }
             }
+            Step::Maintain(process) => {
+                let done = block_on(processes[process].maintain()).unwrap();
+                let expected = minds[process].maintains(process, &mut keys);
+                prop_assert_eq!((done.uses, done.digests), expected, "by process {}", process);
+                prop_assert!(!done.more);
+                for (pepper, (id, _)) in PEPPERS.iter().enumerate() {
+                    let left = block_on(pay.left_under(&id.parse().unwrap())).unwrap().api_keys;
+                    let expected = keys.iter().filter(|key| !key.revoked && key.pepper == pepper).count();
+                    prop_assert_eq!(left, u64::try_from(expected).unwrap(), "under the pepper of process {}", pepper);
+                }
+                for key in &keys {
+                    let shown = block_on(scope.api_key(&key.id).retrieve()).unwrap();
+                    prop_assert_eq!(shown.last_used.is_some(), key.marked);
+                }
+            }
+        }
+        if changed {
+            minds.iter_mut().for_each(|mind| mind.held.clear());
         }
     }
     Ok(())
@@ -489,10 +607,39 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, cases: 200, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_order_of_rotation_revocation_expiry_and_use_agrees_with_the_model(
+    fn any_order_of_rotation_revocation_expiry_use_and_maintenance_agrees_with_the_model(
         steps in prop::collection::vec(step(), 0..60)
     ) {
         agree(steps)?;
+    }
+
+    #[test]
+    fn the_check_of_a_key_and_its_published_pattern_agree(
+        environment in "dev|integ|snd|prd", random in "[0-9A-Za-z]{58}", digits in "[0-9a-f]{24}",
+        before in "[ \"=/:]{0,3}", after in "[ \"&\\n.]{0,3}", at in any::<usize>(), other in "[0-9A-Za-z_\\- ]",
+    ) {
+        let body = format!("{environment}_{random}");
+        let token = format!("{body}{}", base62(crc32(body.as_bytes())));
+        let body = format!("pk_{environment}_{digits}");
+        let publishable = format!("{body}{:08x}", crc32(body.as_bytes()));
+        let checks: [(&str, &str, fn(&str) -> bool); 2] = [
+            (&token, TOKEN_PATTERN, Token::check),
+            (&publishable, PUBLISHABLE_KEY_PATTERN, PublishableKey::check),
+        ];
+        for (key, pattern, check) in checks {
+            let pattern = Regex::new(pattern).unwrap();
+            prop_assert!(check(key), "{key}");
+            // In running text the pattern finds it and no more.
+            let text = format!("{before}{key}{after}");
+            prop_assert_eq!(pattern.find(&text).map(|found| found.as_str()), Some(key));
+            prop_assert_eq!(check(&text), text.len() == key.len());
+            // One character otherwise, or one less, or one more, it is none; whatever is one matches as a whole.
+            let (front, back) = key.split_at(at % key.len());
+            for text in [format!("{front}{other}{}", &back[1..]), format!("{front}{}", &back[1..]), format!("{key}{other}")] {
+                prop_assert_eq!(check(&text), text == key, "{}", text);
+                prop_assert!(!check(&text) || pattern.find(&text).is_some_and(|found| found.len() == text.len()));
+            }
+        }
     }
 
     #[test]

@@ -13,10 +13,11 @@ mod details;
 
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
+use strum::VariantArray as _;
 use zeroize::Zeroizing;
 
 pub use self::details::{Address, MerchantDetails, PrimaryBusiness};
-use crate::api_key::KeyPolicy;
+use crate::api_key::{Environment, KeyPolicy};
 use crate::error::{EntityKind, Error, Fault};
 use crate::id::{DataKeyId, Incarnation, MerchantId, OrganizationId, ProfileId};
 use crate::list::BoundedList;
@@ -167,8 +168,16 @@ impl Request for MerchantUpdate {
     }
 }
 
+/// The regular expression of publishable keys as this library makes them, for scanners that are to tell them from secrets.
+/// [`PublishableKey::check`] sorts out what only looks like one.
+pub const PUBLISHABLE_KEY_PATTERN: &str = r"\bpk_(dev|integ|snd|prd)_[0-9a-f]{32}\b";
+
+/// How many hexadecimal digits of a publishable key check the rest.
+const CHECK: usize = 8;
+
 /// A publishable key: `pk_{env}_` and 32 hexadecimal digits, of which the last 8 are the CRC-32 of what is before
-/// them. It names a merchant account to a browser and is no secret.
+/// them. It names a merchant account to a browser and is no secret. One that came from elsewhere may have another length
+/// and no checksum.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(transparent)]
 pub struct PublishableKey(Box<str>);
@@ -181,10 +190,21 @@ impl<'de> Deserialize<'de> for PublishableKey {
 
 impl PublishableKey {
     /// Makes a key from 12 random bytes.
-    pub(crate) fn make(environment: crate::api_key::Environment, random: &[u8; 12]) -> Self {
+    pub(crate) fn make(environment: Environment, random: &[u8; 12]) -> Self {
         let text = format!("pk_{environment}_{}", data_encoding::HEXLOWER.encode(random));
         let check = crc32fast::hash(text.as_bytes());
         Self(format!("{text}{check:08x}").into())
+    }
+
+    /// Whether the text has the form of a key of any environment that this library made, and its checksum is right.
+    pub fn check(text: &str) -> bool {
+        let rest = text.strip_prefix("pk_");
+        let of = |environment: &Environment| rest.and_then(|rest| rest.strip_prefix(environment.id_prefix()));
+        let digit = |b: u8| b.is_ascii_digit() || matches!(b, b'a'..=b'f');
+        let is_form =
+            Environment::VARIANTS.iter().filter_map(of).any(|rest| rest.len() == 24 + CHECK && rest.bytes().all(digit));
+        let Some((body, check)) = text.split_at_checked(text.len().saturating_sub(CHECK)) else { return false };
+        is_form && format!("{:08x}", crc32fast::hash(body.as_bytes())) == check
     }
 
     /// The key's text.
@@ -193,7 +213,7 @@ impl PublishableKey {
     }
 
     /// Whether it is for the environment.
-    pub(crate) fn is_of(&self, environment: crate::api_key::Environment) -> bool {
+    pub(crate) fn is_of(&self, environment: Environment) -> bool {
         let rest = self.0.strip_prefix("pk_").and_then(|rest| rest.strip_prefix(environment.id_prefix()));
         rest.is_some()
     }
