@@ -42,7 +42,8 @@
 //!
 //! [`host`] opens the library with a clock that stands still and randomness that repeats itself, and stands up accounts;
 //! [`records`] builds records and a small world; [`faulty`] wraps a store so that a call fails, is slow, or is counted;
-//! [`broken`] holds stores that break one sentence each, against which a suite can show that it notices.
+//! [`broken`] holds stores that break one sentence each, against which a suite can show that it notices; [`watch`] looks
+//! for secrets in whatever a program prints and keeps.
 //!
 //! Everything here panics by design: a test that cannot go on says so.
 
@@ -67,6 +68,7 @@ pub mod host;
 pub mod layer;
 pub mod probe;
 pub mod records;
+pub mod watch;
 
 pub use self::cases::{CASES, Case, run};
 pub use self::host::{SeededEntropy, Tenant, TestClock};

@@ -118,7 +118,8 @@ pub(crate) fn paste(call: &str) -> Answer {
     run(shell)
 }
 
-fn run(mut command: Command) -> Answer {
+/// What curl tells.
+pub(crate) fn run(mut command: Command) -> Answer {
     let output =
         command.output().unwrap_or_else(|e| panic!("curl could not be run ({e}): install it, as .ci/run does"));
     let text = String::from_utf8(output.stdout).unwrap();
