@@ -1274,6 +1274,10 @@ fn every_key_that_is_refused_looks_the_same_to_the_caller() {
         };
         let production = host::settings().unwrap().environment(Environment::Production);
         let production = elsewhere(production.entropy(std::sync::Arc::new(host::SeededEntropy::new(2)))).await.unwrap();
+        let (rotated_id, rotated) = issue("never").await;
+        scope.api_key(&rotated_id).rotate(std::time::Duration::ZERO).await.unwrap();
+        let elsewhere_only = r#"{"name": "k", "expiration": "never", "networks": ["203.0.113.0/24"]}"#;
+        let elsewhere_only = scope.create_api_key(read(elsewhere_only).unwrap()).await.unwrap().api_key.unwrap();
         let removed = host::stand_up(pay, "removed").await.unwrap();
         removed.scope(pay).remove().cascade().await.unwrap();
         let never_issued = {
@@ -1310,14 +1314,19 @@ fn every_key_that_is_refused_looks_the_same_to_the_caller() {
             ("of a removed account", removed.token().to_owned(), Refusal::Unknown),
             ("expired long ago", expired, Refusal::Expired),
             ("expiring at this moment", expiring, Refusal::Expired),
+            ("rotated out", rotated, Refusal::RotatedOut),
+            ("from elsewhere", elsewhere_only.expose().to_owned(), Refusal::NetworkNotAllowed),
         ];
+        let mut answers = std::collections::BTreeSet::new();
         for (what, token, reason) in rows {
             let error = pay.authenticate(&token).await.err().unwrap_or_else(|| panic!("{what}: accepted"));
             assert_eq!(error.to_string(), "the credential was not accepted", "{what} on {}", world.name);
             assert_eq!((error.kind(), error.code()), (ErrorKind::Unauthorized, "unauthorized"), "{what}");
             assert!(matches!(error, Error::Unauthorized(found) if found == reason), "{what}: {error:?}");
             assert!(std::error::Error::source(&error).is_none(), "{what}");
+            answers.insert(format!("{:?}", error.envelope()));
         }
+        assert_eq!(answers.len(), 1, "one answer to every refusal: {answers:?}");
         assert_eq!(snapshot(pay).await, before, "{}", world.name);
         // White space around a good one is the header's, not the key's.
         pay.authenticate(&format!(" {good}\n")).await.unwrap();

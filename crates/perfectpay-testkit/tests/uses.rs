@@ -11,11 +11,11 @@ use std::time::Duration;
 use futures_lite::future::block_on;
 use perfectpay::store::Store;
 use perfectpay::{
-    Actor, ApiKey, Clock, CommitClass, Error, IssuedApiKey, KeyId, LocalKeyring, MasterKey, MerchantScope, PageRequest,
-    PerfectPay, Refusal, Settings, Timestamp, Unavailability, Verb, Verdict,
+    Actor, ApiKey, Clock, CommitClass, Environment, Error, IssuedApiKey, KeyId, LocalKeyring, MasterKey, MerchantScope,
+    PageRequest, PerfectPay, Refusal, Settings, Timestamp, Unavailability, Verb, Verdict,
 };
 use perfectpay_memory::MemoryStore;
-use perfectpay_testkit::faulty::{FailNth, On, When};
+use perfectpay_testkit::faulty::{Counting, Counts, FailNth, On, When};
 use perfectpay_testkit::host;
 use perfectpay_testkit::layer::Layered;
 use support::{on_every_backend, read};
@@ -189,6 +189,40 @@ fn a_host_finds_the_keys_that_end_and_those_that_nobody_uses() {
         acme.remove().cascade().await.unwrap();
         assert!(acme.api_keys_unused(now, page()).await.is_err());
         assert_eq!(all(later(31)).await, [of(&theirs)], "{}", world.name);
+    });
+}
+
+#[test]
+fn what_is_no_token_of_the_host_is_refused_without_a_word_to_the_store() {
+    block_on(async {
+        let counted = Arc::new(Layered::over(Arc::new(MemoryStore::new()), Counting::default()));
+        // Whoever asks with what may be a key looks at the log every time.
+        let settings = host::settings().unwrap().staleness(Duration::ZERO);
+        let pay = PerfectPay::open(counted.clone(), settings).await.unwrap();
+        let tenant = host::stand_up(&pay, "acme").await.unwrap();
+        let production = {
+            let entropy = Arc::new(host::SeededEntropy::new(7));
+            let settings = host::settings().unwrap().environment(Environment::Production).entropy(entropy);
+            let pay = PerfectPay::open(Arc::new(MemoryStore::new()), settings).await.unwrap();
+            host::stand_up(&pay, "acme").await.unwrap().token().to_owned()
+        };
+        let good = tenant.token();
+        let last = if good.ends_with('a') { 'b' } else { 'a' };
+        counted.layer.take();
+        for (text, reason) in [
+            (String::new(), Refusal::Malformed),
+            ("Bearer".to_owned(), Refusal::Malformed),
+            (good[..67].to_owned(), Refusal::Malformed),
+            (format!("{}{last}", &good[..67]), Refusal::Malformed),
+            (tenant.merchant.publishable_key.to_string(), Refusal::Malformed),
+            ("x".repeat(1_000_000), Refusal::Malformed),
+            (production, Refusal::WrongEnvironment),
+        ] {
+            assert_eq!(refusal(&pay, &text).await, Some(reason));
+            assert_eq!(counted.layer.take(), Counts::default(), "{reason}");
+        }
+        assert_eq!(refusal(&pay, good).await, None);
+        assert!(counted.layer.take().reads() > 0, "one that may be a key is asked of the store");
     });
 }
 

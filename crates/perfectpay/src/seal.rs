@@ -516,7 +516,8 @@ mod tests {
             let id = "i".repeat(length);
             let place = Place { id: &id, ..PLACE };
             let mut expected = vec![VERSION];
-            for part in [place.tenant.as_bytes(), b"connector", id.as_bytes(), b"auth", b"dk_1"] {
+            let parts: [&[u8]; 5] = [place.tenant.as_bytes(), b"connector", id.as_bytes(), b"auth", b"dk_1"];
+            for part in parts {
                 expected.extend(u32::try_from(part.len()).unwrap().to_be_bytes());
                 expected.extend(part);
             }
