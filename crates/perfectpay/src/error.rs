@@ -161,7 +161,7 @@ pub struct ChildCount {
 }
 
 /// Why a credential was refused. For the host's own eyes: its caller gets one indistinguishable answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::Display, strum::IntoStaticStr)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::Display, strum::IntoStaticStr, strum::VariantArray)]
 #[strum(serialize_all = "snake_case")]
 #[non_exhaustive]
 pub enum Refusal {

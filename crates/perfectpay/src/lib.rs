@@ -76,7 +76,9 @@
 //!
 //! # Features
 //!
-//! None. A back-end is a crate of its own, and any executor will do.
+//! None is on unless it is asked for. A back-end is a crate of its own, and any executor will do.
+//!
+//! - `metrics`: counters and histograms through the `metrics` facade; see [`signal`].
 
 mod actor;
 pub mod api_key;
@@ -102,6 +104,7 @@ pub mod routing;
 pub mod scope;
 pub mod seal;
 pub mod secret;
+pub mod signal;
 pub mod store;
 mod stored;
 mod strict;

@@ -156,7 +156,8 @@ impl Request for NewConnector {
 #[derive(Debug, Clone)]
 pub struct WalletDetails(SecretObject);
 
-const WALLETS: [&str; 6] = ["apple_pay_combined", "apple_pay", "amazon_pay", "samsung_pay", "paze", "google_pay"];
+pub(crate) const WALLETS: [&str; 6] =
+    ["apple_pay_combined", "apple_pay", "amazon_pay", "samsung_pay", "paze", "google_pay"];
 
 impl<'de> Deserialize<'de> for WalletDetails {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use perfectpay_macros::observed;
 use serde::Serialize;
 
 use super::command::{Create, CreateOptions, Remove, RemoveOptions, Update, UpdateOptions};
@@ -118,6 +119,7 @@ impl MerchantScope {
     /// # Errors
     ///
     /// [`Error::NotFound`] for the account.
+    #[observed]
     pub async fn api_keys_ending(&self, before: Timestamp, page: PageRequest) -> Result<Page<ApiKey>, Error> {
         let after = self.session.begin(Operation::ListApiKeys).await?;
         self.some_api_keys(KeyFilter::Ending { after, before }, page).await
@@ -129,6 +131,7 @@ impl MerchantScope {
     /// # Errors
     ///
     /// [`Error::NotFound`] for the account.
+    #[observed]
     pub async fn api_keys_unused(&self, since: Timestamp, page: PageRequest) -> Result<Page<ApiKey>, Error> {
         let at = self.session.begin(Operation::ListApiKeys).await?;
         self.some_api_keys(KeyFilter::Unused { since, at }, page).await
@@ -147,6 +150,7 @@ impl PerfectPay {
     /// # Errors
     ///
     /// Those of the store.
+    #[observed]
     pub async fn api_keys_ending(&self, before: Timestamp, page: PageRequest) -> Result<Page<ApiKey>, Error> {
         let after = self.session.begin(Operation::ListApiKeys).await?;
         self.some_api_keys(KeyFilter::Ending { after, before }, page).await
@@ -158,6 +162,7 @@ impl PerfectPay {
     /// # Errors
     ///
     /// Those of the store.
+    #[observed]
     pub async fn api_keys_unused(&self, since: Timestamp, page: PageRequest) -> Result<Page<ApiKey>, Error> {
         let at = self.session.begin(Operation::ListApiKeys).await?;
         self.some_api_keys(KeyFilter::Unused { since, at }, page).await
@@ -200,6 +205,7 @@ impl ApiKeyScope {
     /// # Errors
     ///
     /// [`Error::NotFound`].
+    #[observed]
     pub async fn retrieve(&self) -> Result<ApiKey, Error> {
         self.merchant.session.begin(Operation::RetrieveApiKey).await?;
         Ok(ApiKey::view(self.load().await?, self.merchant.merchant_id()?))

@@ -80,6 +80,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use perfectpay_macros::observed;
 use serde::{Deserialize, Serialize};
 
 use super::command::{Create, CreateOptions};
@@ -139,6 +140,7 @@ impl PerfectPay {
     /// # Errors
     ///
     /// [`Error::IdempotencyMismatch`] if the key is another command's; those of the store.
+    #[observed]
     pub async fn committed_batch(&self, key: &IdempotencyKey) -> Result<Option<BatchReceipt>, Error> {
         self.session.begin(Operation::CommitBatch).await?;
         self.session.kept(Incarnation::PLATFORM, key).await
@@ -159,6 +161,7 @@ impl MerchantScope {
     ///
     /// [`Error::NotFound`] for the account; [`Error::Forbidden`] for another one's batch; [`Error::IdempotencyMismatch`]
     /// if the key is another command's; those of the store.
+    #[observed]
     pub async fn committed_batch(&self, key: &IdempotencyKey) -> Result<Option<BatchReceipt>, Error> {
         self.session.begin(Operation::CommitBatch).await?;
         let row: Stored<MerchantState> = self.session.require(&Key::Merchant(self.path.clone()), &self.name).await?;

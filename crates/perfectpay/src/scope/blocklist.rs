@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use perfectpay_macros::observed;
 use zeroize::Zeroizing;
 
 use super::command::{Update, UpdateOptions};
@@ -91,6 +92,7 @@ impl BlocklistScope {
     ///
     /// [`Error::NotFound`] for the account, or for the profile; [`Error::Corrupt`] if the fingerprint secret does not open;
     /// those of the store.
+    #[observed]
     pub async fn screen(&self, card: &CardNumber) -> Result<Screening, Error> {
         let session = &self.merchant.session;
         let now = session.begin(Operation::ScreenCard).await?;
@@ -106,6 +108,7 @@ impl BlocklistScope {
     /// # Errors
     ///
     /// As [`screen`](Self::screen).
+    #[observed]
     pub async fn screen_many(&self, cards: &[CardNumber]) -> Result<Vec<Screening>, Error> {
         let session = &self.merchant.session;
         let now = session.begin(Operation::ScreenCard).await?;
@@ -124,6 +127,7 @@ impl BlocklistScope {
     /// # Errors
     ///
     /// As [`screen`](Self::screen).
+    #[observed]
     pub async fn screen_facts(&self, card: &CardFacts) -> Result<Screening, Error> {
         let session = &self.merchant.session;
         let now = session.begin(Operation::ScreenCard).await?;
@@ -219,6 +223,7 @@ impl BlocklistScope {
     /// # Errors
     ///
     /// As [`screen`](Self::screen).
+    #[observed]
     pub async fn explain(&self, card: &CardNumber) -> Result<Explanation, Error> {
         let now = self.merchant.session.begin(Operation::ExplainCard).await?;
         let facts = self.facts_of(card).await?;
@@ -230,6 +235,7 @@ impl BlocklistScope {
     /// # Errors
     ///
     /// As [`screen`](Self::screen).
+    #[observed]
     pub async fn explain_facts(&self, card: &CardFacts) -> Result<Explanation, Error> {
         let now = self.merchant.session.begin(Operation::ExplainCard).await?;
         let facts = Facts { loaded: self.merchant.load().await?, card: card.clone(), fingerprint: None };
@@ -401,6 +407,7 @@ impl BlocklistScope {
     /// # Errors
     ///
     /// [`Error::NotFound`] for the account.
+    #[observed]
     pub async fn fingerprint_versions(&self) -> Result<Vec<FingerprintVersion>, Error> {
         let session = &self.merchant.session;
         session.begin(Operation::ListFingerprintVersions).await?;

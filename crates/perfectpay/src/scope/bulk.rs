@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::io::{Read as Input, Write};
 use std::sync::Arc;
 
+use perfectpay_macros::observed;
+
 use super::operation::Operation;
 use super::rules::{Read, Rules, Whose};
 use crate::blocklist::import::{Line, Rows, Waiting, Writing, requested};
@@ -35,6 +37,7 @@ struct Import<'a, F> {
 }
 
 impl Rules {
+    #[observed]
     pub(super) async fn import_csv(
         &self,
         input: impl Input + Send,
@@ -46,6 +49,7 @@ impl Rules {
         import.answer(done)
     }
 
+    #[observed]
     pub(super) async fn import(
         &self,
         requests: impl Iterator<Item = BlockRequest> + Send,
@@ -57,6 +61,7 @@ impl Rules {
         import.answer(done)
     }
 
+    #[observed]
     pub(super) async fn export_csv(
         &self,
         output: impl Write + Send,

@@ -6,11 +6,13 @@ use std::sync::{PoisonError, RwLock};
 use super::key_table::Held;
 use super::keys::{glance, read};
 use super::merchant::MerchantScope;
+use super::meters;
 use super::operation::{Need, Operation};
 use super::session::Session;
 use crate::api_key::{Access, ApiKey};
 use crate::error::{Error, Refusal};
 use crate::id::{MerchantId, ProfileId};
+use crate::signal::{Signal, TARGET};
 use crate::store::{Actor, MerchantPath};
 use crate::time::Timestamp;
 
@@ -139,6 +141,10 @@ pub(super) async fn verdict(session: &Session, token: &str, peer: Option<IpAddr>
         // In a box, so that the future of the usual case is small.
         None => Box::pin(read(session, token, peer)).await?,
     };
+    let refusal = judged.as_ref().err().copied();
+    meters::verified(refusal);
+    let verdict: &'static str = refusal.map_or("valid", Into::into);
+    tracing::trace!(name: Signal::Verified.name(), target: TARGET, verdict, "verified");
     Ok(match judged {
         Ok(known) => Verdict::Valid(Verified { known, peer }),
         Err(refusal) => Verdict::Refused(refusal),

@@ -2,12 +2,13 @@
 
 use std::fmt;
 use std::future::{Future, IntoFuture};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::str::FromStr;
 use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::observed::observed;
 use crate::connector::Connector;
 use crate::error::{Error, Fault};
 use crate::id::{ConnectorId, OrganizationId, PaymentLinkId, ProfileId};
@@ -71,7 +72,11 @@ impl<T, O: Default> Command<T, O> {
         R: FnOnce(O) -> F + Send + 'static,
         F: Future<Output = Result<T, Error>> + Send + 'static,
     {
-        Self { options: O::default(), run: Box::new(move |options| Box::pin(run(options))) }
+        let run = move |options| -> BoxFuture<_> {
+            let body = run(options);
+            Box::pin(async move { observed(pin!(body)).await })
+        };
+        Self { options: O::default(), run: Box::new(run) }
     }
 }
 

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use perfectpay_macros::observed;
+
 use super::command::{Create, CreateOptions, Update, UpdateOptions};
 use super::decide::{DecideRequest, decided};
 use super::merchant::{MerchantScope, claimed};
@@ -283,6 +285,7 @@ impl PaymentScope {
     /// # Errors
     ///
     /// [`Error::NotFound`], also for a decision about another payment.
+    #[observed]
     pub async fn decision(&self, id: &DecisionId) -> Result<PaymentDecision, Error> {
         self.merchant.session.begin(Operation::RetrieveDecision).await?;
         Ok(PaymentDecision::view(self.decision_row(id).await?, self.merchant.merchant_id()?))
@@ -294,6 +297,7 @@ impl PaymentScope {
     /// # Errors
     ///
     /// [`Error::NotFound`] for the decision, and for the program's version.
+    #[observed]
     pub async fn replay_decision(&self, id: &DecisionId) -> Result<Replayed, Error> {
         let session = &self.merchant.session;
         session.begin(Operation::ReplayDecision).await?;

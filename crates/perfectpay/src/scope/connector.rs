@@ -1,5 +1,6 @@
 //! A connector account's handle.
 
+use perfectpay_macros::observed;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
@@ -166,6 +167,7 @@ impl ConnectorScope {
     /// # Errors
     ///
     /// [`Error::NotFound`].
+    #[observed]
     pub async fn retrieve(&self) -> Result<Connector, Error> {
         self.merchant.session.begin(Operation::RetrieveConnector).await?;
         view(&self.merchant.session, self.load().await?).await
@@ -205,6 +207,7 @@ impl ConnectorScope {
         self.revealed(Operation::RevealConnectorSecrets, |row, _, seals| row.state.reveal_secrets(seals)).await
     }
 
+    #[observed]
     async fn revealed<T: Send>(
         &self,
         operation: Operation,

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use perfectpay_macros::observed;
 use serde::Serialize;
 
 use super::operation::Operation;
@@ -111,6 +112,7 @@ impl ProfileScope {
     ///
     /// [`Error::NotFound`] for the account or the profile; [`Error::Invalid`] at `facts` for facts that contradict each
     /// other; [`Error::Corrupt`] if a secret does not open; those of the store.
+    #[observed]
     pub async fn decide(&self, request: &DecideRequest) -> Result<Decision, Error> {
         self.begin_deciding().await?;
         decided(self, request, None).await
@@ -122,6 +124,7 @@ impl ProfileScope {
     /// # Errors
     ///
     /// As there.
+    #[observed]
     pub async fn decide_card(&self, request: &DecideRequest, card: &CardNumber) -> Result<Decision, Error> {
         self.begin_deciding().await?;
         decided(self, request, Some(card)).await
@@ -132,6 +135,7 @@ impl ProfileScope {
     /// # Errors
     ///
     /// As there.
+    #[observed]
     pub async fn explain_decision(&self, request: &DecideRequest) -> Result<ExplainedDecision, Error> {
         self.merchant.session.begin(Operation::ExplainDecision).await?;
         let decision = decided(self, request, None).await?;
@@ -145,6 +149,7 @@ impl ProfileScope {
     /// # Errors
     ///
     /// [`Error::NotFound`] for the account or the profile; those of the store.
+    #[observed]
     pub async fn count_failed_attempt(&self, keys: &GuardKeys) -> Result<(), Error> {
         let session = &self.merchant.session;
         let now = session.begin(Operation::CountFailedAttempt).await?;
@@ -159,7 +164,7 @@ impl ProfileScope {
         if session.is_guarded() {
             return session.begin(Operation::DecidePayment).await.map(drop);
         }
-        session.trace(Operation::DecidePayment);
+        session.began(Operation::DecidePayment);
         Ok(())
     }
 

@@ -1,5 +1,7 @@
 //! The handles of events: the outbox that the host delivers from, and one event.
 
+use perfectpay_macros::observed;
+
 use super::command::{Update, UpdateOptions};
 use super::merchant::{Loaded, MerchantScope};
 use super::operation::Operation;
@@ -74,6 +76,7 @@ impl PerfectPay {
     /// # Errors
     ///
     /// Those of the store.
+    #[observed]
     pub async fn outbox(&self, page: PageRequest) -> Result<Page<Event>, Error> {
         let session = &self.session;
         let now = session.begin(Operation::ListOutbox).await?;
@@ -104,6 +107,7 @@ impl MerchantScope {
     /// # Errors
     ///
     /// [`Error::NotFound`] for the account.
+    #[observed]
     pub async fn outbox(&self, page: PageRequest) -> Result<Page<Event>, Error> {
         let now = self.session.begin(Operation::ListOutbox).await?;
         let rows = self.rows(Collection::PendingEvents, page).await?;
@@ -116,6 +120,7 @@ impl MerchantScope {
     /// # Errors
     ///
     /// [`Error::NotFound`] for the account.
+    #[observed]
     pub async fn events(&self, page: PageRequest) -> Result<Page<Event>, Error> {
         self.session.begin(Operation::ListEvents).await?;
         let rows = self.rows(Collection::Events, page).await?;
@@ -140,6 +145,7 @@ impl EventScope {
     /// # Errors
     ///
     /// [`Error::NotFound`].
+    #[observed]
     pub async fn retrieve(&self) -> Result<Event, Error> {
         self.merchant.session.begin(Operation::RetrieveEvent).await?;
         Ok(Event::view(self.load().await?, self.merchant.merchant_id()?))
@@ -154,6 +160,7 @@ impl EventScope {
     /// [`Error::NotFound`]; [`Error::Refused`] with code `event.no_url` where the profile has no URL any more;
     /// [`Error::Invalid`] with a code of [`UrlPolicy::check`]; [`Error::Corrupt`] if it does not open with the keyring at
     /// hand.
+    #[observed]
     pub async fn message(&self, policy: &UrlPolicy) -> Result<WebhookMessage, Error> {
         let session = &self.merchant.session;
         session.begin(Operation::RevealWebhookMessage).await?;

@@ -41,7 +41,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::meters;
+use super::observed::{self, End};
 use crate::error::Error;
+use crate::signal::{Signal, TARGET};
 use crate::store::{
     ChangeSet, CommitClass, Committed, Head, LogEntry, LogPosition, LogQuery, LogScope, MAX_LOG_LIMIT, Receipt, Store,
 };
@@ -198,6 +201,8 @@ impl Follower {
         self.saw(head.at);
         self.replay(store, &head).await?;
         let mut looked = self.looked();
+        meters::looked();
+        tracing::trace!(name: Signal::Looked.name(), target: TARGET, position = %looked.seen, "looked");
         looked.at = began;
         let from = began.unix_millis();
         // A receipt that was lost, before or meanwhile, may be that of a commit behind the head.
@@ -247,6 +252,8 @@ impl Follower {
     /// The entries between *seen* and the head cannot be told. Nothing is awaited in between: whoever loads from now on
     /// reads what the head stands for, or newer.
     fn reset(&self, head: &Head) {
+        meters::reset();
+        tracing::debug!(name: Signal::Reset.name(), target: TARGET, position = %head.position, "reset");
         for owner in &self.owners {
             owner.reset();
         }
@@ -274,7 +281,9 @@ impl Follower {
             awaited.entry = Some(entry_of(&set));
             awaited.open = true;
         }
+        let watch = observed::Commit::begins(set.class.into(), set.changes.len());
         let committed = store.commit(set).await;
+        watch.over(End::of(&committed));
         awaited.answered(&committed);
         committed
     }

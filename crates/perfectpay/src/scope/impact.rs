@@ -30,6 +30,7 @@
 
 use std::collections::BTreeMap;
 
+use perfectpay_macros::observed;
 use serde::Serialize;
 use strum::VariantArray as _;
 
@@ -245,6 +246,7 @@ impl OrganizationScope {
     /// # Errors
     ///
     /// [`Error::NotFound`]; [`Error::Stale`] if it was changed meanwhile.
+    #[observed]
     pub async fn removal_impact(&self) -> Result<Impact, Error> {
         let now = self.session.begin(Operation::ReportImpact).await?;
         let row = self.load().await?;
@@ -282,6 +284,7 @@ impl MerchantScope {
     /// # Errors
     ///
     /// [`Error::NotFound`]; [`Error::Stale`] if it was changed meanwhile.
+    #[observed]
     pub async fn removal_impact(&self) -> Result<Impact, Error> {
         let now = self.session.begin(Operation::ReportImpact).await?;
         let row: Stored<MerchantState> =
@@ -300,6 +303,7 @@ impl ProfileScope {
     /// # Errors
     ///
     /// [`Error::NotFound`]; [`Error::Stale`] if it was changed meanwhile.
+    #[observed]
     pub async fn removal_impact(&self) -> Result<Impact, Error> {
         let session = &self.merchant.session;
         let now = session.begin(Operation::ReportImpact).await?;
@@ -320,6 +324,7 @@ impl ConnectorScope {
     /// # Errors
     ///
     /// [`Error::NotFound`]; [`Error::Stale`] if it was changed meanwhile.
+    #[observed]
     pub async fn removal_impact(&self) -> Result<Impact, Error> {
         let session = &self.merchant.session;
         let now = session.begin(Operation::ReportImpact).await?;
@@ -337,6 +342,7 @@ impl ConnectorScope {
     /// # Errors
     ///
     /// [`Error::NotFound`]; [`Error::Stale`] if it was changed meanwhile.
+    #[observed]
     pub async fn disabling_impact(&self) -> Result<Impact, Error> {
         let session = &self.merchant.session;
         let now = session.begin(Operation::ReportImpact).await?;

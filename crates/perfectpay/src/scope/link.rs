@@ -1,5 +1,7 @@
 //! The handle of a payment link.
 
+use perfectpay_macros::observed;
+
 use super::command::{Create, CreateOptions, Update, UpdateOptions};
 use super::merchant::{Loaded, MerchantScope, claimed, owner};
 use super::operation::Operation;
@@ -85,6 +87,7 @@ fn created(tenant: crate::id::Incarnation, link: CreatedLink) -> PaymentLink {
 }
 
 /// Lists the links of a merchant account that the filter lets through, newest first.
+#[observed]
 pub(super) async fn list(
     merchant: &MerchantScope,
     filter: &LinkFilter,
@@ -180,6 +183,7 @@ impl PaymentLinkScope {
     /// # Errors
     ///
     /// [`Error::NotFound`].
+    #[observed]
     pub async fn retrieve(&self) -> Result<PaymentLink, Error> {
         let now = self.merchant.session.begin(Operation::RetrievePaymentLink).await?;
         let row = self.load().await?;
@@ -359,6 +363,7 @@ impl PaymentLinkScope {
     /// # Errors
     ///
     /// [`Error::NotFound`] for the link.
+    #[observed]
     pub async fn uses(&self, page: PageRequest) -> Result<Page<LinkUse>, Error> {
         let now = self.merchant.session.begin(Operation::ListLinkUses).await?;
         let row = self.load().await?;
@@ -384,6 +389,7 @@ impl PaymentLinkScope {
     /// # Errors
     ///
     /// [`Error::NotFound`] for the link.
+    #[observed]
     pub async fn purge_lapsed(&self, page: PageRequest) -> Result<(u32, Option<Cursor>), Error> {
         let session = &self.merchant.session;
         let moment = session.begin(Operation::PurgeLinkUses).await?;

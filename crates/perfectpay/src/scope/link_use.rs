@@ -1,5 +1,7 @@
 //! The handle of a use of a payment link.
 
+use perfectpay_macros::observed;
+
 use super::command::{Remove, RemoveOptions, Update, UpdateOptions};
 use super::link::{Bare, PaymentLinkScope};
 use super::merchant::{MerchantScope, owner};
@@ -43,6 +45,7 @@ impl LinkUseScope {
     /// # Errors
     ///
     /// [`Error::NotFound`], also once it was released.
+    #[observed]
     pub async fn retrieve(&self) -> Result<LinkUse, Error> {
         let now = self.merchant.session.begin(Operation::RetrieveLinkUse).await?;
         Ok(LinkUse::view(self.load().await?, self.merchant.merchant_id()?, now))

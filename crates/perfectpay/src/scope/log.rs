@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use perfectpay_macros::observed;
+
 use super::operation::Operation;
 use super::root::PerfectPay;
 use super::session::Session;
@@ -64,6 +66,7 @@ impl LogTail {
     ///
     /// [`Error::LogPruned`] if entries behind the tail's position were pruned, and the store's. The tail stays where it
     /// was.
+    #[observed]
     pub async fn next(&mut self, limit: u32) -> Result<Vec<LogEntry>, Error> {
         self.session.begin(Operation::ReadLog).await?;
         let query = LogQuery { scope: LogScope::All, after: self.position, limit };
@@ -113,6 +116,7 @@ impl PerfectPay {
     /// # Errors
     ///
     /// [`Error::Invalid`] with code `batch.prune` inside a batch; those of the store.
+    #[observed]
     pub async fn prune_log(&self, retention: LogRetention) -> Result<Pruned, Error> {
         let at = self.session.begin(Operation::PruneLog).await?;
         let bound = match retention {
@@ -133,6 +137,7 @@ impl PerfectPay {
     /// # Errors
     ///
     /// As [`Self::prune_log`].
+    #[observed]
     pub async fn purge_claims(&self) -> Result<Pruned, Error> {
         self.session.begin(Operation::PurgeClaims).await?;
         let step = Prune::Claims { expired_at: self.before_now(CLAIM_GRACE), limit: MAX_PRUNE_LIMIT };

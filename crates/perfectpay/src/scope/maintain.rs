@@ -2,6 +2,7 @@
 //!
 //! Authentication never writes. What it saw waits in memory, up to a bound, until the host has time.
 
+use perfectpay_macros::observed;
 use serde::Serialize;
 
 use super::key_table::Known;
@@ -59,6 +60,7 @@ impl PerfectPay {
     ///
     /// [`Error::Invalid`] with code `batch.rotation` in a batch; those of the store, after which what was not done waits for
     /// the next call.
+    #[observed]
     pub async fn maintain(&self) -> Result<Maintained, Error> {
         let session = &self.session;
         let now = session.begin(Operation::Maintain).await?;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use perfectpay_macros::observed;
 use secrecy::SecretString;
 use zeroize::Zeroizing;
 
@@ -362,6 +363,7 @@ impl MerchantScope {
     /// # Errors
     ///
     /// [`Error::NotFound`].
+    #[observed]
     pub async fn retrieve(&self) -> Result<Merchant, Error> {
         self.session.begin(Operation::RetrieveMerchant).await?;
         let row = self.session.require(&Key::Merchant(self.path.clone()), &self.name).await?;
@@ -373,6 +375,7 @@ impl MerchantScope {
     /// # Errors
     ///
     /// [`Error::NotFound`].
+    #[observed]
     pub async fn organization(&self) -> Result<Organization, Error> {
         self.session.begin(Operation::RetrieveOrganization).await?;
         let row: Stored<MerchantState> = self.session.require(&Key::Merchant(self.path.clone()), &self.name).await?;
@@ -622,6 +625,7 @@ impl MerchantScope {
     /// # Errors
     ///
     /// [`Error::NotFound`] for the account.
+    #[observed]
     pub async fn profiles(&self, page: PageRequest) -> Result<Page<Profile>, Error> {
         self.session.begin(Operation::ListProfiles).await?;
         profile::list(self, page).await
@@ -649,6 +653,7 @@ impl MerchantScope {
     /// # Errors
     ///
     /// [`Error::NotFound`] for the account.
+    #[observed]
     pub async fn connectors(&self, page: PageRequest) -> Result<Page<Connector>, Error> {
         self.session.begin(Operation::ListConnectors).await?;
         connector::list(self, None, page).await
@@ -675,6 +680,7 @@ impl MerchantScope {
     /// # Errors
     ///
     /// [`Error::NotFound`] for the account.
+    #[observed]
     pub async fn api_keys(&self, page: PageRequest) -> Result<Page<ApiKey>, Error> {
         self.session.begin(Operation::ListApiKeys).await?;
         let merchant_id = self.merchant_id()?;
@@ -687,6 +693,7 @@ impl MerchantScope {
     /// # Errors
     ///
     /// [`Error::NotFound`].
+    #[observed]
     pub async fn key_policy(&self) -> Result<KeyPolicy, Error> {
         self.session.begin(Operation::RetrieveKeyPolicy).await?;
         let row: Stored<MerchantState> = self.session.require(&Key::Merchant(self.path.clone()), &self.name).await?;
@@ -750,6 +757,7 @@ impl MerchantScope {
     /// # Errors
     ///
     /// [`Error::NotFound`] for the account.
+    #[observed]
     pub async fn payments(&self, page: PageRequest) -> Result<Page<Payment>, Error> {
         self.session.begin(Operation::ListPayments).await?;
         payment::list(self, page).await
@@ -804,6 +812,7 @@ impl MerchantScope {
     /// # Errors
     ///
     /// [`Error::NotFound`]; [`Error::LogPruned`] if entries behind `after` were pruned, whosever they were.
+    #[observed]
     pub async fn log(&self, after: LogPosition, limit: u32) -> Result<Vec<LogEntry>, Error> {
         self.session.begin(Operation::ReadLog).await?;
         let row: Stored<MerchantState> = self.session.require(&Key::Merchant(self.path.clone()), &self.name).await?;
@@ -817,6 +826,7 @@ impl MerchantScope {
     /// # Errors
     ///
     /// [`Error::NotFound`] for the account; [`Error::LogPruned`] as [`Self::log`].
+    #[observed]
     pub async fn log_of(&self, entity: Entity, after: LogPosition, limit: u32) -> Result<Vec<LogEntry>, Error> {
         self.session.begin(Operation::ReadLog).await?;
         let row: Stored<MerchantState> = self.session.require(&Key::Merchant(self.path.clone()), &self.name).await?;

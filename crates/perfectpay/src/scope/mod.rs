@@ -37,6 +37,8 @@ mod lists;
 mod log;
 mod maintain;
 mod merchant;
+mod meters;
+mod observed;
 mod operation;
 mod organization;
 mod overlay;

@@ -1,5 +1,7 @@
 //! An organization's handle.
 
+use perfectpay_macros::observed;
+
 use super::command::{Create, CreateOptions, Remove, RemoveOptions, Update, UpdateOptions};
 use super::merchant::{self, MerchantScope};
 use super::operation::Operation;
@@ -81,6 +83,7 @@ impl OrganizationScope {
     /// # Errors
     ///
     /// [`Error::NotFound`].
+    #[observed]
     pub async fn retrieve(&self) -> Result<Organization, Error> {
         self.session.begin(Operation::RetrieveOrganization).await?;
         view(&self.session, self.load().await?).await
@@ -166,6 +169,7 @@ impl OrganizationScope {
     /// # Errors
     ///
     /// [`Error::NotFound`] for the organization.
+    #[observed]
     pub async fn merchants(&self, page: PageRequest) -> Result<Page<Merchant>, Error> {
         self.session.begin(Operation::ListMerchants).await?;
         let rows = self.session.list(&Query::Merchants(self.path.clone(), page)).await?;
@@ -187,6 +191,7 @@ impl OrganizationScope {
     /// # Errors
     ///
     /// [`Error::NotFound`]; [`Error::LogPruned`] if entries behind `after` were pruned, whosever they were.
+    #[observed]
     pub async fn log(&self, after: LogPosition, limit: u32) -> Result<Vec<LogEntry>, Error> {
         self.session.begin(Operation::ReadLog).await?;
         let scope = LogScope::Organization(self.load().await?.tenant);

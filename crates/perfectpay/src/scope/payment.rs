@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use perfectpay_macros::observed;
 use secrecy::{ExposeSecret as _, SecretString};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
@@ -150,6 +151,7 @@ impl PaymentScope {
     /// # Errors
     ///
     /// [`Error::NotFound`].
+    #[observed]
     pub async fn retrieve(&self) -> Result<Payment, Error> {
         self.merchant.session.begin(Operation::RetrievePayment).await?;
         view(&self.merchant, self.load().await?).await

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
+use perfectpay_macros::observed;
 use serde::Serialize;
 
 use super::command::{Update, UpdateOptions};
@@ -187,6 +188,7 @@ impl MerchantScope {
     /// # Errors
     ///
     /// [`Error::NotFound`] for the account.
+    #[observed]
     pub async fn expire_payments(&self) -> Result<ExpiredPayments, Error> {
         let session = &self.session;
         let moment = session.begin(Operation::ExpirePayments).await?;

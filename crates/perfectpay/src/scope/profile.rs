@@ -1,5 +1,7 @@
 //! A profile's handle.
 
+use perfectpay_macros::observed;
+
 use super::blocklist::BlocklistScope;
 use super::command::{Create, CreateOptions, Remove, RemoveOptions, Update, UpdateOptions};
 use super::connector::{self, ConnectorScope};
@@ -74,6 +76,7 @@ impl ProfileScope {
     /// # Errors
     ///
     /// [`Error::NotFound`].
+    #[observed]
     pub async fn retrieve(&self) -> Result<Profile, Error> {
         self.merchant.session.begin(Operation::RetrieveProfile).await?;
         view(&self.merchant, self.load().await?).await
@@ -86,6 +89,7 @@ impl ProfileScope {
     ///
     /// [`Error::NotFound`]; [`Error::Corrupt`] if it does not open with the keyring at hand; those of a commit;
     /// [`Error::Invalid`] with code `batch.reveal` in a batch.
+    #[observed]
     pub async fn reveal_webhook_secrets(&self) -> Result<WebhookSecrets, Error> {
         let session = &self.merchant.session;
         let moment = session.begin(Operation::RevealWebhookSecrets).await?;
@@ -207,6 +211,7 @@ impl ProfileScope {
     /// # Errors
     ///
     /// [`Error::NotFound`] for the profile.
+    #[observed]
     pub async fn connectors(&self, page: PageRequest) -> Result<Page<Connector>, Error> {
         self.merchant.session.begin(Operation::ListConnectors).await?;
         self.load().await?;

@@ -6,12 +6,15 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use perfectpay_macros::observed;
+
 use super::caller::{Caller, Verdict, Verified, verdict};
 use super::command::Create;
 use super::follow::{Follower, Follows, Freshness};
 use super::keys::KeyIndex;
 use super::lists::Lists;
 use super::merchant::MerchantScope;
+use super::meters;
 use super::operation::Operation;
 use super::organization::{self, OrganizationScope};
 use super::payment::PaymentClient;
@@ -214,6 +217,7 @@ impl PerfectPay {
     /// is needed, if its accounts were sealed under another master key; [`Error::Invalid`] with code `keyring.empty` for a
     /// keyring without keys, and whatever the keyring answers.
     pub async fn open(store: Arc<dyn Store>, settings: Settings) -> Result<Self, Error> {
+        meters::register();
         let now = settings.clock.now();
         let head = store.head().await?;
         let base_url = match settings.base_url {
@@ -338,6 +342,7 @@ impl PerfectPay {
     /// # Errors
     ///
     /// Those of the store.
+    #[observed]
     pub async fn organizations(&self, page: PageRequest) -> Result<Page<Organization>, Error> {
         self.session.begin(Operation::ListOrganizations).await?;
         let rows = self.session.list::<OrganizationState>(&Query::Organizations(page)).await?;
@@ -417,6 +422,7 @@ impl PerfectPay {
     /// # Errors
     ///
     /// [`Error::LogPruned`] if entries behind `after` were pruned, and the store's.
+    #[observed]
     pub async fn log(&self, after: LogPosition, limit: u32) -> Result<Vec<LogEntry>, Error> {
         self.session.begin(Operation::ReadLog).await?;
         self.session.store().log(&LogQuery { scope: LogScope::All, after, limit }).await
@@ -427,6 +433,7 @@ impl PerfectPay {
     /// # Errors
     ///
     /// Those of the store.
+    #[observed]
     pub async fn log_head(&self) -> Result<Head, Error> {
         self.session.begin(Operation::ReadLog).await?;
         self.session.store().head().await
@@ -439,6 +446,7 @@ impl PerfectPay {
     /// # Errors
     ///
     /// Those of the store; nothing has moved then.
+    #[observed]
     pub async fn catch_up(&self) -> Result<Freshness, Error> {
         self.session.begin(Operation::CatchUp).await?;
         self.session.inner.follower.catch_up(self.session.store()).await

@@ -5,6 +5,7 @@
 //! change no answer. A record that is sealed or wrapped anew has a new version, since a version only grows and whoever
 //! stands on the former one must decide again; when it was last modified stays.
 
+use perfectpay_macros::observed;
 use strum::VariantArray as _;
 
 use super::merchant::{Loaded, MerchantScope};
@@ -61,6 +62,7 @@ impl PerfectPay {
     /// # Errors
     ///
     /// Those of the keyring and of the store; [`Error::Invalid`] with code `batch.rotation` in a batch.
+    #[observed]
     pub async fn rewrap(&self, mut progress: impl FnMut(Rotated) + Send) -> Result<Rotated, Error> {
         let session = &self.session;
         let now = session.begin(Operation::RewrapDataKeys).await?;
@@ -104,6 +106,7 @@ impl PerfectPay {
     /// # Errors
     ///
     /// Those of the store.
+    #[observed]
     pub async fn left_under(&self, key: &KeyId) -> Result<LeftUnder, Error> {
         let session = &self.session;
         session.begin(Operation::CountDataKeys).await?;
@@ -193,6 +196,7 @@ impl OrganizationScope {
     /// # Errors
     ///
     /// [`Error::NotFound`]; those of the keyring; [`Error::Invalid`] with code `batch.rotation` in a batch.
+    #[observed]
     pub async fn rotate_data_key(&self) -> Result<(), Error> {
         let session = &self.session;
         let now = session.begin(Operation::RotateDataKey).await?;
@@ -236,6 +240,7 @@ impl MerchantScope {
     ///
     /// [`Error::NotFound`]; [`Error::Corrupt`] for a sealed value that does not open, after which nothing is lost; those of
     /// the keyring; [`Error::Invalid`] with code `batch.rotation` in a batch.
+    #[observed]
     pub async fn rotate_data_key(&self, mut progress: impl FnMut(Rotated) + Send) -> Result<Rotated, Error> {
         let session = &self.session;
         let now = session.begin(Operation::RotateDataKey).await?;

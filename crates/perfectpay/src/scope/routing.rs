@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use perfectpay_macros::observed;
 use serde::Serialize;
 
 use super::command::{Create, CreateOptions, Remove, RemoveOptions, Update, UpdateOptions};
@@ -219,6 +220,7 @@ impl RoutingScope {
     /// # Errors
     ///
     /// [`Error::NotFound`] for the account or the profile.
+    #[observed]
     pub async fn list(&self, page: PageRequest) -> Result<Page<RoutingRecord>, Error> {
         let session = &self.merchant.session;
         session.begin(Operation::ListRoutingPrograms).await?;
@@ -238,6 +240,7 @@ impl RoutingScope {
     /// # Errors
     ///
     /// [`Error::NotFound`] for the account or the profile.
+    #[observed]
     pub async fn active(&self) -> Result<Option<RoutingProgram>, Error> {
         self.merchant.session.begin(Operation::RetrieveActiveRouting).await?;
         let profile = self.resolved().await?;
@@ -320,6 +323,7 @@ impl RoutingScope {
     ///
     /// [`Error::NotFound`] for the account or the profile; [`Error::Invalid`] at `algorithm` as of
     /// [`create`](Self::create), or at `facts` for facts that contradict each other.
+    #[observed]
     pub async fn dry_run(
         &self,
         algorithm: &Algorithm,
@@ -349,6 +353,7 @@ impl RoutingScope {
     /// # Errors
     ///
     /// [`Error::NotFound`] for the account or the profile.
+    #[observed]
     pub async fn fallback(&self) -> Result<FallbackOrder, Error> {
         let session = &self.merchant.session;
         session.begin(Operation::RetrieveFallback).await?;
@@ -479,6 +484,7 @@ impl RoutingProgramScope {
     /// # Errors
     ///
     /// [`Error::NotFound`].
+    #[observed]
     pub async fn retrieve(&self) -> Result<RoutingProgram, Error> {
         self.merchant.session.begin(Operation::RetrieveRoutingProgram).await?;
         let row = self.load().await?;
@@ -491,6 +497,7 @@ impl RoutingProgramScope {
     /// # Errors
     ///
     /// [`Error::NotFound`].
+    #[observed]
     pub async fn version(&self, number: u32) -> Result<RoutingVersion, Error> {
         self.merchant.session.begin(Operation::RetrieveRoutingVersion).await?;
         Ok(self.load_version(number).await?.into())
@@ -501,6 +508,7 @@ impl RoutingProgramScope {
     /// # Errors
     ///
     /// [`Error::NotFound`].
+    #[observed]
     pub async fn versions(&self, page: PageRequest) -> Result<Page<RoutingVersion>, Error> {
         let session = &self.merchant.session;
         session.begin(Operation::ListRoutingVersions).await?;
@@ -516,6 +524,7 @@ impl RoutingProgramScope {
     /// # Errors
     ///
     /// [`Error::NotFound`] for the program or one of the versions.
+    #[observed]
     pub async fn diff(&self, from: u32, to: u32) -> Result<RoutingDiff, Error> {
         self.merchant.session.begin(Operation::RetrieveRoutingDiff).await?;
         RoutingDiff::new(&self.load_version(from).await?.into(), &self.load_version(to).await?.into())

@@ -2,6 +2,8 @@
 
 use std::io::{Read as Input, Write};
 
+use perfectpay_macros::observed;
+
 use super::blocklist::BlocklistScope;
 use super::command::{Create, CreateOptions, Remove, RemoveOptions};
 use super::merchant::{self, MerchantScope};
@@ -143,6 +145,7 @@ impl Rules {
         })
     }
 
+    #[observed]
     pub(super) async fn rule(&self, kind: BlockKind, value: &str) -> Result<BlockRule, Error> {
         let session = self.session();
         session.begin(Operation::RetrieveBlockRule).await?;
@@ -153,6 +156,7 @@ impl Rules {
     }
 
     /// A page of the list: of a profile's handle the profile's entries.
+    #[observed]
     async fn list(
         &self,
         kind: Option<BlockKind>,
@@ -184,6 +188,7 @@ impl Rules {
         Ok(self.list(kind, page).await?.0.map(BlockRule::from))
     }
 
+    #[observed]
     pub(super) async fn purge_expired(&self, limit: u32) -> Result<u64, Error> {
         let session = self.session();
         let moment = session.begin(Operation::PurgeBlockRules).await?;

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 
 use arc_swap::{ArcSwapOption, Guard};
+use perfectpay_macros::observed;
 
 use super::blocklist::BlocklistScope;
 use super::lists::Ready;
@@ -158,12 +159,12 @@ impl Screener {
         }
         let ready = self.seat.ready()?;
         let ready = ready.as_ref()?;
-        session.trace(Operation::ScreenCard);
         ready.ask(clock);
-        Some(answer(&ready.screen(session, clock)))
+        Some(session.at_once(Operation::ScreenCard, answer(&ready.screen(session, clock))))
     }
 
     /// Answers behind whatever has to be waited for, and keeps the lists for the next card.
+    #[observed]
     async fn ordinary<T>(&self, answer: impl FnOnce(&Screen<'_>) -> Result<T, Error>) -> Result<T, Error> {
         let session = self.session();
         session.begin(Operation::ScreenCard).await?;

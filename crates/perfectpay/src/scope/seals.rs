@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+use perfectpay_macros::observed;
 use serde::Serialize;
 use strum::VariantArray as _;
 
@@ -94,6 +95,7 @@ impl PerfectPay {
     ///
     /// [`Error::Corrupt`] if a record cannot be read at all, of which the store's own verification says more; those of the
     /// store.
+    #[observed]
     pub async fn verify_seals(&self, mut progress: impl FnMut(&SealReport) + Send) -> Result<SealReport, Error> {
         let session = &self.session;
         session.begin(Operation::VerifySeals).await?;

@@ -13,6 +13,8 @@ use super::command::CreateOptions;
 use super::follow::Follower;
 use super::keys::KeyIndex;
 use super::lists::Lists;
+use super::meters;
+use super::observed::{self, End};
 use super::operation::Operation;
 use super::overlay::{Names, Overlay, key_of, no_key_of_its_own};
 use super::routers::Routers;
@@ -169,16 +171,24 @@ impl Session {
     ///
     /// The moment is the later of the clock and the newest one in the log, so that a clock set back revives nothing.
     pub(super) async fn begin(&self, operation: Operation) -> Result<Timestamp, Error> {
-        self.trace(operation);
+        self.began(operation);
         match &self.guard {
             Some(guard) => guard.check(self, operation).await,
             None => Ok(self.now()),
         }
     }
 
+    /// Says which operation begins.
     #[inline]
-    pub(super) fn trace(&self, operation: Operation) {
-        tracing::trace!(target: "perfectpay", %operation, actor = %self.actor);
+    pub(super) fn began(&self, operation: Operation) {
+        observed::began(operation, &self.actor, self.is_batched());
+    }
+
+    /// The one line of an operation that is over already: of the host's own, which waits for nothing.
+    #[inline]
+    pub(super) fn at_once<T>(&self, operation: Operation, done: Result<T, Error>) -> Result<T, Error> {
+        observed::at_once(operation, &self.actor, End::of(&done));
+        done
     }
 
     /// Whether a caller's key is to be checked.
@@ -501,7 +511,11 @@ impl Turns {
             Err(Error::Moved { .. } | Error::Duplicate { kind: EntityKind::Profile, field: "default_profile" }) => true,
             _ => false,
         };
-        !again || self.left == 0
+        let are_over = !again || self.left == 0;
+        if !are_over {
+            meters::repeated();
+        }
+        are_over
     }
 }
 

@@ -1,0 +1,57 @@
+//! The attribute that marks an operation of a handle in `perfectpay`. Nobody else needs it.
+
+use proc_macro::{Delimiter, Group, Ident, Punct, Spacing, Span, TokenStream, TokenTree};
+
+/// Has an `async fn` that begins an operation observed to its end: its body runs within
+/// `crate::scope::observed::observed`.
+///
+/// ```text
+/// #[observed]                              async fn retrieve(&self) -> Result<Profile, Error> {
+/// async fn retrieve(&self)                     crate::scope::observed::observed(::core::pin::pin!(async move {
+///     -> Result<Profile, Error> {      =>          …
+///     …                                        })).await
+/// }                                        }
+/// ```
+///
+/// It is an attribute so that a read is written like any function, and what is told of it stays in one place.
+#[proc_macro_attribute]
+pub fn observed(_: TokenStream, function: TokenStream) -> TokenStream {
+    let mut tokens: Vec<TokenTree> = function.into_iter().collect();
+    if let Some(body) = tokens.pop() {
+        tokens.push(group(Delimiter::Brace, wrapped(body)).into());
+    }
+    tokens.into_iter().collect()
+}
+
+/// `crate::scope::observed::observed(::core::pin::pin!(async move { … })).await`
+fn wrapped(body: TokenTree) -> TokenStream {
+    let block: TokenStream = [ident("async"), ident("move"), body].into_iter().collect();
+    let mut pinned = path(&["core", "pin", "pin"], true);
+    pinned.extend([punct('!', Spacing::Alone), group(Delimiter::Parenthesis, block).into()]);
+    let mut call = path(&["crate", "scope", "observed", "observed"], false);
+    call.extend([group(Delimiter::Parenthesis, pinned).into(), punct('.', Spacing::Alone), ident("await")]);
+    call
+}
+
+fn path(names: &[&str], is_global: bool) -> TokenStream {
+    let mut tokens = Vec::new();
+    for (at, name) in names.iter().enumerate() {
+        if at > 0 || is_global {
+            tokens.extend([punct(':', Spacing::Joint), punct(':', Spacing::Alone)]);
+        }
+        tokens.push(ident(name));
+    }
+    tokens.into_iter().collect()
+}
+
+fn group(delimiter: Delimiter, tokens: TokenStream) -> Group {
+    Group::new(delimiter, tokens)
+}
+
+fn ident(name: &str) -> TokenTree {
+    Ident::new(name, Span::call_site()).into()
+}
+
+fn punct(sign: char, spacing: Spacing) -> TokenTree {
+    Punct::new(sign, spacing).into()
+}
