@@ -40,15 +40,27 @@ impl FromRequestParts<Host> for Account {
             None => None,
         };
         let key = api_key(parts)?;
-        if host.is_admin(key) {
-            let scope = named.map(|id| Self(host.platform.merchant(&id)));
-            return scope.ok_or_else(Refused::unauthorized);
-        }
-        let caller = by_key(parts, host, key).await?;
-        if named.is_some_and(|id| id != *caller.merchant_id()) {
-            return Err(Refused::unauthorized());
-        }
-        Ok(Self(caller.merchant().clone()))
+        let account = if host.is_admin(key) {
+            named.map(|id| host.platform.merchant(&id)).ok_or_else(Refused::unauthorized)?
+        } else {
+            let caller = by_key(parts, host, key).await?;
+            if named.is_some_and(|id| id != *caller.merchant_id()) {
+                return Err(Refused::unauthorized());
+            }
+            caller.merchant().clone()
+        };
+        bound(account, parts).await.map(Self)
+    }
+}
+
+/// The account's handle for the profile that the `x-profile-id` header names, if there is one. A profile that is not there
+/// is a credential that is not accepted, as it is published.
+async fn bound(account: MerchantScope, parts: &Parts) -> Result<MerchantScope, Refused> {
+    let Some(value) = parts.headers.get("x-profile-id") else { return Ok(account) };
+    let profile = value.to_str().ok().and_then(|id| id.trim().parse().ok()).ok_or_else(Refused::unauthorized)?;
+    match account.bound_to(&profile).await {
+        Err(Error::NotFound(_)) => Err(Refused::unauthorized()),
+        bound => Ok(bound?),
     }
 }
 

@@ -76,7 +76,7 @@ pub(super) async fn create(
     }
     check_business(&new, &loaded.row.state)?;
     let merchant = &merchant.pinned(loaded.row.tenant);
-    let named = handle.is_some() || new.profile_id.is_some();
+    let named = handle.is_some() || new.profile_id.is_some() || session.bound_profile().is_some();
     let mut first = Some(loaded);
     settle!(session, None, {
         let loaded = merchant.again(&mut first).await?;

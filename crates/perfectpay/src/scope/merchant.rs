@@ -358,6 +358,21 @@ impl MerchantScope {
         Ok(self.name.parse()?)
     }
 
+    /// The same handle for calls about one profile, as the published header `X-Profile-Id` binds them: what belongs to
+    /// another profile is refused, lists leave it out, and a payment, a link, a connector account or a routing program that
+    /// is created belongs to this one unless its body names it. What belongs to the account as a whole is as it was.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] for the profile; [`Error::Forbidden`] if the caller's key is not for it. Of the handle's
+    /// operations: [`Error::Invalid`] with code `profile.other` for what belongs to another profile.
+    pub async fn bound_to(&self, profile: &ProfileId) -> Result<Self, Error> {
+        let row: Stored<ProfileState> =
+            self.session.require(&Key::Profile(self.path.clone(), profile.clone()), profile).await?;
+        let session = self.session.clone().bound_to(row.id);
+        Ok(Self { path: MerchantPath::Pinned(row.tenant), session, ..self.clone() })
+    }
+
     /// The merchant account.
     ///
     /// # Errors

@@ -55,7 +55,7 @@ pub(super) async fn create(
     new.check(moment)?;
     let confirmation = new.confirmation();
     let merchant = &merchant.pinned(loaded.row.tenant);
-    let named = handle.is_some() || new.profile_id.is_some();
+    let named = handle.is_some() || new.profile_id.is_some() || session.bound_profile().is_some();
     let mut first = Some(loaded);
     settle!(session, None, {
         let loaded = merchant.again(&mut first).await?;

@@ -248,8 +248,8 @@ impl ProfileScope {
     }
 }
 
-/// Which profile a new object of the merchant belongs to: the one that the handle is of, the one that the body names,
-/// or the default one.
+/// Which profile a new object of the merchant belongs to: the one that the handle is of, the one that the body names, the
+/// one that the call is bound to, or the default one.
 pub(super) async fn resolve(
     merchant: &MerchantScope,
     handle: Option<&ProfileId>,
@@ -262,7 +262,7 @@ pub(super) async fn resolve(
         return Err(Fault::new("profile.other", "must be the profile that it is created in").at("profile_id").into());
     }
     let path = merchant.path.clone();
-    if let Some(id) = handle.or(body) {
+    if let Some(id) = handle.or(body).or(merchant.session.bound_profile()) {
         return merchant.session.require(&Key::Profile(path, id.clone()), id).await;
     }
     if let Some(default) = merchant.session.get(&Key::DefaultProfile(path)).await? {

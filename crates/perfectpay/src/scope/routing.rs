@@ -190,7 +190,7 @@ impl RoutingScope {
                 return Ok(first);
             }
             let merchant = scope.merchant.pinned(loaded.row.tenant);
-            let named = scope.profile.is_some() || new.profile_id.is_some();
+            let named = scope.profile.is_some() || new.profile_id.is_some() || session.bound_profile().is_some();
             settle!(session, None, {
                 let profile = profile::resolve(&merchant, scope.profile.as_ref(), new.profile_id.as_ref()).await?;
                 let retry_policy = new.retry_policy.clone().unwrap_or_default();

@@ -93,6 +93,8 @@ pub(super) struct Session {
     batch: Option<Arc<Overlay>>,
     pub(super) actor: Actor,
     guard: Option<Arc<Guard>>,
+    /// The profile that the handle is bound to.
+    bound: Option<Arc<ProfileId>>,
 }
 
 /// What an idempotency key stands for.
@@ -108,7 +110,7 @@ pub(super) struct Claimed {
 
 impl Session {
     pub(super) fn host(inner: Arc<Inner>, store: Arc<dyn Store>) -> Self {
-        Self { inner, store, batch: None, actor: Actor::Host, guard: None }
+        Self { inner, store, batch: None, actor: Actor::Host, guard: None, bound: None }
     }
 
     pub(super) fn is_batched(&self) -> bool {
@@ -139,6 +141,17 @@ impl Session {
         self
     }
 
+    /// The same session, in which what belongs to another profile is refused.
+    pub(super) fn bound_to(mut self, profile: ProfileId) -> Self {
+        self.bound = Some(Arc::new(profile));
+        self
+    }
+
+    /// The profile that the handle is bound to.
+    pub(super) fn bound_profile(&self) -> Option<&ProfileId> {
+        self.bound.as_deref()
+    }
+
     pub(super) fn store(&self) -> &dyn Store {
         &*self.store
     }
@@ -154,17 +167,25 @@ impl Session {
         access.profile_ids.is_none() && access.scopes.allow(Right::new(Resource::Log, Touch::Read))
     }
 
-    /// Whether the caller's key is for what was read. Every read of a handle comes through here.
-    fn reaches(&self, record: &Record) -> bool {
-        match (&self.guard, record.profile()) {
-            (Some(guard), Some(profile)) => guard.reaches(profile),
-            _ => true,
+    /// Refuses what was read of a profile that the caller's key is not for, or that the handle is not bound to. Every read
+    /// of a handle comes through here.
+    fn reach(&self, record: &Record) -> Result<(), Error> {
+        match record.profile() {
+            Some(profile) if self.guard.as_ref().is_some_and(|guard| !guard.reaches(profile)) => Err(Error::Forbidden),
+            Some(profile) if self.bound_profile().is_some_and(|bound| bound != profile) => {
+                Err(Fault::new("profile.other", "must be the profile that the call is bound to")
+                    .at("profile_id")
+                    .into())
+            }
+            _ => Ok(()),
         }
     }
 
-    /// Whether the caller's key is for the profile: asked where memory answers, and nothing is read.
+    /// Whether the profile is one that the caller's key is for, and that the handle is bound to: asked where memory
+    /// answers, and nothing is read.
     pub(super) fn is_for(&self, profile: &ProfileId) -> bool {
         self.guard.as_ref().is_none_or(|guard| guard.reaches(profile))
+            && self.bound_profile().is_none_or(|bound| bound == profile)
     }
 
     /// The first line of every operation: whether the caller's key still lives and may do it, and the moment.
@@ -216,15 +237,18 @@ impl Session {
     }
 
     /// One object, or `None` where the path leads to nothing. [`Error::Forbidden`] if it belongs to a profile that the
-    /// caller's key is not for.
+    /// caller's key is not for, [`Error::Invalid`] if to another one than the handle is bound to.
     pub(super) async fn get<S: State>(&self, key: &Key) -> Result<Option<Stored<S>>, Error>
     where
         Stored<S>: TryFrom<Record, Error = Error>,
     {
-        match self.store().get(key).await? {
-            Some(record) if !self.reaches(&record) => Err(Error::Forbidden),
-            record => record.map(Stored::try_from).transpose(),
+        let record = self.store().get(key).await?;
+        match record.as_ref().map_or(Ok(()), |record| self.reach(record)) {
+            // Which profile is the default one is the account's to say.
+            Err(Error::Invalid(_)) if matches!(key, Key::DefaultProfile(_)) => {}
+            reached => reached?,
         }
+        record.map(Stored::try_from).transpose()
     }
 
     /// One object that must be there; `id` is how the error names it.
@@ -314,7 +338,7 @@ impl Session {
         let collection = query.collection();
         let next = last.map(|last| Cursor { created_at: last.place_in(&collection).1, id: last.meta().id });
         // What the caller's key is not for is left out; the page is shorter then, and the cursor the same.
-        let records = listing.records.into_iter().take(limit).filter(|record| self.reaches(record));
+        let records = listing.records.into_iter().take(limit).filter(|record| self.reach(record).is_ok());
         let items: Vec<Stored<S>> = records.map(Stored::try_from).collect::<Result<_, _>>()?;
         Ok(Some((Page { items, next }, listing.total)))
     }
@@ -402,10 +426,12 @@ impl Session {
         self.inner.vault.request(claimed.operation.into(), &self.bound_path(claimed), request)
     }
 
-    /// A kept answer is given before any object is read: one key's answer must not be that of a key for other profiles.
+    /// A kept answer is given before any object is read: one key's answer must not be that of a key for other profiles, nor
+    /// that of a call that is bound to another one.
     fn bound_path(&self, claimed: &Claimed) -> String {
         let ids = self.access().profile_ids;
-        ids.iter().flat_map(|ids| ids.iter()).fold(claimed.path.clone(), |path, id| format!("{path} {id}"))
+        let path = ids.iter().flat_map(|ids| ids.iter()).fold(claimed.path.clone(), |path, id| format!("{path} {id}"));
+        self.bound_profile().map_or(path.clone(), |bound| format!("{path} @{bound}"))
     }
 
     /// Commits a command's set, with its claim where it has one, and answers `answer`, or what was answered the first
