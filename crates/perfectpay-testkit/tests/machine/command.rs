@@ -4,6 +4,8 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
+use super::model::RoutingCommand;
+
 /// Which object a command names.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Pick {
@@ -220,6 +222,7 @@ pub(crate) enum Command {
         way: Way,
         thing: Thing,
     },
+    Routing(RoutingCommand),
     /// A creation under an idempotency key, once more.
     Repeat {
         which: u8,
@@ -424,6 +427,7 @@ pub(crate) fn command(merchants: usize) -> BoxedStrategy<Command> {
         5 => tenants(),
         8 => profiles(),
         8 => keys_and_rules(),
+        6 => RoutingCommand::any(&way(), &pick(), &expecting(), &key()).prop_map(Command::Routing),
         1 => repeat,
     ]
     .boxed()

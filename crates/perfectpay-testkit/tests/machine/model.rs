@@ -3,7 +3,11 @@
 //! Whatever the library names itself goes by a token, such as `‹profile 3›`; the system under test knows what each token
 //! stands for. Lists keep the dead, so that they can be named again.
 
+mod routing;
+
 use std::collections::{BTreeMap, BTreeSet};
+
+pub(crate) use routing::{RoutingCall, RoutingCommand};
 
 use super::command::{Command, ConnectorEdit, Edit, Expecting, KeyEdit, MerchantEdit, Pick, RulePick, Thing, Way};
 use super::host::{BEGINNING, IDEMPOTENCY_SECONDS};
@@ -154,6 +158,7 @@ pub(crate) enum Call {
         road: Road,
         thing: Named,
     },
+    Routing(RoutingCall),
 }
 
 /// What a field is to become.
@@ -359,6 +364,7 @@ pub(crate) struct Model {
     api_keys: Vec<ApiKey>,
     entries: Vec<Entry>,
     payments: Vec<Payment>,
+    programs: Vec<routing::Program>,
     claims: BTreeMap<(Tenant, String), Claim>,
     /// Keys that authenticated once, in order.
     sessions: Vec<usize>,
@@ -381,6 +387,7 @@ impl Default for Model {
             api_keys: Vec::new(),
             entries: Vec::new(),
             payments: Vec::new(),
+            programs: Vec::new(),
             claims: BTreeMap::new(),
             sessions: Vec::new(),
             keyed: Vec::new(),
@@ -812,6 +819,7 @@ impl Model {
                     road,
                 }
             }
+            Command::Routing(command) => Call::Routing(self.named_routing(command)),
             Command::Read { way, thing } => {
                 let road = self.road(*way);
                 let m = self.end_of(&road);
@@ -976,6 +984,7 @@ impl Model {
         self.profiles[profile].default = false;
         self.connectors.iter_mut().filter(|c| c.profile == profile).for_each(|c| c.alive = false);
         self.payments.iter_mut().filter(|p| p.profile == profile).for_each(|p| p.alive = false);
+        self.close_programs(profile);
     }
 
     fn close_merchant(&mut self, merchant: usize) {
@@ -1031,6 +1040,7 @@ impl Model {
                 self.with_blocklist(call)
             }
             Call::CreatePayment { .. } => self.create_payment(call),
+            Call::Routing(call) => self.with_routing(call),
             Call::Read { road, thing } => self.read(road, thing),
         }
     }
@@ -1256,7 +1266,8 @@ impl Model {
         if !cascade {
             let connectors = self.connectors.iter().filter(|c| c.alive && c.profile == p).count();
             let payments = self.payments.iter().filter(|one| one.alive && one.profile == p).count();
-            let counts = [(connectors, "connector account"), (payments, "payment")];
+            let programs = self.programs_of(p);
+            let counts = [(connectors, "connector account"), (programs, "routing program"), (payments, "payment")];
             children("business profile", profile, &counts)?;
         }
         self.close_profile(p);
@@ -1333,11 +1344,15 @@ impl Model {
                 let facts = vec![version(self.connectors[c].version)];
                 Ok(Done { facts, whole: Some(format!("connector {connector}")), ..Done::default() })
             }
-            Call::RemoveConnector { road, handle, connector, expecting, .. } => {
+            Call::RemoveConnector { road, handle, connector, cascade, expecting } => {
                 let m = self.enter(road)?;
                 let c = self.connector(m, handle.as_deref(), connector)?;
                 let version = self.connectors[c].version;
                 at(*expecting, version, "connector account", connector)?;
+                if !cascade && self.is_routed_to(c) {
+                    let text = format!("connector account `{connector}` is named by the active routing program");
+                    return Err(refused("connector.routed", text).into());
+                }
                 self.connectors[c].alive = false;
                 let m = self.profiles[self.connectors[c].profile].merchant;
                 self.commit_in(road, m, &[format!("connector {connector} removed v{version}")]);
@@ -1640,6 +1655,7 @@ impl Model {
         for &p in &profiles {
             let profile = &self.profiles[p];
             lines.push(format!("profile {} of {id} v{} {}", real(&profile_token(p)), profile.version, profile.name));
+            lines.push(self.decided_line(p, real));
         }
         let mut connectors: Vec<usize> = (0..self.connectors.len())
             .filter(|&c| self.connectors[c].alive && self.profiles[self.connectors[c].profile].merchant == m)
@@ -1660,6 +1676,7 @@ impl Model {
         for p in profiles {
             lines.extend(connectors.iter().filter(|&&c| self.connectors[c].profile == p).map(|&c| line(c)));
         }
+        self.program_lines(m, real, lines);
         let mut keys: Vec<usize> =
             (0..self.api_keys.len()).filter(|&k| self.api_keys[k].alive && self.api_keys[k].merchant == m).collect();
         keys.sort_by_key(|&k| (self.api_keys[k].created, real(&key_token(k))));

@@ -1,6 +1,8 @@
 //! The library on every back-end at once: does what the model names, and holds what comes of it against the others and
 //! against the model.
 
+mod routing;
+
 use std::collections::BTreeMap;
 use std::future::IntoFuture;
 use std::sync::Arc;
@@ -70,7 +72,16 @@ macro_rules! versioned {
     })+ };
 }
 
-versioned!(Organization, Merchant, Profile, Connector, perfectpay::ApiKey, BlockEntry, Payment);
+versioned!(
+    Organization,
+    Merchant,
+    Profile,
+    Connector,
+    perfectpay::ApiKey,
+    BlockEntry,
+    Payment,
+    perfectpay::RoutingRecord
+);
 
 fn seen<T: Serialize>(answer: Result<T, Error>) -> Seen {
     seen_as(answer, |_| None)
@@ -284,6 +295,7 @@ impl Backend {
                     "connector_name": "stripe",
                     "connector_account_details": { "auth_type": "HeaderKey", "api_key": "sk_test_new" },
                     "connector_label": label,
+                    "payment_methods_enabled": [{ "payment_method": "card" }],
                     "profile_id": body.as_ref().map(|body| names.real(body)),
                 });
                 let new: NewConnector = json::from_slice(new.to_string().as_bytes()).expect("a body");
@@ -367,6 +379,7 @@ impl Backend {
                 };
                 seen_version(create(command, key.as_ref()))
             }
+            Call::Routing(call) => self.perform_routing(call, names),
             Call::Read { road, thing } => self.read(road, thing, names),
         }
     }
@@ -438,7 +451,9 @@ impl Backend {
             assert_eq!(profile.merchant_id, id);
             let name = format!("profile {}", profile.profile_id);
             let line = format!("{name} of {id} v{} {}", profile.version, profile.profile_name);
+            let decided = Self::decided_line(&scope.profile(&profile.profile_id), profile.profile_id.as_str());
             found.add(name, line, seen_version(Ok(profile)));
+            found.lines.push(decided);
         }
         let connectors = |found: &mut Found, connectors: Vec<Connector>| {
             for connector in connectors {
@@ -454,6 +469,7 @@ impl Backend {
         for profile in ids {
             connectors(found, all(limit, |page| wait(scope.profile(&profile).connectors(page))));
         }
+        Self::program_lines(scope, limit, found);
         for key in all(limit, |page| wait(scope.api_keys(page))) {
             assert_eq!(key.merchant_id, id);
             let end: Option<Timestamp> = key.expiration.into();
