@@ -247,7 +247,8 @@ impl Model {
     /// Lets a version decide in the place of whatever does.
     fn activation(&mut self, road: &Road, at: usize, number: u32) -> Answer {
         let id = version_id(&program_token(at), number);
-        let accounts = self.programs[at].versions.get(&number).ok_or_else(|| absent("version of a routing program", &id))?;
+        let accounts =
+            self.programs[at].versions.get(&number).ok_or_else(|| absent("version of a routing program", &id))?;
         let profile = self.programs[at].profile;
         self.selectable(profile, accounts)?;
         let before = self.active_program(profile);
