@@ -79,6 +79,7 @@
 //! None is on unless it is asked for. A back-end is a crate of its own, and any executor will do.
 //!
 //! - `metrics`: counters and histograms through the `metrics` facade; see [`signal`].
+//! - `schema`: JSON schemas of all bodies and answers, by `schemars`, for a host's own API description.
 
 mod actor;
 pub mod api_key;
@@ -101,6 +102,8 @@ pub mod patch;
 pub mod payment;
 pub mod profile;
 pub mod routing;
+#[cfg(feature = "schema")]
+pub mod schema;
 pub mod scope;
 pub mod seal;
 pub mod secret;

@@ -16,6 +16,7 @@ use crate::time::Timestamp;
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, strum::Display, strum::EnumString,
 )]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum OrganizationType {
@@ -26,6 +27,7 @@ pub enum OrganizationType {
 
 /// The body that creates an organization.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewOrganization {
     /// What people call it; up to 255 characters, not unique.
@@ -49,6 +51,7 @@ impl Request for NewOrganization {}
 
 /// The body that updates an organization: absent keeps, null clears, a value replaces as a whole.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct OrganizationUpdate {
     /// The name; null is refused.
@@ -132,6 +135,7 @@ impl OrganizationState {
 
 /// An organization as it is answered.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Organization {
     /// The id.
     pub organization_id: OrganizationId,

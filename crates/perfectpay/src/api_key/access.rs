@@ -235,6 +235,7 @@ pub type Networks = UniqueList<Network, 64>;
 /// What a key may do, where, and from where. The default is everything, everywhere, from anywhere; in JSON what is
 /// unrestricted is left out.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Access {
     /// Which rights it has.

@@ -81,6 +81,7 @@ impl<'de> Deserialize<'de> for Expiration {
 
 /// What a merchant account asks of the ends of its keys. The default asks nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct KeyPolicy {
     /// For how many seconds after its creation a key may live; null for ever.
@@ -119,6 +120,7 @@ impl KeyPolicy {
 
 /// The body that creates an API key.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewApiKey {
     /// What people call it; not unique.
@@ -159,6 +161,7 @@ impl Request for NewApiKey {}
 
 /// The body that updates an API key: absent keeps.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct ApiKeyUpdate {
     /// The name; null is refused.
@@ -337,6 +340,7 @@ impl ApiKeyState {
 
 /// An API key as it is answered, without its token.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ApiKey {
     /// The id.
     pub key_id: ApiKeyId,
@@ -395,6 +399,7 @@ impl ApiKey {
 
 /// The answer to creating an API key: the only one that shows the token.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct IssuedApiKey {
     /// The id.
     pub key_id: ApiKeyId,
@@ -442,6 +447,7 @@ impl IssuedApiKey {
 
 /// The answer to revoking an API key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RevokedApiKey {
     /// The merchant account.
     pub merchant_id: MerchantId,

@@ -44,6 +44,7 @@ use crate::time::Timestamp;
 
 /// An entry as it is answered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct BlockEntry {
     /// The value; of a BIN its digits.
     pub fingerprint_id: Text<64>,
@@ -69,6 +70,7 @@ impl From<Stored<BlockRuleState>> for BlockEntry {
 
 /// A page of a blocklist, newest first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct BlockEntries {
     /// How many entries this page has.
     pub count: u64,
@@ -95,6 +97,7 @@ pub struct FingerprintVersion {
 
 /// Whether the guard declines: the answer to toggling it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct BlocklistGuard {
     /// `enabled` or `disabled`.
     pub blocklist_guard_status: GuardStatus,

@@ -195,6 +195,7 @@ words! { "snake_case"
 /// The body that adds an entry to a blocklist, or removes one. The published body is `type` and `data`; the other
 /// members may be left out, and are not looked at where an entry is removed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct BlockRequest {
     /// What the value is.

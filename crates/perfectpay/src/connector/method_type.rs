@@ -11,6 +11,7 @@ macro_rules! method_types {
             Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
             strum::Display, strum::EnumString, strum::IntoStaticStr, strum::VariantArray,
         )]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         pub enum PaymentMethodType {
             $($(
                 #[doc = concat!("Published as `", $text, "`.")]

@@ -28,6 +28,8 @@ pub use credentials::{CredentialVersions, KeptCredentials, PreviousCredentials, 
 pub use method_type::*;
 pub use methods::*;
 pub(crate) use state::Admission;
+#[cfg(feature = "schema")]
+pub(crate) use state::WALLETS;
 pub use state::{
     Connector, ConnectorSecrets, ConnectorState, ConnectorUpdate, ConnectorWebhookDetails, NewConnector,
     RemovedConnector, WalletDetails,

@@ -20,6 +20,7 @@ use crate::time::Timestamp;
 
 /// Secrets that a connector signs its own webhooks with.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ConnectorWebhookDetails {
     /// The secret.
@@ -57,6 +58,7 @@ fn object_json(field: &str, object: &SecretObject) -> Result<Zeroizing<Vec<u8>>,
 
 /// The body that creates a connector account.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewConnector {
     /// What it is used for.
@@ -178,6 +180,7 @@ impl<'de> Deserialize<'de> for WalletDetails {
 
 /// The body that updates a connector account: absent keeps, null clears or returns to the default, a value replaces.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ConnectorUpdate {
     /// What it is used for. Required, as it is published.
@@ -607,6 +610,7 @@ fn default_label(new: &NewConnector, profile_name: &Name) -> Result<Text<255>, F
 
 /// A connector account as it is answered. No credential is in it but masked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Connector {
     /// The id.
     pub merchant_connector_id: ConnectorId,
@@ -699,6 +703,7 @@ impl Connector {
 
 /// The answer to a connector account's removal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RemovedConnector {
     /// The merchant account.
     pub merchant_id: MerchantId,

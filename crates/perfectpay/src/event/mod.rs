@@ -40,6 +40,7 @@ words! { "snake_case"
 
 /// How the delivery of an event goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Delivery {
     /// Where it stands.
     pub state: DeliveryState,
@@ -187,6 +188,7 @@ impl<T: Serialize> Told<'_, T> {
 
 /// An event as it is answered: everything but its body, which [`EventScope::message`](crate::EventScope::message) has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Event {
     /// The id, the same at every try.
     pub event_id: EventId,

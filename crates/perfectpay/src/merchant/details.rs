@@ -10,6 +10,7 @@ use crate::text::{Name, Text};
 
 /// Whom to ask about a merchant account, and where. Sealed as a whole; every field is optional.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct MerchantDetails {
     /// Whom to ask first.
@@ -45,6 +46,7 @@ impl MerchantDetails {
 
 /// A postal address; every field is optional.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Address {
     /// The first line.
@@ -71,6 +73,7 @@ pub struct Address {
 
 /// A business of a merchant account. It has a profile, named `{country}_{business}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PrimaryBusiness {
     /// Where it is.

@@ -35,6 +35,7 @@ pub type PrimaryBusinesses = BoundedList<PrimaryBusiness, 64>;
 
 /// The body that creates a merchant account.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewMerchant {
     /// The id, which the caller chooses and no living account may have.
@@ -116,6 +117,7 @@ impl Request for NewMerchant {
 
 /// The body that updates a merchant account: absent keeps, null clears or returns to the default, a value replaces.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct MerchantUpdate {
     /// Must be the account's own, if it is given.
@@ -245,6 +247,7 @@ impl std::fmt::Display for PublishableKey {
 
 /// A publishable key that another one has taken the place of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FormerPublishableKey {
     /// The key.
     pub publishable_key: PublishableKey,
@@ -527,6 +530,7 @@ impl State for DataKeyState {
 
 /// A merchant account as it is answered.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Merchant {
     /// The id.
     pub merchant_id: MerchantId,
@@ -602,6 +606,7 @@ impl Merchant {
 
 /// The answer to rotating a merchant account's publishable key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RotatedPublishableKey {
     /// The merchant account.
     pub merchant_id: MerchantId,
@@ -613,6 +618,7 @@ pub struct RotatedPublishableKey {
 
 /// The answer to a merchant account's removal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RemovedMerchant {
     /// The account.
     pub merchant_id: MerchantId,

@@ -41,6 +41,7 @@ words! { "snake_case"
 
 /// A try of a connector account, or a confirmation that tried none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Attempt {
     /// The id: the payment's and the attempt's number, which counts from 1.
     pub attempt_id: String,

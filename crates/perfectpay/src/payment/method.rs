@@ -114,6 +114,7 @@ hidden!(ExpiryMonth, ExpiryYear);
 /// A card, as the published body has it. Its number, code, expiry and holder are hidden in `Debug`; none of it is
 /// serialised.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PaymentCard {
     /// The number.
@@ -176,6 +177,7 @@ impl PaymentCard {
 
 /// The data of a payment method. Of methods other than cards the host keeps the data to itself: no decision looks at it.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct PaymentMethodData {
     /// The card, of the method `card`.
@@ -186,6 +188,7 @@ pub struct PaymentMethodData {
 
 /// Where a payer is billed. Only the country is looked at, and none of it kept.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Billing {
     /// The address.
@@ -198,6 +201,7 @@ pub struct Billing {
 
 /// A telephone number.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Phone {
     /// The number.
@@ -221,6 +225,7 @@ macro_rules! method_fields {
         /// # Ok::<(), perfectpay::Error>(())
         /// ```
         #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         #[serde(deny_unknown_fields, default)]
         pub struct ConfirmPayment {
             /// The payment method's data. Never serialised.

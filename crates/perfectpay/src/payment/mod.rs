@@ -76,6 +76,7 @@ words! { "snake_case"
 
 /// The body that creates a payment.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewPayment {
     /// How much, in minor units: 0 to 999,999,999.
@@ -366,6 +367,7 @@ impl PaymentState {
 
 /// A payment as it is answered.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Payment {
     /// The id.
     pub payment_id: PaymentId,

@@ -58,6 +58,17 @@ macro_rules! numbers {
             }
         }
 
+        #[cfg(feature = "schema")]
+        impl schemars::JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({ "type": "integer", "minimum": $min, "maximum": $max })
+            }
+        }
+
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 Self::try_from(i64::deserialize(deserializer)?).map_err(|fault| refuse(&fault))
@@ -83,6 +94,7 @@ numbers! {
 
 /// Whether a check of the card-testing guard is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum GuardStatus {
     /// It is on.
@@ -97,6 +109,7 @@ pub enum GuardStatus {
 /// A profile without one has the default, in which every check is off. When it is sent, every member is required but
 /// the two about a guest's address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CardTestingGuard {
     /// Whether one card from one address is counted.
@@ -113,9 +126,11 @@ pub struct CardTestingGuard {
     pub customer_id_blocking_threshold: GuardThreshold,
     /// Whether one address of guests is counted; off unless stated.
     #[serde(default, deserialize_with = "null_is_default")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<GuardStatus>"))]
     pub guest_ip_blocking_status: GuardStatus,
     /// After how many attempts; 10 unless stated.
     #[serde(default = "guest_ip_threshold", deserialize_with = "null_is_guest_ip_threshold")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<GuardThreshold>"))]
     pub guest_ip_blocking_threshold: GuardThreshold,
     /// How long an attempt counts.
     pub card_testing_guard_expiry: GuardExpiry,
@@ -147,6 +162,7 @@ impl Default for CardTestingGuard {
 
 /// How a card is funded, as far as the contract tells cards apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, strum::Display)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum CardType {
@@ -159,6 +175,7 @@ pub enum CardType {
 /// Which means of payment a profile does not take, by what is known of them. It is looked at only while the blocklist
 /// guard is on.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct PaymentMethodBlocking {
     /// Which cards.
@@ -170,31 +187,39 @@ pub struct PaymentMethodBlocking {
 /// Which cards a profile does not take. A list that is absent or null is empty, and an empty one blocks nothing; each
 /// has at most 256 entries, and one given twice counts once.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct CardBlocking {
     /// Cards issued in these countries.
     #[serde(deserialize_with = "null_is_default")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<UniqueList<Country, 256>>"))]
     pub issuing_country: UniqueList<Country, 256>,
     /// Cards of these types.
     #[serde(deserialize_with = "null_is_default")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<UniqueList<CardType, 256>>"))]
     pub card_types: UniqueList<CardType, 256>,
     /// Cards of these subtypes, by their words in the contract, at most 64 characters each.
     #[serde(deserialize_with = "null_is_default")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<UniqueList<Text<64>, 256>>"))]
     pub card_subtypes: UniqueList<Text<64>, 256>,
     /// Cards of these issuers, at most 255 characters each.
     #[serde(deserialize_with = "null_is_default")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<UniqueList<Text<255>, 256>>"))]
     pub issuers: UniqueList<Text<255>, 256>,
     /// Whether a card of which nothing is known is blocked, too; it is not unless stated.
     #[serde(deserialize_with = "null_is_default")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<bool>"))]
     pub block_if_bin_info_unavailable: bool,
 }
 
 /// Which cards in wallets a profile does not take.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct WalletBlocking {
     /// Cards of these types; empty for none.
     #[serde(deserialize_with = "null_is_default")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<UniqueList<CardType, 256>>"))]
     pub card_types: UniqueList<CardType, 256>,
 }
 

@@ -35,6 +35,7 @@ macro_rules! settings {
     ) => {
         /// The body that creates a profile. Every field is optional, and null is the same as absent.
         #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         #[serde(deny_unknown_fields, default)]
         pub struct NewProfile {
             /// The name, unique in the merchant account; `default` unless stated.
@@ -54,6 +55,7 @@ macro_rules! settings {
         /// The body that updates a profile: absent keeps, null clears or returns to the default, a value replaces as a
         /// whole, but for the webhook details, which are merged field by field.
         #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         #[serde(deny_unknown_fields, default)]
         pub struct ProfileUpdate {
             /// The name; null is refused.
@@ -74,6 +76,7 @@ macro_rules! settings {
 
         /// The plain settings of a profile, as they are kept and answered.
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         pub struct ProfileSettings {
             $($(#[$n_doc])* pub $n: Option<$n_type>,)+
             $($(#[$d_doc])* pub $d: $d_type,)+
@@ -398,6 +401,7 @@ pub struct WebhookSecrets {
 
 /// A profile as it is answered.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Profile {
     /// The merchant account.
     pub merchant_id: MerchantId,

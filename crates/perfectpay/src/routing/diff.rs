@@ -6,6 +6,7 @@ use serde_json::Value;
 /// One place that differs: a value that came, went or changed. A list is compared place by place, so that an item put in
 /// front of others changes each of them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Difference {
     /// Where, as faults name places: `algorithm.data.rules[0].name`.
     pub path: String,

@@ -52,6 +52,7 @@ words! { "snake_case"
 
 /// A finding.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Lint {
     /// Where, in the algorithm's JSON.
     pub path: String,

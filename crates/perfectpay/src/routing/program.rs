@@ -61,6 +61,7 @@ words! { "snake_case"
 /// # Ok::<(), perfectpay::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "type", content = "data", rename_all = "snake_case")]
 pub enum Algorithm {
     /// This account.
@@ -188,6 +189,7 @@ impl<'de> Deserialize<'de> for ConnectorChoice {
 
 /// A connector account with its share of the payments.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Split {
     /// The account.
@@ -198,6 +200,7 @@ pub struct Split {
 
 /// Which accounts a rule selects. In JSON `{"type": "priority" | "volume_split", "data": […]}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "type", content = "data", rename_all = "snake_case")]
 pub enum Selection {
     /// These, in this order.
@@ -237,6 +240,7 @@ impl<'de> Deserialize<'de> for Selection {
 
 /// Rules, looked at from top to bottom: the first that holds selects, and the default selection where none does.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Program {
     /// What is selected where no rule holds.
@@ -250,6 +254,7 @@ pub struct Program {
 
 /// A rule holds where any of its statements does; without statements, never.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Rule {
     /// What people call it.
@@ -263,6 +268,7 @@ pub struct Rule {
 
 /// A statement holds where all of its comparisons do, and with nested statements any of them, too.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Statement {
     /// At most [`MAX_COMPARISONS`]; without any they hold.
@@ -276,6 +282,7 @@ pub struct Statement {
 ///
 /// Where nothing is known under the key, only `not_equal` holds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Comparison {
     /// The key.
@@ -312,6 +319,7 @@ words! { "snake_case"
 ///
 /// All are published but `number_range`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "type", content = "value", rename_all = "snake_case")]
 pub enum ComparisonValue {
     /// A number, 0 or more.
@@ -397,6 +405,7 @@ impl<'de> Deserialize<'de> for ComparisonValue {
 
 /// A comparison with a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NumberComparison {
     /// How.
@@ -407,6 +416,7 @@ pub struct NumberComparison {
 
 /// The numbers from a minimum to a maximum, both included; at least one of them is stated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NumberRange {
     /// The least; no bound, if absent.
@@ -417,6 +427,7 @@ pub struct NumberRange {
 
 /// A key and a value of the payment's routing metadata.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct MetadataPair {
     /// The key.

@@ -70,6 +70,7 @@ impl<'de> Deserialize<'de> for RoutingVersionId {
 
 /// The body that creates a program with its first version. It does not decide until it is activated.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewRoutingProgram {
     /// What people call it. Not unique.
@@ -93,6 +94,7 @@ impl Request for NewRoutingProgram {}
 
 /// The body that adds a version to a program. It does not decide until it is activated.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewRoutingVersion {
     /// What it does.
@@ -211,6 +213,7 @@ impl State for RoutingVersionState {
 
 /// A program in a list: the contract's record, and which of its versions decides.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RoutingRecord {
     /// The id.
     pub id: RoutingId,
@@ -265,6 +268,7 @@ impl From<Stored<RoutingProgramState>> for RoutingRecord {
 
 /// A program whose command checked an algorithm: the contract's record, and what the checks found that is no error.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CheckedRouting {
     /// The program.
     #[serde(flatten)]
@@ -277,6 +281,7 @@ pub struct CheckedRouting {
 
 /// The order in which a profile's connector accounts are tried where no program selects one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FallbackOrder {
     /// The profile.
     pub profile_id: ProfileId,
@@ -289,6 +294,7 @@ pub struct FallbackOrder {
 
 /// A program with the algorithm of one of its versions: the one that decides or, where none does, the newest.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RoutingProgram {
     /// The id.
     pub id: RoutingId,
@@ -341,6 +347,7 @@ impl RoutingProgram {
 
 /// One version of a program.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RoutingVersion {
     /// The program.
     pub program_id: RoutingId,
@@ -368,6 +375,7 @@ impl From<Stored<RoutingVersionState>> for RoutingVersion {
 
 /// What differs between two versions of a program.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RoutingDiff {
     /// The number of the one.
     pub from: u32,

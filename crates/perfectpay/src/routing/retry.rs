@@ -57,6 +57,7 @@ pub const HARD_DECLINES: [&str; 23] = [
 /// assert_eq!(policy.after(&declined("51"), 3), AfterAttempt::Failed(StopReason::RetriesUsedUp));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct RetryPolicy {
     /// The decline codes that retry, at most 256; every code that is not a hard decline, if null.

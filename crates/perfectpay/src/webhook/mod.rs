@@ -28,6 +28,7 @@ macro_rules! statuses {
             Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
             strum::Display, strum::EnumString, strum::IntoStaticStr, strum::VariantArray,
         )]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         #[serde(rename_all = "snake_case")]
         #[strum(serialize_all = "snake_case")]
         pub enum $name {
@@ -226,6 +227,7 @@ macro_rules! webhook_details {
     ($($(#[$doc:meta])* $field:ident: $type:ty,)+) => {
         /// The webhook details of a new profile. Every field is optional and null is the same as absent.
         #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         #[serde(default, deny_unknown_fields)]
         pub struct WebhookDetails {
             $($(#[$doc])* pub $field: Option<$type>,)+
@@ -236,6 +238,7 @@ macro_rules! webhook_details {
 
         /// A change of the webhook details, field by field: absent keeps, null clears, a value replaces.
         #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         #[serde(default, deny_unknown_fields)]
         pub struct WebhookDetailsUpdate {
             $($(#[$doc])* #[serde(skip_serializing_if = "Patch::is_keep")] pub $field: Patch<$type>,)+
@@ -246,6 +249,7 @@ macro_rules! webhook_details {
 
         /// The webhook details as they are stored: everything but the password, which is sealed apart.
         #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         #[serde(default, deny_unknown_fields)]
         pub struct WebhookSettings {
             $($(#[$doc])* pub $field: Option<$type>,)+
@@ -296,6 +300,7 @@ webhook_details! {
 
 /// The webhook details as the contract returns them: every field, null where unset, and the password masked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct WebhookDetailsResponse {
     /// The plain fields, beside the password in JSON.
     #[serde(flatten)]

@@ -45,6 +45,7 @@ words! { "snake_case"
 
 /// A payment's link, as the payment names it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PaymentLinkInPayment {
     /// Where the page is.
     pub link: String,

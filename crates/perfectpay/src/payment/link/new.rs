@@ -25,6 +25,7 @@ use crate::web_url::WebUrl;
 /// # Ok::<(), perfectpay::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewPaymentLink {
     /// How much: minor units, or bounds between which who pays chooses.

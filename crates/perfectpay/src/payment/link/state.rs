@@ -40,6 +40,7 @@ words! { "snake_case"
 ///
 /// In JSON `"single_use"`, `{"limited": 25}` or `"reusable"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum LinkKind {
     /// Once. The link of a payment is one.
@@ -212,6 +213,7 @@ impl LinkState {
 
 /// How many uses of a link stand at a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Uses {
     /// Uses that were confirmed.
     pub confirmed: u64,

@@ -31,6 +31,7 @@ words! { "snake_case"
 
 /// The body that claims a use of a link. Every field is optional.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct LinkClaim {
     /// How much is paid, in minor units: required where the link's amount is open, else the link's own.
@@ -135,6 +136,7 @@ impl State for LinkUseState {
 
 /// A use of a link as it is answered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LinkUse {
     /// The id.
     pub link_use_id: LinkUseId,
@@ -180,6 +182,7 @@ impl LinkUse {
 
 /// What a claim answers: the use that is held, and the payment that is to be made until its deadline.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ClaimedLink {
     /// The use.
     pub link_use: LinkUse,

@@ -55,6 +55,7 @@ pub type SpecificConfigs = BoundedMap<Text<64>, BrandingFields, 64>;
 
 /// The branding that a payment request brings along, its strongest level. Every field is optional.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(from = "RequestForm")]
 pub struct PaymentLinkConfigRequest {
     /// The shared fields, beside the others in JSON.
@@ -66,6 +67,7 @@ pub struct PaymentLinkConfigRequest {
 
 /// The branding of a profile. Every field is optional.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(from = "ProfileForm")]
 pub struct PaymentLinkConfig {
     /// The default configuration, beside the other fields in JSON.
@@ -167,6 +169,7 @@ macro_rules! branding {
     ($($(#[$doc:meta])* $field:ident: $type:ty => $resolved:ty = $built_in:expr $(, as $published:literal)?;)+) => {
         /// The fields that every level of branding may state. None is required; null is the same as absent.
         #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         #[serde(default, deny_unknown_fields)]
         pub struct BrandingFields {
             $($(#[$doc])* pub $field: Option<$type>,)+
@@ -174,9 +177,10 @@ macro_rules! branding {
 
         /// What a request's JSON is read into: serde refuses unknown fields only where nothing is flattened.
         #[derive(Default, Deserialize)]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         #[serde(default, deny_unknown_fields)]
         struct RequestForm {
-            $($field: Option<$type>,)+
+            $($(#[$doc])* $field: Option<$type>,)+
             transaction_details: Option<TransactionDetails>,
         }
 
@@ -189,9 +193,10 @@ macro_rules! branding {
 
         /// What a profile's JSON is read into, as [`RequestForm`].
         #[derive(Default, Deserialize)]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         #[serde(default, deny_unknown_fields)]
         struct ProfileForm {
-            $($field: Option<$type>,)+
+            $($(#[$doc])* $field: Option<$type>,)+
             allowed_domains: Option<AllowedDomains>,
             domain_name: Option<Domain>,
             branding_visibility: Option<bool>,

@@ -25,6 +25,7 @@ macro_rules! words {
     ($($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)+ })+) => { $(
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         pub enum $name {
             $($(#[$variant_doc])* #[serde(rename = $word)] $variant,)+
         }
@@ -100,12 +101,14 @@ words! {
 
 /// The image behind a payment link.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct BackgroundImage {
     /// Where the image is.
     pub url: WebUrl,
     /// Where it stands; top left unless stated.
     #[serde(default, deserialize_with = "null_is_default")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<BackgroundPosition>"))]
     pub position: BackgroundPosition,
     /// How large it is; its own size unless stated.
     pub size: Option<BackgroundSize>,
@@ -172,6 +175,7 @@ impl<'de> Deserialize<'de> for BackgroundSize {
 
 /// The texts of one payment method.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "MethodMessageForm")]
 pub struct MethodMessage {
     /// The payment method.
@@ -181,6 +185,7 @@ pub struct MethodMessage {
 }
 
 #[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 struct MethodMessageForm {
     payment_method: PaymentMethod,
@@ -203,6 +208,7 @@ impl TryFrom<MethodMessageForm> for MethodMessage {
 
 /// The text of one type of a payment method.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TypeMessage {
     /// The type, which must belong to the method.
@@ -213,17 +219,20 @@ pub struct TypeMessage {
 
 /// A text with the choice of showing it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CustomMessage {
     /// The text; needed even where it is not shown.
     pub value: Text<255>,
     /// What is shown; the payment form's own text unless stated.
     #[serde(default, deserialize_with = "null_is_default")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<MessageMode>"))]
     pub display_mode: MessageMode,
 }
 
 /// One row about the order of a payment link.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TransactionDetail {
     /// What the row is about.
@@ -236,6 +245,7 @@ pub struct TransactionDetail {
 
 /// How a row about the order looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct TransactionDetailStyle {
     /// Its place among the rows.
