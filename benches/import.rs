@@ -83,7 +83,7 @@ fn change_set(world: &World, values: &[String]) -> Duration {
     let rows = rows(values);
     let of = EntityRef { kind: EntityKind::Merchant, tenant: world.tenant, id: world.merchant.to_string() };
     let started = Instant::now();
-    let sorted = Arc::new(SortedRows::of(rows));
+    let sorted = Arc::new(SortedRows::of(&rows));
     let at = Timestamp::from_unix_millis(1_790_000_000_000).unwrap();
     let new = NewRules::new(of, sorted, Actor::Host, None, at).unwrap();
     let mut set = world.empty_set();

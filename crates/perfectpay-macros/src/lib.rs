@@ -7,7 +7,7 @@ use proc_macro::{Delimiter, Group, Ident, Punct, Spacing, Span, TokenStream, Tok
 ///
 /// ```text
 /// #[observed]                              async fn retrieve(&self) -> Result<Profile, Error> {
-/// async fn retrieve(&self)                     crate::scope::observed::observed(::core::pin::pin!(async move {
+/// async fn retrieve(&self)                     crate::scope::observed::observed(::std::boxed::Box::pin(async move {
 ///     -> Result<Profile, Error> {      =>          …
 ///     …                                        })).await
 /// }                                        }
@@ -23,13 +23,14 @@ pub fn observed(_: TokenStream, function: TokenStream) -> TokenStream {
     tokens.into_iter().collect()
 }
 
-/// `crate::scope::observed::observed(::core::pin::pin!(async move { … })).await`
+/// `crate::scope::observed::observed(::std::boxed::Box::pin(async move { … })).await`: in a box, so that a read is as
+/// small as its arguments in the future of whoever awaits it.
 fn wrapped(body: TokenTree) -> TokenStream {
     let block: TokenStream = [ident("async"), ident("move"), body].into_iter().collect();
-    let mut pinned = path(&["core", "pin", "pin"], true);
-    pinned.extend([punct('!', Spacing::Alone), group(Delimiter::Parenthesis, block).into()]);
+    let mut boxed = path(&["std", "boxed", "Box", "pin"], true);
+    boxed.extend([TokenTree::from(group(Delimiter::Parenthesis, block))]);
     let mut call = path(&["crate", "scope", "observed", "observed"], false);
-    call.extend([group(Delimiter::Parenthesis, pinned).into(), punct('.', Spacing::Alone), ident("await")]);
+    call.extend([group(Delimiter::Parenthesis, boxed).into(), punct('.', Spacing::Alone), ident("await")]);
     call
 }
 

@@ -405,6 +405,7 @@ fn expected_payment(payment: &Payment) -> Value {
         "customer_id": "cus_abc123",
         "capture_method": "automatic",
         "authentication_type": "no_three_ds",
+        "cancellation_reason": null,
         "return_url": "https://example.com/checkout/complete",
         "description": "Order 1001",
         "metadata": { "order_id": "1001" },

@@ -129,13 +129,11 @@ impl Signal {
             Self::OperationSpan => &["operation", "actor", "outcome", "code"],
             Self::Began => &["operation", "actor"],
             Self::Ended | Self::Failed => END,
-            Self::Verified => &["verdict"],
+            Self::Verified | Self::Verifications => &["verdict"],
             Self::Committed => &["class", "changes", "outcome", "code", "micros"],
-            Self::Looked => &["position"],
-            Self::Reset => &["position"],
+            Self::Looked | Self::Reset => &["position"],
             Self::Operations => &["operation", "outcome"],
             Self::OperationSeconds => &["operation"],
-            Self::Verifications => &["verdict"],
             Self::Commits | Self::CommitSeconds => &["class", "outcome"],
             Self::Repetitions | Self::Looks | Self::Resets => &[],
         }
@@ -148,20 +146,16 @@ impl Signal {
             Self::Began => "an operation begins, before the caller's key is checked",
             Self::Ended => "an operation is over: it succeeded, was refused, or its future was dropped",
             Self::Failed => "an operation ended as `unavailable`, `unknown_outcome` or `corrupt`",
-            Self::Verified => "a token was judged by `verify` or `authenticate`",
-            Self::Committed => "the store answered to a set of changes",
-            Self::Looked => "the log was read to bring memory up to it",
-            Self::Reset => "the log did not reach back, and memory is loaded anew",
+            Self::Verified | Self::Verifications => "a token was judged by `verify` or `authenticate`",
+            Self::Committed | Self::Commits => "the store answered to a set of changes",
+            Self::Looked | Self::Looks => "the log was read to bring memory up to it",
+            Self::Reset | Self::Resets => "the log did not reach back, and memory is loaded anew",
             Self::Operations => {
                 "an operation is over; what is staged in a batch is counted when the batch is committed"
             }
             Self::OperationSeconds => "as those, but for `screen_card` and `decide_payment`, which are not timed",
-            Self::Verifications => "a token was judged by `verify` or `authenticate`",
-            Self::Commits => "the store answered to a set of changes",
             Self::CommitSeconds => "how long it took to answer",
             Self::Repetitions => "a command met another one and was decided again",
-            Self::Looks => "the log was read to bring memory up to it",
-            Self::Resets => "the log did not reach back, and memory is loaded anew",
         }
     }
 }

@@ -233,8 +233,8 @@ fn what_the_host_answers_is_what_the_document_says() {
     }
     call!(&key, "get /routing/active?profile_id={PROFILE}");
     call!(&key, "post /routing/deactivate", json!({ "profile_id": PROFILE }));
-    call!(&key, "get /routing/default");
-    call!(&key, "post /routing/default", json!([]));
+    let order = call!(&key, "get /routing/default");
+    call!(&key, "post /routing/default", order);
     call!(&key, "get /routing/default/profile");
     call!(&key, "post /routing/default/profile/{PROFILE}", json!([choice]));
 

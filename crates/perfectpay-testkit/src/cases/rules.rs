@@ -80,7 +80,7 @@ fn of(tenant: &Tenant) -> EntityRef {
 }
 
 fn adding(tenant: &Tenant, names: &[&str]) -> ChangeSet {
-    let rows = Arc::new(SortedRows::of(rows(names)));
+    let rows = Arc::new(SortedRows::of(&rows(names)));
     let new = NewRules::new(of(tenant), rows, Actor::Host, Some(text("list 7")), moment(50));
     let mut set = tenant.set();
     set.changes.push(Change::AddBlockRules(Box::new(new.expect("entries of an account"))));
@@ -88,7 +88,7 @@ fn adding(tenant: &Tenant, names: &[&str]) -> ChangeSet {
 }
 
 fn purging(tenant: &Tenant, expired_by: Timestamp, names: &[&str]) -> ChangeSet {
-    let old = ExpiredRules { of: of(tenant), expired_by, rows: SortedRows::of(rows(names)) };
+    let old = ExpiredRules { of: of(tenant), expired_by, rows: SortedRows::of(&rows(names)) };
     let mut set = tenant.set();
     set.changes.push(Change::PurgeBlockRules(Box::new(old)));
     set

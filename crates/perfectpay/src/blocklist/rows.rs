@@ -277,12 +277,12 @@ pub struct SortedRows(BlockRows);
 
 impl SortedRows {
     /// Sorts entries. Of several with one name the first one that was given stays.
-    pub fn of(rows: BlockRows) -> Self {
+    pub fn of(rows: &BlockRows) -> Self {
         Self::traced(rows).0
     }
 
     /// Sorts entries, and answers besides at which place each of them was given.
-    pub(crate) fn traced(rows: BlockRows) -> (Self, Vec<usize>) {
+    pub(crate) fn traced(rows: &BlockRows) -> (Self, Vec<usize>) {
         // What mostly decides lies beside the place: rows that are far apart are looked at only where it does not.
         let mut order: Vec<(u128, usize)> = rows.iter().map(|row| row.front()).zip(0..).collect();
         let by_name = |at: usize, other: usize| match (rows.get(at), rows.get(other)) {
@@ -471,7 +471,7 @@ mod tests {
         let half = rows.len() / 2;
         let mut expected: Vec<String> = rows.iter().take(half).map(|row| row.name()).collect();
         expected.sort();
-        let (sorted, places) = SortedRows::traced(rows);
+        let (sorted, places) = SortedRows::traced(&rows);
         assert_eq!(sorted.rows().iter().map(|row| row.name()).collect::<Vec<_>>(), expected);
         assert!(places.iter().all(|place| *place < half) && places.len() == half);
         assert!(sorted.rows().iter().all(|row| row.reason.is_none()), "the first one stays");

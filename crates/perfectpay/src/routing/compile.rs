@@ -361,7 +361,7 @@ impl Code {
             step.otherwise = end;
         }
         if let Some(index) = self.index.as_mut().filter(|_| indexed && place(first) < end) {
-            index.push(place(first), end, &together.sets);
+            index.push(place(first), end, &together);
         }
         Ok(())
     }

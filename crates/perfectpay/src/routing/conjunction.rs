@@ -123,6 +123,14 @@ impl Ranges {
         self.and(other) == *self
     }
 
+    /// The least and the greatest of them; a range that nothing is in where there are none.
+    pub(super) fn hull(&self) -> (i64, i64) {
+        match (self.0.first(), self.0.last()) {
+            (Some((least, _)), Some((_, most))) => (*least, *most),
+            _ => (0, -1),
+        }
+    }
+
     pub(super) fn as_slice(&self) -> &[(i64, i64)] {
         &self.0
     }

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use super::codes::{Codes, Slot};
-use super::conjunction::Set;
+use super::conjunction::{Conjunction, Set};
 
 /// The slots that sets of codes are about: those in front of the business label.
 const MOST_TABLES: usize = 15;
@@ -15,10 +15,20 @@ const MOST_TABLES: usize = 15;
 /// The statements of a program in order, each a stretch of its steps.
 #[derive(Debug)]
 pub(super) struct Index {
-    statements: Vec<(u32, u32)>,
+    statements: Vec<Statement>,
     tables: Vec<Table>,
     /// How many words a row has.
     words: usize,
+}
+
+/// A stretch of steps, and between which amounts it can hold. An amount is the test that most often decides among
+/// statements whose slots hold, and looking at it here saves walking their steps.
+#[derive(Debug, Clone, Copy)]
+struct Statement {
+    first: u32,
+    end: u32,
+    least: i64,
+    most: i64,
 }
 
 /// One slot.
@@ -32,15 +42,16 @@ struct Table {
 /// An index while it is made.
 #[derive(Debug, Default)]
 pub(super) struct IndexBuilder {
-    statements: Vec<(u32, u32)>,
+    statements: Vec<Statement>,
     sets: Vec<Vec<(Slot, Set)>>,
 }
 
 impl IndexBuilder {
-    /// The next statement: where its steps begin and end, and what the slots must hold for it.
-    pub(super) fn push(&mut self, first: u32, end: u32, sets: &[(Slot, Set)]) {
-        self.statements.push((first, end));
-        self.sets.push(sets.to_vec());
+    /// The next statement: where its steps begin and end, and what the slots and the amount must be for it.
+    pub(super) fn push(&mut self, first: u32, end: u32, must: &Conjunction) {
+        let (least, most) = must.amounts.hull();
+        self.statements.push(Statement { first, end, least, most });
+        self.sets.push(must.sets.clone());
     }
 
     pub(super) fn build(self) -> Index {
@@ -75,8 +86,11 @@ impl Index {
         let rows = rows.get(..self.tables.len()).unwrap_or_default();
         for (word, statements) in self.statements.chunks(64).enumerate() {
             let mut bits = rows.iter().fold(u64::MAX, |bits, row| bits & row.get(word).copied().unwrap_or(0));
-            while let Some((first, end)) = statements.get(bits.trailing_zeros() as usize) {
-                if let Some(found) = run(*first as usize, *end as usize) {
+            while let Some(&Statement { first, end, least, most }) = statements.get(bits.trailing_zeros() as usize) {
+                if least <= codes.amount
+                    && codes.amount <= most
+                    && let Some(found) = run(first as usize, end as usize)
+                {
                     return Some(found);
                 }
                 bits &= bits - 1;
@@ -88,6 +102,6 @@ impl Index {
     /// Bytes that it takes besides this value itself.
     pub(super) fn weight(&self) -> usize {
         let rows: usize = self.tables.iter().map(|table| size_of::<Table>() + table.rows.len() * 8).sum();
-        rows + self.statements.len() * size_of::<(u32, u32)>()
+        rows + self.statements.len() * size_of::<Statement>()
     }
 }

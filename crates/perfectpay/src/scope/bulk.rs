@@ -175,7 +175,7 @@ impl<'a, F: FnMut(ImportEvent) + Send> Import<'a, F> {
                 *fate = Fate::Withheld;
             }
         } else {
-            let (mut sorted, mut places) = SortedRows::traced(rows);
+            let (mut sorted, mut places) = SortedRows::traced(&rows);
             let mut first = vec![false; fates.len()];
             for place in &places {
                 first.get_mut(*place).into_iter().for_each(|first| *first = true);

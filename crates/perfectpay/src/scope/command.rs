@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::future::{Future, IntoFuture};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -69,12 +69,13 @@ impl Request for RemoveOptions {}
 impl<T, O: Default> Command<T, O> {
     pub(super) fn new<F, R>(run: R) -> Self
     where
+        T: 'static,
         R: FnOnce(O) -> F + Send + 'static,
         F: Future<Output = Result<T, Error>> + Send + 'static,
     {
         let run = move |options| -> BoxFuture<_> {
-            let body = run(options);
-            Box::pin(async move { observed(pin!(body)).await })
+            let body = Box::pin(run(options));
+            Box::pin(observed(body))
         };
         Self { options: O::default(), run: Box::new(run) }
     }

@@ -12,7 +12,7 @@ use super::operation::Operation;
 use super::payment::PaymentScope;
 use super::payment_step::{profile_of, refused, retries, stepped, unless_use_moved};
 use super::profile::ProfileScope;
-use super::session::{Session, at_expected, canonical, settle};
+use super::session::{Session, Versioned, at_expected, canonical, settle};
 use crate::blocklist::CardInfo;
 use crate::connector::{ConnectorState, ConnectorStatus};
 use crate::error::{EntityKind, Error};
@@ -202,8 +202,8 @@ impl PaymentScope {
             let mut claim = claimed(&loaded, Operation::ConfirmPayment, options);
             claim.path = format!("{}/{}", claim.path, scope.id);
             let request = canonical(&body)?;
-            if let Some(first) = session.replay(&claim, &request).await? {
-                return Ok(first);
+            if let Some(first) = session.replay::<Versioned<Payment>>(&claim, &request).await? {
+                return Ok(first.into_answer());
             }
             body.check(moment)?;
             let scope = scope.pinned(loaded.row.tenant);
@@ -219,8 +219,8 @@ impl PaymentScope {
                 let step = (&row, confirmed.state);
                 let answer = stepped(session, &mut set, &loaded, &profile, step, confirmed.tells).await?;
                 set.create(confirmed.decision);
-                let done = session.commit_claimed(set, &claim, &request, answer).await;
-                done.map_err(|error| unless_use_moved(loaded.unless_moved(error), &row))
+                let done = session.commit_claimed(set, &claim, &request, Versioned::of(answer)).await;
+                done.map(Versioned::into_answer).map_err(|error| unless_use_moved(loaded.unless_moved(error), &row))
             })
         })
     }

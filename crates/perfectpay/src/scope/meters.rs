@@ -120,7 +120,9 @@ mod some {
             None => Some(&METERS.valid),
             Some(refusal) => METERS.refused.get(refusal as usize),
         };
-        counter.into_iter().for_each(|counter| counter.increment(1));
+        if let Some(counter) = counter {
+            counter.increment(1);
+        }
     }
 
     pub(in crate::scope) fn repeated() {

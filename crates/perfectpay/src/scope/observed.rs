@@ -133,11 +133,9 @@ fn clock(is_metered: bool) -> Option<Instant> {
 }
 
 /// Runs an operation to its end, and tells how it ended.
-pub(super) async fn observed<T, E: Failure>(
-    mut body: Pin<&mut (impl Future<Output = Result<T, E>> + ?Sized)>,
-) -> Result<T, E> {
+pub(super) async fn observed<T, E: Failure>(mut body: impl Future<Output = Result<T, E>> + Unpin) -> Result<T, E> {
     let mut watch = Watch::new();
-    let done = poll_fn(|context| watch.during(|| body.as_mut().poll(context))).await;
+    let done = poll_fn(|context| watch.during(|| Pin::new(&mut body).poll(context))).await;
     watch.over(End::of(&done));
     done
 }

@@ -9,7 +9,7 @@ use super::command::{Create, CreateOptions, Remove, RemoveOptions, Update, Updat
 use super::merchant::{Loaded, MerchantScope, claimed};
 use super::operation::Operation;
 use super::profile;
-use super::session::{Session, at_expected, canonical, settle};
+use super::session::{Session, Versioned, at_expected, canonical, settle};
 use crate::connector::ConnectorState;
 use crate::error::{EntityKind, Error, Fault};
 use crate::id::{ConnectorId, PaymentId, ProfileId, RoutingId};
@@ -545,8 +545,8 @@ impl RoutingProgramScope {
             let mut claim = claimed(&loaded, Operation::AddRoutingVersion, options);
             claim.path = format!("{}/{}", claim.path, scope.id);
             let request = canonical(&new)?;
-            if let Some(first) = session.replay(&claim, &request).await? {
-                return Ok(first);
+            if let Some(first) = session.replay::<Versioned<CheckedRouting>>(&claim, &request).await? {
+                return Ok(first.into_answer());
             }
             settle!(session, None, {
                 let row = scope.load().await?;
@@ -564,7 +564,8 @@ impl RoutingProgramScope {
                 let mut set = session.changes(loaded.owner(), moment, CommitClass::Configuration);
                 set.update(next.clone()).create(version);
                 let answer = CheckedRouting { checked_version: next.state.latest, record: next.into(), lints };
-                session.commit_claimed(set, &claim, &request, answer).await
+                let done = session.commit_claimed(set, &claim, &request, Versioned::of(answer)).await;
+                done.map(Versioned::into_answer)
             })
         })
     }

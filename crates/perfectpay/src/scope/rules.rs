@@ -199,7 +199,7 @@ impl Rules {
             let page = session.store().block_rules(&scan).await?.ok_or_else(|| self.absent())?;
             let count = u64::try_from(page.rows.len()).unwrap_or(u64::MAX);
             if count > 0 {
-                let rows = SortedRows::of(page.rows);
+                let rows = SortedRows::of(&page.rows);
                 let mut set = read.changes(session, moment);
                 let old = ExpiredRules { of: read.of.clone(), expired_by: moment, rows };
                 set.changes.push(Change::PurgeBlockRules(Box::new(old)));

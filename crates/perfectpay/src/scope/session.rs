@@ -4,8 +4,8 @@ use std::fmt;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::caller::Guard;
@@ -26,6 +26,8 @@ use crate::error::{EntityKind, Error, Fault};
 use crate::event::RetryPlan;
 use crate::id::{Incarnation, ProfileId};
 use crate::page::{Cursor, Page};
+use crate::payment::Payment;
+use crate::routing::CheckedRouting;
 use crate::seal::{Keys, SealingKey, Seals};
 use crate::secret::Request;
 use crate::store::{
@@ -497,6 +499,43 @@ pub(super) fn canonical(request: &impl Request) -> Result<Zeroizing<Vec<u8>>, Er
         bytes.extend_from_slice(part);
     }
     Ok(bytes)
+}
+
+/// An answer that has the version of its object, which is no part of its JSON.
+pub(super) trait HasVersion {
+    fn version(&mut self) -> &mut u64;
+}
+
+impl HasVersion for CheckedRouting {
+    fn version(&mut self) -> &mut u64 {
+        &mut self.record.version
+    }
+}
+
+impl HasVersion for Payment {
+    fn version(&mut self) -> &mut u64 {
+        &mut self.version
+    }
+}
+
+/// The answer of a command that changed what was there, as it is kept under an idempotency key. What a creation answers
+/// is kept as it is: its version is the first one.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Versioned<T> {
+    answer: T,
+    version: u64,
+}
+
+impl<T: HasVersion> Versioned<T> {
+    pub(super) fn of(mut answer: T) -> Self {
+        let version = *answer.version();
+        Self { answer, version }
+    }
+
+    pub(super) fn into_answer(mut self) -> T {
+        *self.answer.version() = self.version;
+        self.answer
+    }
 }
 
 /// Decides and commits again while others come between. `$pinned` is the version that the caller expects, if any: should

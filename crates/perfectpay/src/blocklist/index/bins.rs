@@ -272,7 +272,9 @@ impl Front {
             }
         }
         let sixes = Sixes::of(listed.len());
-        slots.iter().for_each(|BinSlot(slot)| sixes.mark(places.near_of(*slot)));
+        for BinSlot(slot) in slots {
+            sixes.mark(places.near_of(slot));
+        }
         Self { sixes, filter: Filter::of(listed.into_iter(), FILTER) }
     }
 

@@ -526,7 +526,7 @@ impl Index {
     fn decided(&self, card: &Facts<'_>, profile: Option<u32>, now: Timestamp) -> Option<Match> {
         let mut winner: Option<Match> = None;
         self.each_by_fingerprint(card, profile, now, |found| {
-            winner = Some(winner.map_or(found, |best| best.min(found)))
+            winner = Some(winner.map_or(found, |best| best.min(found)));
         });
         // Nothing by digits decides before what a fingerprint says.
         winner.or_else(|| self.decided_by_digits(card, profile, now))
