@@ -192,7 +192,7 @@ fn rate(profile: &ProfileScope, threads: u64) -> f64 {
                     scope.spawn(|| (0..100).for_each(|_| decided(profile, requests)));
                 }
             });
-            (threads as usize * PAYMENTS * 100) as f64 / started.elapsed().as_secs_f64()
+            (requests.iter().map(Vec::len).sum::<usize>() * 100) as f64 / started.elapsed().as_secs_f64()
         })
         .collect();
     median(runs)

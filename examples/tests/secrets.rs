@@ -71,7 +71,9 @@ fn run(name: &str, arguments: &[&OsStr], master: &str, temporary: &Path, kept: &
 
 /// What is planted in an example, or written in it, and must not be seen.
 fn secrets(name: &str, watch: &mut Watch) {
-    for card in CARDS {
+    // The document shows the published bodies, whose card number is one for tests, to whoever reads it.
+    let cards: &[&str] = if name == "openapi" { &[] } else { &CARDS };
+    for card in cards {
         watch.add_bytes("a card number", card.as_bytes());
         let groups: Vec<&str> = (0..4).map(|group| &card[group * 4..group * 4 + 4]).collect();
         watch.add_bytes("a card number in groups", groups.join(" ").as_bytes());

@@ -13,24 +13,28 @@ use proc_macro::{Delimiter, Group, Ident, Punct, Spacing, Span, TokenStream, Tok
 /// }                                        }
 /// ```
 ///
+/// The body is in a box, so that a read is small in the future of whoever awaits it. `#[observed(in_place)]` does without,
+/// for what must not allocate.
+///
 /// It is an attribute so that a read is written like any function, and what is told of it stays in one place.
 #[proc_macro_attribute]
-pub fn observed(_: TokenStream, function: TokenStream) -> TokenStream {
+pub fn observed(in_place: TokenStream, function: TokenStream) -> TokenStream {
     let mut tokens: Vec<TokenTree> = function.into_iter().collect();
     if let Some(body) = tokens.pop() {
-        tokens.push(group(Delimiter::Brace, wrapped(body)).into());
+        tokens.push(group(Delimiter::Brace, wrapped(body, !in_place.is_empty())).into());
     }
     tokens.into_iter().collect()
 }
 
-/// `crate::scope::observed::observed(::std::boxed::Box::pin(async move { … })).await`: in a box, so that a read is as
-/// small as its arguments in the future of whoever awaits it.
-fn wrapped(body: TokenTree) -> TokenStream {
+/// `crate::scope::observed::observed(::std::boxed::Box::pin(async move { … })).await`, or with `::core::pin::pin!`.
+fn wrapped(body: TokenTree, in_place: bool) -> TokenStream {
     let block: TokenStream = [ident("async"), ident("move"), body].into_iter().collect();
-    let mut boxed = path(&["std", "boxed", "Box", "pin"], true);
-    boxed.extend([TokenTree::from(group(Delimiter::Parenthesis, block))]);
+    let mut pinned =
+        if in_place { path(&["core", "pin", "pin"], true) } else { path(&["std", "boxed", "Box", "pin"], true) };
+    pinned.extend(in_place.then(|| punct('!', Spacing::Alone)));
+    pinned.extend([TokenTree::from(group(Delimiter::Parenthesis, block))]);
     let mut call = path(&["crate", "scope", "observed", "observed"], false);
-    call.extend([group(Delimiter::Parenthesis, boxed).into(), punct('.', Spacing::Alone), ident("await")]);
+    call.extend([group(Delimiter::Parenthesis, pinned).into(), punct('.', Spacing::Alone), ident("await")]);
     call
 }
 

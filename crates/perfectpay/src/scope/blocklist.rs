@@ -92,7 +92,7 @@ impl BlocklistScope {
     ///
     /// [`Error::NotFound`] for the account, or for the profile; [`Error::Corrupt`] if the fingerprint secret does not open;
     /// those of the store.
-    #[observed]
+    #[observed(in_place)]
     pub async fn screen(&self, card: &CardNumber) -> Result<Screening, Error> {
         let session = &self.merchant.session;
         let now = session.begin(Operation::ScreenCard).await?;
@@ -108,7 +108,7 @@ impl BlocklistScope {
     /// # Errors
     ///
     /// As [`screen`](Self::screen).
-    #[observed]
+    #[observed(in_place)]
     pub async fn screen_many(&self, cards: &[CardNumber]) -> Result<Vec<Screening>, Error> {
         let session = &self.merchant.session;
         let now = session.begin(Operation::ScreenCard).await?;
@@ -127,7 +127,7 @@ impl BlocklistScope {
     /// # Errors
     ///
     /// As [`screen`](Self::screen).
-    #[observed]
+    #[observed(in_place)]
     pub async fn screen_facts(&self, card: &CardFacts) -> Result<Screening, Error> {
         let session = &self.merchant.session;
         let now = session.begin(Operation::ScreenCard).await?;

@@ -112,7 +112,7 @@ impl ProfileScope {
     ///
     /// [`Error::NotFound`] for the account or the profile; [`Error::Invalid`] at `facts` for facts that contradict each
     /// other; [`Error::Corrupt`] if a secret does not open; those of the store.
-    #[observed]
+    #[observed(in_place)]
     pub async fn decide(&self, request: &DecideRequest) -> Result<Decision, Error> {
         self.begin_deciding().await?;
         decided(self, request, None).await
@@ -124,7 +124,7 @@ impl ProfileScope {
     /// # Errors
     ///
     /// As there.
-    #[observed]
+    #[observed(in_place)]
     pub async fn decide_card(&self, request: &DecideRequest, card: &CardNumber) -> Result<Decision, Error> {
         self.begin_deciding().await?;
         decided(self, request, Some(card)).await

@@ -164,7 +164,7 @@ impl Screener {
     }
 
     /// Answers behind whatever has to be waited for, and keeps the lists for the next card.
-    #[observed]
+    #[observed(in_place)]
     async fn ordinary<T>(&self, answer: impl FnOnce(&Screen<'_>) -> Result<T, Error>) -> Result<T, Error> {
         let session = self.session();
         session.begin(Operation::ScreenCard).await?;
