@@ -215,6 +215,7 @@ fn what_is_read_by_hand_is_described_as_it_is_read() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "one row for each body")]
 fn bodies_are_described_as_they_are_read() {
     macro_rules! agree {
         ($type:ty: [$($valid:tt),* $(,)?], [$($invalid:tt),* $(,)?]) => {
