@@ -9,6 +9,7 @@ use std::process::{Command, Output, Stdio};
 use perfectpay_testkit::watch::{Watch, canary};
 use serde_json::Value;
 
+#[allow(clippy::format_collect, reason = "a key in a test is short")]
 fn hex(name: &str) -> String {
     canary(name).bytes().map(|byte| format!("{byte:02x}")).collect()
 }
