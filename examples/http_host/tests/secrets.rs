@@ -1,6 +1,7 @@
 //! The real program with secrets planted in its environment and in what is sent to it: they are in no byte of its files
 //! and in nothing that it prints or logs, at the finest level; an answer shows what it is for, and no more.
 
+#![allow(clippy::format_collect, clippy::assigning_clones, reason = "a test is short-lived")]
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
