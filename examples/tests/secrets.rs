@@ -5,6 +5,7 @@
 //! Databases in folders for temporary files go when an example ends. A link to each, made while it runs, keeps what it
 //! had in the end.
 
+#![allow(clippy::format_collect, reason = "a test is short-lived")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that panics is a test that failed")]
 
 use std::ffi::OsStr;
