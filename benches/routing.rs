@@ -12,7 +12,8 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use perfectpay::blocklist::index::{
-    Covers, DigestKeys, DigitSpan, DigitsKind, Facts, Index, IndexEdit, IndexEntry, IndexKey, IndexScope, LeadingDigits,
+    Covers, DigestKeys, DigitSpan, DigitsKind, Facts, Index, IndexEdit, IndexEntry, IndexFingerprint, IndexKey,
+    IndexScope, LeadingDigits,
 };
 use perfectpay::blocklist::{BlockAction, BlockReason};
 use perfectpay::routing::{
@@ -246,8 +247,7 @@ fn decisions() {
         }
         mac
     };
-    let of = std::sync::Arc::clone(&keys);
-    let prints = (0..990_000).map(|_| put(Covers::Fingerprint(of.fingerprint(1, &mac()))));
+    let prints = (0..990_000).map(|_| put(Covers::Fingerprint(IndexFingerprint::ours(1, &mac()))));
     let digits = (0..10_000_u32).map(|at| {
         let text = format!("{:08}", 50_000_000 + at);
         put(Covers::Digits(DigitSpan::prefix(DigitsKind::ExtendedCardBin, &text).unwrap()))
@@ -256,7 +256,7 @@ fn decisions() {
     let print = [9_u8; 32];
     let leading = LeadingDigits::of("42424242").unwrap();
     let screen = || {
-        let fingerprints = [index.keys().fingerprint(1, black_box(&print))];
+        let fingerprints = [IndexFingerprint::ours(1, black_box(&print))];
         index.matched(&Facts { leading: Some(leading), fingerprints: &fingerprints }, None, Timestamp::UNIX_EPOCH)
     };
     let inputs = DecisionInputs::of(&payment_id, &facts);
