@@ -241,6 +241,7 @@ mod tests {
         let bytes = value.as_bytes();
         let padded = |n: usize, symbols| base64(&[&vec![b'x'; n], bytes, b"yyy"].concat(), symbols);
         let utf16: Vec<u8> = value.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        #[allow(clippy::format_collect, reason = "a test is short-lived")]
         let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
         for (form, bytes) in [
             ("plain", bytes.to_vec()),
