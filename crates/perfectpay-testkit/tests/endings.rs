@@ -433,7 +433,7 @@ fn however_many_pay_at_once_a_link_is_not_paid_more_often_than_it_may_be() {
                     };
                     let payment = scope.payment(&claimed.payment.payment_id);
                     block_on(payment.confirm(confirmation()).into_future()).unwrap();
-                    let approved = (number + round) % 3 != 0;
+                    let approved = !(number + round).is_multiple_of(3);
                     let outcome = if approved { Outcome::Approved } else { declined("stolen_card") };
                     block_on(payment.record_attempt(1, outcome).into_future()).unwrap();
                     won += usize::from(approved);
