@@ -597,7 +597,9 @@ fn agree(steps: Vec<Step>) -> Result<(), TestCaseError> {
             }
         }
         if changed {
-            minds.iter_mut().for_each(|mind| mind.held.clear());
+            for mind in &mut minds {
+                mind.held.clear();
+            }
         }
     }
     Ok(())
@@ -622,7 +624,8 @@ proptest! {
         let token = format!("{body}{}", base62(crc32(body.as_bytes())));
         let body = format!("pk_{environment}_{digits}");
         let publishable = format!("{body}{:08x}", crc32(body.as_bytes()));
-        let checks: [(&str, &str, fn(&str) -> bool); 2] = [
+        type Check = fn(&str) -> bool;
+        let checks: [(&str, &str, Check); 2] = [
             (&token, TOKEN_PATTERN, Token::check),
             (&publishable, PUBLISHABLE_KEY_PATTERN, PublishableKey::check),
         ];

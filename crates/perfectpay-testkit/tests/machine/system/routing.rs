@@ -84,7 +84,7 @@ impl Backend {
             for version in all(limit, |page| wait(program.versions(page))) {
                 let choices = version.algorithm.choices();
                 let accounts = choices.iter().filter_map(|(_, choice)| choice.merchant_connector_id.as_ref());
-                let accounts: Vec<&str> = accounts.map(|account| account.as_str()).collect();
+                let accounts: Vec<&str> = accounts.map(perfectpay::ConnectorId::as_str).collect();
                 found.lines.push(format!("routing_version {} {}", version.number, accounts.join(" ")));
             }
         }
