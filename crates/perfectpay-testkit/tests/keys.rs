@@ -605,6 +605,9 @@ fn agree(steps: Vec<Step>) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// Whether a token has the form of its kind.
+type Check = fn(&str) -> bool;
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, cases: 200, ..ProptestConfig::default() })]
 
@@ -624,7 +627,6 @@ proptest! {
         let token = format!("{body}{}", base62(crc32(body.as_bytes())));
         let body = format!("pk_{environment}_{digits}");
         let publishable = format!("{body}{:08x}", crc32(body.as_bytes()));
-        type Check = fn(&str) -> bool;
         let checks: [(&str, &str, Check); 2] = [
             (&token, TOKEN_PATTERN, Token::check),
             (&publishable, PUBLISHABLE_KEY_PATTERN, PublishableKey::check),
