@@ -1,4 +1,4 @@
-//! HMAC-SHA-256 (RFC 2104) under a key that is made ready once: what every use of an API key waits for.
+//! HMAC-SHA-256 (RFC 2104) under a key that is made ready once: what every use of an API key and every card waits for.
 //!
 //! It gives what the crate `hmac` gives, and takes less time for it: nothing is buffered, so that no buffer has to be
 //! copied and wiped for every message, and blocks are compressed where they lie. The compression is that of `sha2`, which
@@ -10,7 +10,7 @@ use sha2::block_api::compress256;
 use zeroize::{Zeroize as _, Zeroizing};
 
 /// Bytes of a block.
-const BLOCK: usize = 64;
+pub(crate) const BLOCK: usize = 64;
 /// Bytes of a digest.
 const DIGEST: usize = 32;
 /// Bytes that say how many bits there are.
@@ -19,14 +19,23 @@ const LENGTH: usize = 8;
 const BEGIN: [u32; 8] =
     [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
 
-/// A key that hashes. Wiped when dropped.
+/// A key that hashes: both of HMAC's pads are compressed. Wiped when dropped.
 pub(crate) struct KeyedHash {
     inner: Zeroizing<[u32; 8]>,
     outer: Zeroizing<[u32; 8]>,
 }
 
 impl KeyedHash {
-    pub(crate) fn new(key: &[u8; 32]) -> Self {
+    pub(crate) fn new(key: &[u8; DIGEST]) -> Self {
+        Self::padded(key)
+    }
+
+    /// Under a key of at most a block; `None` for a longer one, which HMAC would hash first and nobody makes.
+    pub(crate) fn of(key: &[u8]) -> Option<Self> {
+        (key.len() <= BLOCK).then(|| Self::padded(key))
+    }
+
+    fn padded(key: &[u8]) -> Self {
         let keyed = |pad: u8| {
             let mut block = Zeroizing::new([pad; BLOCK]);
             block.iter_mut().zip(key).for_each(|(byte, key)| *byte ^= key);
@@ -41,10 +50,30 @@ impl KeyedHash {
     pub(crate) fn digest(&self, message: &[u8]) -> [u8; DIGEST] {
         let mut state = *self.inner;
         finish(&mut state, message);
-        let mut inner = bytes(&state);
-        state = *self.outer;
-        finish(&mut state, &inner);
-        inner.zeroize();
+        self.closed(state)
+    }
+
+    /// HMAC-SHA-256 of a message that ends within the one block, in which it is padded.
+    #[inline]
+    pub(crate) fn digest_of_block(&self, block: &[u8; BLOCK]) -> [u8; DIGEST] {
+        let mut state = *self.inner;
+        compress256(&mut state, std::slice::from_ref(block));
+        self.closed(state)
+    }
+
+    /// What SHA-256 goes on from behind the pads, for whoever compresses many messages side by side.
+    pub(crate) fn states(&self) -> [&[u32; 8]; 2] {
+        [&self.inner, &self.outer]
+    }
+
+    /// What the inner digest comes to behind the outer pad.
+    #[inline]
+    fn closed(&self, inner: [u32; 8]) -> [u8; DIGEST] {
+        let mut block = [0; BLOCK];
+        let words = inner.into_iter().chain([0x8000_0000, 0, 0, 0, 0, 0, 0, (64 + 32) * 8]);
+        block.as_chunks_mut::<4>().0.iter_mut().zip(words).for_each(|(bytes, word)| *bytes = word.to_be_bytes());
+        let mut state = *self.outer;
+        compress256(&mut state, &[block]);
         bytes(&state)
     }
 }
@@ -73,8 +102,9 @@ fn finish(state: &mut [u32; 8], message: &[u8]) {
     }
 }
 
+/// A state as the digest that it is.
 #[inline]
-fn bytes(state: &[u32; 8]) -> [u8; DIGEST] {
+pub(crate) fn bytes(state: &[u32; 8]) -> [u8; DIGEST] {
     let mut bytes = [0; DIGEST];
     bytes.as_chunks_mut::<4>().0.iter_mut().zip(state).for_each(|(to, word)| *to = word.to_be_bytes());
     bytes

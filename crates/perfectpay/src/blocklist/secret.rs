@@ -1,15 +1,11 @@
 //! A merchant account's fingerprint secrets, prepared for use.
 
 use fearless_simd::{Level, Simd as _, dispatch};
-use sha2::block_api::compress256;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::card::CardNumber;
 use super::fingerprint::Fingerprint;
-
-/// What SHA-256 begins with (FIPS 180-4, 5.3.3).
-const BEGIN: [u32; 8] =
-    [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
+use crate::keyed_hash::{self, KeyedHash};
 
 /// What SHA-256 adds in its rounds (FIPS 180-4, 4.2.2).
 #[rustfmt::skip]
@@ -27,25 +23,16 @@ const ROUNDS: [u32; 64] = [
 /// Cards that are fingerprinted side by side: one in each lane of a vector.
 const LANES: usize = 16;
 
-/// A fingerprint secret with both of HMAC's pads hashed in advance, so that a card costs two blocks of SHA-256. Wiped when
-/// dropped.
+/// A fingerprint secret that is ready, so that a card costs two blocks of SHA-256.
 pub(crate) struct FingerprintKey {
     version: u32,
-    inner: Zeroizing<[u32; 8]>,
-    outer: Zeroizing<[u32; 8]>,
+    hash: KeyedHash,
 }
 
 impl FingerprintKey {
     /// Prepares a secret of at most 64 bytes; `None` for a longer one, which nobody makes.
     pub(crate) fn new(version: u32, secret: &[u8]) -> Option<Self> {
-        let padded = |byte: u8| {
-            let mut block = Zeroizing::new([byte; 64]);
-            block.get_mut(..secret.len())?.iter_mut().zip(secret).for_each(|(pad, key)| *pad ^= key);
-            let mut state = Zeroizing::new(BEGIN);
-            compress256(&mut state, std::slice::from_ref(&*block));
-            Some(state)
-        };
-        Some(Self { version, inner: padded(0x36)?, outer: padded(0x5c)? })
+        Some(Self { version, hash: KeyedHash::of(secret)? })
     }
 
     pub(crate) fn version(&self) -> u32 {
@@ -55,11 +42,7 @@ impl FingerprintKey {
     /// A card's fingerprint.
     #[inline]
     pub(crate) fn fingerprint(&self, card: &CardNumber) -> Fingerprint {
-        let mut state = self.inner.clone();
-        compress256(&mut state, std::slice::from_ref(&Block::of(card).0));
-        let inner = std::mem::replace(&mut *state, *self.outer);
-        compress256(&mut state, &[second(inner)]);
-        Fingerprint { version: self.version, digest: bytes(*state) }
+        Fingerprint { version: self.version, digest: self.hash.digest_of_block(&Block::of(card).0) }
     }
 
     /// The fingerprints of up to sixteen cards, in half the time or less where the processor has wide vectors.
@@ -72,7 +55,7 @@ impl FingerprintKey {
                 }
             }
         }
-        let (inner, outer) = (&*self.inner, &*self.outer);
+        let [inner, outer] = self.hash.states();
         let states = dispatch!(level, simd => simd.vectorize(
             #[inline(always)]
             || lanes(inner, outer, &blocks)
@@ -80,7 +63,7 @@ impl FingerprintKey {
         std::array::from_fn(|lane| {
             cards.get(lane)?;
             let state = states.map(|words| words.get(lane).copied().unwrap_or_default());
-            Some(Fingerprint { version: self.version, digest: bytes(state) })
+            Some(Fingerprint { version: self.version, digest: keyed_hash::bytes(&state) })
         })
     }
 }
@@ -112,20 +95,6 @@ impl Drop for Block {
         let (digits, _) = self.0.as_chunks_mut::<20>();
         digits.iter_mut().take(1).for_each(Zeroize::zeroize);
     }
-}
-
-/// The one block that the inner digest makes behind the outer pad.
-fn second(inner: [u32; 8]) -> [u8; 64] {
-    let mut block = [0; 64];
-    let words = inner.into_iter().chain([0x8000_0000, 0, 0, 0, 0, 0, 0, (64 + 32) * 8]);
-    block.as_chunks_mut::<4>().0.iter_mut().zip(words).for_each(|(bytes, word)| *bytes = word.to_be_bytes());
-    block
-}
-
-fn bytes(state: [u32; 8]) -> [u8; 32] {
-    let mut digest = [0; 32];
-    digest.as_chunks_mut::<4>().0.iter_mut().zip(state).for_each(|(bytes, word)| *bytes = word.to_be_bytes());
-    digest
 }
 
 /// A word of each lane.
