@@ -8,7 +8,7 @@
     reason = "a test that panics is a test that failed"
 )]
 
-#[path = "../openapi/document.rs"]
+#[path = "../../openapi/document.rs"]
 mod document;
 
 use std::collections::BTreeSet;
@@ -77,7 +77,7 @@ fn the_document_is_openapi_3_1_and_whole() {
 #[test]
 fn the_published_bodies_are_what_the_document_asks_for() {
     let document = document();
-    let published: Value = serde_json::from_str(include_str!("../published-requests.json")).unwrap();
+    let published: Value = serde_json::from_str(include_str!("../../published-requests.json")).unwrap();
     let mut bodies = 0;
     for (name, request) in published.as_object().unwrap() {
         let path = request["path"].as_str().unwrap().replace("/api_keys/{merchant_id}", "/api_keys/{account_id}");
