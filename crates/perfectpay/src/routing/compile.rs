@@ -177,8 +177,8 @@ impl Compiled {
                 }
                 Test::Amount(low, high) => low <= codes.amount && codes.amount <= high,
                 Test::Amounts(first, count) => {
-                    let ranges = self.ranges.iter().skip(first as usize).take(count as usize);
-                    ranges.clone().any(|(low, high)| (low..=high).contains(&&codes.amount))
+                    let ranges = self.ranges.get(first as usize..(first + count) as usize).unwrap_or_default();
+                    ranges.iter().any(|&(low, high)| low <= codes.amount && codes.amount <= high)
                 }
                 Test::Digits(digits) => digits.match_card(codes.digits, codes.known_digits),
                 Test::Text(text) => (codes.get(text.slot) == text.code) == text.holds,
