@@ -16,6 +16,7 @@ mod grants;
 #[path = "../machine/host.rs"]
 mod host;
 mod rows;
+mod told;
 mod world;
 
 use std::collections::BTreeMap;
