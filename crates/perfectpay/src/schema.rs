@@ -44,9 +44,9 @@ use crate::payment::{
 use crate::profile::{
     AllowedDomain, BackgroundSize, Colour, Domain, MerchantCategoryCode, NumericCountryCode, WebhookHeaders,
 };
-use crate::routing::{ConnectorChoice, RoutingKey, RoutingVersionId};
+use crate::routing::{ConnectorChoice, RoutingKey, RoutingVersionId, Rule, Selection, Statement};
 use crate::secret::{Disclosed, SecretObject, SecretText};
-use crate::text::{Object, Text};
+use crate::text::{Name, Object, Text};
 use crate::time::Timestamp;
 use crate::web_url::{MAX_URL, WebUrl};
 use crate::webhook::{DeliverableStatus, StatusFilter};
@@ -169,6 +169,27 @@ schemas! {
             words.extend(["country".into(), "bin_country".into()]);
         }
         json_schema!({ "type": "string", "enum": words, "description": "What a rule looks at." })
+    };
+    Rule: |generator| {
+        let selection = generator.subschema_for::<Selection>();
+        let mut rule = json!({
+            "type": "object",
+            "description": "What is selected where any of its statements holds.",
+            "properties": {
+                "name": generator.subschema_for::<Name>(),
+                "connectorSelection": selection,
+                "statements": { "type": "array", "items": generator.subschema_for::<Statement>() },
+            },
+            "required": ["name", "statements", "connectorSelection"],
+            "additionalProperties": false,
+        });
+        if generator.contract().is_deserialize() {
+            // It goes by either name, and by one of them at a time.
+            rule["properties"]["routingOutput"] = selection.to_value();
+            rule["required"] = json!(["name", "statements"]);
+            rule["oneOf"] = json!([{ "required": ["connectorSelection"] }, { "required": ["routingOutput"] }]);
+        }
+        Schema::try_from(rule).unwrap_or_default()
     };
     ConnectorChoice: |generator| {
         let object = json!({

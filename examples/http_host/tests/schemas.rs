@@ -318,9 +318,25 @@ fn bodies_are_described_as_they_are_read() {
             }] }],
             "metadata": {},
         } } },
+        { "name": "n", "description": "d", "algorithm": { "type": "advanced", "data": {
+            "defaultSelection": { "type": "priority", "data": ["stripe"] },
+            "rules": [{ "name": "r", "routingOutput": { "type": "priority", "data": ["stripe"] }, "statements": [] }],
+        } } },
     ],
     [
         { "name": "n", "description": "d" },
+        { "name": "n", "description": "d", "algorithm": { "type": "advanced", "data": {
+            "defaultSelection": { "type": "priority", "data": ["stripe"] },
+            "rules": [{ "name": "r", "statements": [] }],
+        } } },
+        { "name": "n", "description": "d", "algorithm": { "type": "advanced", "data": {
+            "defaultSelection": { "type": "priority", "data": ["stripe"] },
+            "rules": [{
+                "name": "r", "statements": [],
+                "connectorSelection": { "type": "priority", "data": ["stripe"] },
+                "routingOutput": { "type": "priority", "data": ["stripe"] },
+            }],
+        } } },
         { "name": "n", "description": "d", "algorithm": { "type": "random", "data": [] } },
         { "name": "n", "description": "d", "algorithm": { "type": "priority", "data": "stripe" } },
         { "name": "n", "description": "d", "algorithm": { "type": "advanced", "data": { "defaultSelection": { "type": "single", "data": "stripe" }, "rules": [] } } },

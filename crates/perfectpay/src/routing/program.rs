@@ -254,7 +254,6 @@ pub struct Program {
 
 /// A rule holds where any of its statements does; without statements, never.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Rule {
     /// What people call it.
