@@ -1,5 +1,5 @@
 //! Programs that are ready to run: checked, and flat. Evaluating one allocates nothing and looks at each comparison at
-//! most once; of a long one those statements alone are run that can hold by an [`Index`].
+//! most once; those statements alone are run that can hold by an [`Index`].
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use super::codes::{Codes, Slot, Texts};
 use super::conjunction::{Conjunction, Digits, Ranges, TextTest};
 use super::eligibility::RoutableAccount;
 use super::facts::PaymentFacts;
-use super::index::{Index, IndexBuilder};
+use super::index::Index;
 use super::program::{
     Algorithm, ConnectorChoice, MAX_CHOICES, MAX_COMPARISONS, MAX_NESTING, MAX_PROGRAM, MAX_RULES, MAX_STATEMENTS,
     Program, Selection, Split, Statement,
@@ -58,6 +58,13 @@ struct Step {
     otherwise: u32,
 }
 
+/// The steps of one statement.
+#[derive(Debug, Clone, Copy)]
+struct Stretch {
+    first: u32,
+    end: u32,
+}
+
 /// What an algorithm selects.
 #[derive(Debug)]
 pub(super) struct Selected {
@@ -94,12 +101,12 @@ pub struct Compiled {
     ranges: Vec<(i64, i64)>,
     texts: Texts,
     selections: Vec<Selected>,
-    /// Of a long program.
-    index: Option<Index>,
+    /// The statements that stand in no other one; of a program of one or two there is none.
+    index: Option<Index<Stretch>>,
 }
 
 /// From how many statements on a program has an index.
-const INDEXED: usize = 32;
+const INDEXED: usize = 2;
 
 impl Compiled {
     /// Checks an algorithm and prepares it.
@@ -130,15 +137,15 @@ impl Compiled {
     }
 
     pub(super) fn of(algorithm: Arc<Algorithm>, indexed: bool) -> Result<Self, Fault> {
-        let mut code = Code { index: indexed.then(IndexBuilder::default), ..Code::default() };
+        let mut code = Code { statements: indexed.then(Vec::new), ..Code::default() };
         let selections = match &*algorithm {
             Algorithm::Single(choice) => vec![Selected { choices: vec![choice.clone()], shares: None }],
             Algorithm::Priority(choices) => vec![priority("data", choices)?],
             Algorithm::VolumeSplit(splits) => vec![split("data", splits)?],
             Algorithm::Advanced(program) => code.program(program)?,
         };
-        let Code { steps, sets, ranges, texts, index, .. } = code;
-        Ok(Self { algorithm, steps, sets, ranges, texts, selections, index: index.map(IndexBuilder::build) })
+        let Code { steps, sets, ranges, texts, statements, .. } = code;
+        Ok(Self { algorithm, steps, sets, ranges, texts, selections, index: statements.map(Index::of) })
     }
 
     /// What was compiled.
@@ -157,7 +164,7 @@ impl Compiled {
 
     pub(super) fn choose_by(&self, codes: &Codes) -> Chosen {
         let chosen = match &self.index {
-            Some(index) => index.first(codes, |first, end| self.run(codes, first, end)),
+            Some(index) => index.first(codes, |one| self.run(codes, one.first as usize, one.end as usize)),
             None => self.run(codes, 0, self.steps.len()),
         };
         chosen.unwrap_or(Chosen::DEFAULT)
@@ -287,7 +294,8 @@ struct Code {
     ranges: Vec<(i64, i64)>,
     texts: Texts,
     comparisons: usize,
-    index: Option<IndexBuilder>,
+    /// Those of an index.
+    statements: Option<Vec<(Conjunction, Stretch)>>,
 }
 
 /// A place that is known to fit: a program has at most [`MAX_PROGRAM`] comparisons.
@@ -342,7 +350,7 @@ impl Code {
             fault.at(path)
         })?;
         let first = self.steps.len();
-        let indexed = self.index.is_some() && depth == 1;
+        let indexed = self.statements.is_some() && depth == 1;
         self.all(&together, !indexed);
         let own = self.steps.len();
         match &statement.nested {
@@ -360,8 +368,8 @@ impl Code {
         for step in self.steps.iter_mut().take(own).skip(first) {
             step.otherwise = end;
         }
-        if let Some(index) = self.index.as_mut().filter(|_| indexed && place(first) < end) {
-            index.push(place(first), end, &together);
+        if let Some(statements) = self.statements.as_mut().filter(|_| indexed && place(first) < end) {
+            statements.push((together, Stretch { first: place(first), end }));
         }
         Ok(())
     }

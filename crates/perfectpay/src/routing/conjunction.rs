@@ -123,14 +123,6 @@ impl Ranges {
         self.and(other) == *self
     }
 
-    /// The least and the greatest of them; a range that nothing is in where there are none.
-    pub(super) fn hull(&self) -> (i64, i64) {
-        match (self.0.first(), self.0.last()) {
-            (Some((least, _)), Some((_, most))) => (*least, *most),
-            _ => (0, -1),
-        }
-    }
-
     pub(super) fn as_slice(&self) -> &[(i64, i64)] {
         &self.0
     }
@@ -247,6 +239,24 @@ impl Conjunction {
             })?;
         }
         Ok(all)
+    }
+
+    /// The slots that it says something about.
+    pub(super) fn slots(&self) -> impl Iterator<Item = Slot> {
+        self.sets.iter().map(|(slot, _)| *slot).chain(self.texts.iter().map(|text| text.slot))
+    }
+
+    /// Whether the slot may hold the code.
+    pub(super) fn may_be(&self, slot: Slot, code: u16) -> bool {
+        self.sets.iter().all(|(of, set)| *of != slot || set.has(code))
+            && self.texts.iter().all(|text| text.slot != slot || (text.code == code) == text.holds)
+    }
+
+    /// The least and the greatest that the card's digits may be, as the first of eleven.
+    pub(super) fn leading_digits(&self) -> (i64, i64) {
+        let begins = self.digits.iter().filter(|digits| digits.holds);
+        let (low, high) = begins.fold((0, 99_999_999_999), |(low, high), one| (one.low.max(low), one.high.min(high)));
+        (i64::try_from(low).unwrap_or(0), i64::try_from(high).unwrap_or(i64::MAX - 1))
     }
 
     pub(super) fn narrow(&mut self, slot: Slot, set: Set) {

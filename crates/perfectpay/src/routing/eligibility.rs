@@ -6,6 +6,7 @@ use super::codes::{self, Codes, Slot};
 use super::conjunction::{Conjunction, Ranges, Set};
 use super::country;
 use super::facts::PaymentFacts;
+use super::index::Index;
 use crate::connector::{
     Accepted, CardNetwork, ConnectorName, ConnectorState, ConnectorStatus, ConnectorType, EnabledMethods,
     MethodTypeEnabled, PaymentMethod,
@@ -177,7 +178,7 @@ fn refuses(enabled: &MethodTypeEnabled, method: PaymentMethod, facts: &PaymentFa
 }
 
 /// One type that is enabled, as sets of codes.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Entry {
     networks: u64,
     currencies: Set,
@@ -211,6 +212,26 @@ impl Entry {
             low: enabled.minimum_amount.map_or(0, crate::money::MinorUnits::get),
             high: enabled.maximum_amount.map_or(MAX_AMOUNT, crate::money::MinorUnits::get),
         }
+    }
+
+    /// What a payment must be to be taken, if its type is one of these.
+    fn conjunction(&self, types: Set) -> Conjunction {
+        let networks = Set([self.networks, 0, 0, 0]);
+        let mut must = Conjunction::all();
+        for (slot, set, all) in [
+            (Slot::METHOD_TYPE, types, Set::ALL),
+            (Slot::CARD_NETWORK, networks, Set([u64::MAX, 0, 0, 0])),
+            (Slot::CURRENCY, self.currencies, Set::ALL),
+            (Slot::BILLING_COUNTRY, self.countries, Set::ALL),
+        ] {
+            if set != all {
+                must.narrow(slot, set);
+            }
+        }
+        if (self.low, self.high) != (0, MAX_AMOUNT) {
+            must.amounts = Ranges::of([(self.low, self.high), (0, 0)]);
+        }
+        must
     }
 
     fn refuses(&self, codes: &Codes) -> Option<Ineligible> {
@@ -263,6 +284,10 @@ impl Eligibility {
             Self::Never(reason) => Some(*reason),
             Self::Seen(verdict) => *verdict,
         }
+    }
+
+    pub(super) fn takes(&self, codes: &Codes) -> bool {
+        self.ineligible(codes).is_none()
     }
 
     /// Bytes that it takes besides this value itself.
@@ -327,6 +352,20 @@ impl Taken {
         Some(furthest)
     }
 
+    /// Every entry once, with the codes of the types that it is of.
+    fn by_entry(&self) -> Vec<(Set, Entry)> {
+        let mut all: Vec<(Set, Entry)> = Vec::new();
+        for code in (1_u16..).take(self.ends.len().saturating_sub(1)) {
+            for entry in self.entries(code) {
+                match all.iter_mut().find(|(_, known)| known == entry) {
+                    Some((codes, _)) => *codes = codes.with(code),
+                    None => all.push((Set::of([code]), *entry)),
+                }
+            }
+        }
+        all
+    }
+
     /// Whether it is certain that no payment which satisfies the conjunction is taken.
     fn takes_nothing_of(&self, together: &Conjunction) -> bool {
         let types = together.set(Slot::METHOD_TYPE);
@@ -346,6 +385,77 @@ impl Taken {
             types.has(code) && methods.has(method) && self.entries(code).iter().any(takes)
         })
     }
+}
+
+/// Which accounts of a list take a payment, all of them asked together.
+#[derive(Debug)]
+pub(super) struct Takers {
+    /// Everything that is enabled at any of them.
+    index: Index<Taker>,
+    /// Those that take the payment, whatever it is.
+    always: Bits,
+}
+
+/// An account by its place, and the amounts that it takes.
+#[derive(Debug, Clone, Copy)]
+struct Taker {
+    account: u32,
+    low: i64,
+    high: i64,
+}
+
+/// A bit for each of the first accounts; those behind them are asked one by one.
+pub(super) type Bits = [u64; 8];
+
+impl Takers {
+    pub(super) fn of(accounts: &[Eligibility]) -> Self {
+        let mut always = Bits::default();
+        let mut enabled = Vec::new();
+        for (account, eligibility) in (0..).zip(accounts).take(Bits::default().len() * 64) {
+            match eligibility {
+                Eligibility::Takes(taken) => {
+                    let of = |(codes, entry): (Set, Entry)| {
+                        (entry.conjunction(codes), Taker { account, low: entry.low, high: entry.high })
+                    };
+                    enabled.extend(taken.by_entry().into_iter().map(of));
+                }
+                Eligibility::Seen(None) => set(&mut always, account),
+                Eligibility::Never(_) | Eligibility::Seen(Some(_)) => {}
+            }
+        }
+        Self { index: Index::of(enabled), always }
+    }
+
+    /// Those that take the payment.
+    #[inline]
+    pub(super) fn taking(&self, codes: &Codes) -> Bits {
+        let mut taking = self.always;
+        self.index.first(codes, |taker| {
+            if codes.amount == 0 || (taker.low..=taker.high).contains(&codes.amount) {
+                set(&mut taking, taker.account);
+            }
+            None::<()>
+        });
+        taking
+    }
+
+    /// Bytes that it takes besides this value itself.
+    pub(super) fn weight(&self) -> usize {
+        self.index.weight()
+    }
+}
+
+#[inline]
+fn set(bits: &mut Bits, account: u32) {
+    if let Some(word) = bits.get_mut(account as usize / 64) {
+        *word |= 1 << (account % 64);
+    }
+}
+
+/// Whether the account is among them; `None` of one that has no bit.
+#[inline]
+pub(super) fn is_set(bits: &Bits, account: u32) -> Option<bool> {
+    bits.get(account as usize / 64).map(|word| word >> (account % 64) & 1 == 1)
 }
 
 impl RoutableAccount {

@@ -1,96 +1,126 @@
-//! Which statements of a long program can hold at all, by what is known in each slot: one bit a statement.
+//! Which of many conjunctions can hold at all, by what is known of a payment: one bit each.
 //!
-//! Of each slot that any statement tests there is a row of bits for every code; what the rows of a payment's codes have in
-//! common can hold, as far as the slots are concerned. A thousand statements are sixteen words a slot, so that those
-//! which cannot hold cost next to nothing, and the others are not asked about slots again.
+//! Of each slot that any of them tests there is a row of bits for every code, and of amounts and leading digits one for
+//! every span between those that they name. What the rows of a payment have in common can hold. A thousand are sixteen
+//! words a row, so that those which cannot hold cost next to nothing, whichever of their tests it is that fails. Rows of
+//! slots with words are exact, and nobody asks about those again; the others may say too often that one can hold, and
+//! whoever asks looks at its amounts, digits and texts once more.
 
 use std::collections::BTreeSet;
 
 use super::codes::{Codes, Slot};
-use super::conjunction::{Conjunction, Set};
+use super::conjunction::Conjunction;
 
-/// The slots that sets of codes are about: those in front of the business label.
-const MOST_TABLES: usize = 15;
+/// The most places at which rows of amounts or digits change, and the most texts of one slot that have rows of their own:
+/// a longer program's rows are for several of its spans together, or are left out.
+const MOST: usize = 255;
 
-/// The statements of a program in order, each a stretch of its steps.
+/// Conjunctions in order, and what stands for each.
 #[derive(Debug)]
-pub(super) struct Index {
-    statements: Vec<Statement>,
+pub(super) struct Index<T> {
+    all: Vec<T>,
     tables: Vec<Table>,
+    amounts: Spans,
+    digits: Spans,
     /// How many words a row has.
     words: usize,
 }
 
-/// A stretch of steps, and between which amounts it can hold. An amount is the test that most often decides among
-/// statements whose slots hold, and looking at it here saves walking their steps.
-#[derive(Debug, Clone, Copy)]
-struct Statement {
-    first: u32,
-    end: u32,
-    least: i64,
-    most: i64,
-}
-
-/// One slot.
+/// The rows of one slot, of all codes one behind the other.
 #[derive(Debug)]
 struct Table {
     slot: Slot,
-    /// The rows of all codes, one behind the other.
     rows: Vec<u64>,
 }
 
-/// An index while it is made.
-#[derive(Debug, Default)]
-pub(super) struct IndexBuilder {
-    statements: Vec<Statement>,
-    sets: Vec<Vec<(Slot, Set)>>,
+/// Rows of numbers: the first for those below the first place, the next ones each from a place on.
+#[derive(Debug)]
+struct Spans {
+    places: Vec<i64>,
+    rows: Vec<u64>,
 }
 
-impl IndexBuilder {
-    /// The next statement: where its steps begin and end, and what the slots and the amount must be for it.
-    pub(super) fn push(&mut self, first: u32, end: u32, must: &Conjunction) {
-        let (least, most) = must.amounts.hull();
-        self.statements.push(Statement { first, end, least, most });
-        self.sets.push(must.sets.clone());
+/// Sets a bit in a row.
+fn mark(rows: &mut [u64], row: usize, words: usize, at: usize) {
+    if let Some(word) = rows.get_mut(row * words + at / 64) {
+        *word |= 1 << (at % 64);
     }
+}
 
-    pub(super) fn build(self) -> Index {
-        let words = self.statements.len().div_ceil(64);
-        let slots: BTreeSet<Slot> = self.sets.iter().flatten().map(|(slot, _)| *slot).collect();
-        let table = |slot: Slot| {
-            let codes = u16::try_from(slot.words() * 64).unwrap_or(u16::MAX);
-            let mut rows = vec![u64::MAX; usize::from(codes) * words];
-            for (at, sets) in self.sets.iter().enumerate() {
-                let Some((_, set)) = sets.iter().find(|(known, _)| *known == slot) else { continue };
-                let of_statement = rows.iter_mut().skip(at / 64).step_by(words);
-                for (code, word) in (0..codes).zip(of_statement) {
-                    *word &= !(u64::from(!set.has(code)) << (at % 64));
-                }
+impl Table {
+    /// `None` where too many texts are named.
+    fn of(slot: Slot, musts: &[Conjunction], words: usize) -> Option<Self> {
+        let named = musts.iter().flat_map(|must| &must.texts).filter(|text| text.slot == slot);
+        // A text that none names here is as good as unknown: see [`Self::word`].
+        let texts = named.map(|text| usize::from(text.code)).max().map(|most| most + 1);
+        let codes = texts.unwrap_or(slot.words() * 64);
+        let codes = u16::try_from(codes).ok().filter(|_| texts.is_none_or(|texts| texts <= MOST))?;
+        let mut rows = vec![0; usize::from(codes) * words];
+        for (at, must) in musts.iter().enumerate() {
+            for code in (0..codes).filter(|code| must.may_be(slot, *code)) {
+                mark(&mut rows, code.into(), words, at);
             }
-            Table { slot, rows }
-        };
-        let tables = slots.into_iter().take(MOST_TABLES).map(table).collect();
-        Index { statements: self.statements, tables, words }
+        }
+        Some(Self { slot, rows })
+    }
+
+    /// A word of the row of a code.
+    #[inline]
+    fn word(&self, code: u16, words: usize, word: usize) -> u64 {
+        let of_code = self.rows.get(usize::from(code) * words + word);
+        of_code.or_else(|| self.rows.get(word)).copied().unwrap_or(0)
     }
 }
 
-impl Index {
-    /// What `run` answers for the first statement for which it answers anything, of those that can hold.
-    #[inline]
-    pub(super) fn first<T>(&self, codes: &Codes, mut run: impl FnMut(usize, usize) -> Option<T>) -> Option<T> {
-        let mut rows: [&[u64]; MOST_TABLES] = [&[]; MOST_TABLES];
-        for (row, table) in rows.iter_mut().zip(&self.tables) {
-            let first = usize::from(codes.get(table.slot)) * self.words;
-            *row = table.rows.get(first..first + self.words).unwrap_or_default();
+impl Spans {
+    /// Rows of the ranges in which the number of each may be.
+    fn of<'a>(all: impl Iterator<Item = &'a [(i64, i64)]> + Clone, words: usize) -> Self {
+        let named: BTreeSet<i64> = all.clone().flatten().flat_map(|(low, high)| [*low, high + 1]).collect();
+        let places: Vec<i64> = named.iter().copied().step_by(named.len().div_ceil(MOST).max(1)).collect();
+        let mut spans = Self { rows: vec![0; (places.len() + 1) * words], places };
+        for (at, ranges) in all.enumerate() {
+            for (low, high) in ranges {
+                (spans.row(*low)..=spans.row(*high)).for_each(|row| mark(&mut spans.rows, row, words, at));
+            }
         }
-        let rows = rows.get(..self.tables.len()).unwrap_or_default();
-        for (word, statements) in self.statements.chunks(64).enumerate() {
-            let mut bits = rows.iter().fold(u64::MAX, |bits, row| bits & row.get(word).copied().unwrap_or(0));
-            while let Some(&Statement { first, end, least, most }) = statements.get(bits.trailing_zeros() as usize) {
-                if least <= codes.amount
-                    && codes.amount <= most
-                    && let Some(found) = run(first as usize, end as usize)
-                {
+        spans
+    }
+
+    #[inline]
+    fn row(&self, number: i64) -> usize {
+        self.places.partition_point(|place| *place <= number)
+    }
+
+    #[inline]
+    fn word(&self, row: usize, words: usize, word: usize) -> u64 {
+        self.rows.get(row * words + word).copied().unwrap_or(0)
+    }
+}
+
+impl<T> Index<T> {
+    pub(super) fn of(all: impl IntoIterator<Item = (Conjunction, T)>) -> Self {
+        let (musts, all): (Vec<Conjunction>, Vec<T>) = all.into_iter().unzip();
+        let words = all.len().div_ceil(64);
+        let slots: BTreeSet<Slot> = musts.iter().flat_map(Conjunction::slots).collect();
+        let tables = slots.into_iter().filter_map(|slot| Table::of(slot, &musts, words)).collect();
+        let amounts = Spans::of(musts.iter().map(|must| must.amounts.as_slice()), words);
+        let digits: Vec<_> = musts.iter().map(Conjunction::leading_digits).collect();
+        let digits = Spans::of(digits.iter().map(std::slice::from_ref), words);
+        Self { all, tables, amounts, digits, words }
+    }
+
+    /// What `ask` answers for the first of which it answers anything, of those that can hold.
+    #[inline]
+    pub(super) fn first<R>(&self, codes: &Codes, mut ask: impl FnMut(&T) -> Option<R>) -> Option<R> {
+        let digits = i64::try_from(codes.digits).unwrap_or(i64::MAX);
+        let (amount, digits) = (self.amounts.row(codes.amount), self.digits.row(digits));
+        let words = self.words;
+        for (word, all) in self.all.chunks(64).enumerate() {
+            let numbers = self.amounts.word(amount, words, word) & self.digits.word(digits, words, word);
+            let with = |bits, table: &Table| bits & table.word(codes.get(table.slot), words, word);
+            let mut bits = self.tables.iter().fold(numbers, with);
+            while let Some(one) = all.get(bits.trailing_zeros() as usize) {
+                if let Some(found) = ask(one) {
                     return Some(found);
                 }
                 bits &= bits - 1;
@@ -101,7 +131,8 @@ impl Index {
 
     /// Bytes that it takes besides this value itself.
     pub(super) fn weight(&self) -> usize {
-        let rows: usize = self.tables.iter().map(|table| size_of::<Table>() + table.rows.len() * 8).sum();
-        rows + self.statements.len() * size_of::<Statement>()
+        let tables: usize = self.tables.iter().map(|table| size_of::<Table>() + table.rows.len() * 8).sum();
+        let spans = |spans: &Spans| (spans.places.len() + spans.rows.len()) * 8;
+        tables + spans(&self.amounts) + spans(&self.digits) + self.all.len() * size_of::<T>()
     }
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::answer::{Answer, Candidates, DecisionInputs, DeclineReason, Named, Place, Why};
 use super::codes::Codes;
 use super::compile::{Chosen, Compiled, Selected};
-use super::eligibility::{Eligibility, Ineligible, RoutableAccount};
+use super::eligibility::{Eligibility, Ineligible, RoutableAccount, Takers, is_set};
 use super::facts::PaymentFacts;
 use super::fallback::fallback_order;
 use super::program::{Algorithm, ConnectorChoice};
@@ -105,6 +105,7 @@ pub struct Router {
     named: Arc<[Named]>,
     /// What each of them takes.
     eligibility: Vec<Eligibility>,
+    takers: Takers,
     fallback: Vec<u32>,
 }
 
@@ -146,7 +147,8 @@ impl Router {
             }
         };
         let (named, eligibility): (Vec<Named>, Vec<Eligibility>) = accounts.into_iter().unzip();
-        Ok(Self { profile, active, named: named.into(), eligibility, fallback })
+        let takers = Takers::of(&eligibility);
+        Ok(Self { profile, active, named: named.into(), eligibility, takers, fallback })
     }
 
     /// The profile.
@@ -203,7 +205,11 @@ impl Router {
             };
             active.compiled.weight() + active.routes.iter().map(route).sum::<usize>()
         };
-        size_of::<Self>() + accounts + self.fallback.len() * 4 + self.active.as_ref().map_or(0, routes)
+        size_of::<Self>()
+            + accounts
+            + self.takers.weight()
+            + self.fallback.len() * 4
+            + self.active.as_ref().map_or(0, routes)
     }
 
     pub(super) fn codes(&self, facts: &PaymentFacts) -> Codes {
@@ -249,9 +255,11 @@ impl Router {
 
     fn candidates(&self, payment: &PaymentId, facts: &PaymentFacts) -> Vec<Place> {
         let codes = self.codes(facts);
+        let taking = self.takers.taking(&codes);
+        let alone = |account: u32| self.eligibility.get(account as usize).is_some_and(|one| one.takes(&codes));
         let mut candidates = Vec::with_capacity(self.eligibility.len());
         let mut add = |account: u32, why: Why| {
-            if self.eligibility.get(account as usize).is_some_and(|one| one.ineligible(&codes).is_none()) {
+            if is_set(&taking, account).unwrap_or_else(|| alone(account)) {
                 candidates.push(Place { account, why });
             }
         };

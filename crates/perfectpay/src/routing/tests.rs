@@ -448,6 +448,26 @@ proptest! {
     }
 
     #[test]
+    fn accounts_asked_together_answer_as_each_by_itself(
+        kinds in prop::collection::vec(account(0), 1..6),
+        // Beyond 512 they are asked one by one.
+        count in prop_oneof![1..10_usize, 500..530_usize],
+        facts in facts(),
+    ) {
+        let accounts: Vec<RoutableAccount> = (0..count)
+            .map(|at| RoutableAccount { account: format!("mca_{at}").parse().unwrap(), ..kinds[at % kinds.len()].clone() })
+            .collect();
+        let router = Router::new("pro_1".parse().unwrap(), None, accounts.clone(), &[]).unwrap();
+        let payment = "pay_1".parse().unwrap();
+        let tried: Vec<ConnectorId> = match decide(&router, DecisionInputs::of(&payment, &facts)) {
+            Answer::Candidates(all) => all.iter().map(|one| one.account.clone()).collect(),
+            Answer::Declined { .. } => Vec::new(),
+        };
+        let taking = accounts.into_iter().filter(|one| one.is_fallback() && one.ineligible(&facts).is_none());
+        prop_assert_eq!(tried, taking.map(|one| one.account).collect::<Vec<_>>());
+    }
+
+    #[test]
     fn a_decision_is_what_the_contract_describes(
         algorithm in prop::option::weighted(0.9, algorithm()),
         accounts in accounts(),
