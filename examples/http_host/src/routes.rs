@@ -2,13 +2,13 @@
 
 use std::time::Instant;
 
+use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::HeaderValue;
 use axum::http::header::CACHE_CONTROL;
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, post};
-use axum::{Json, Router};
 use perfectpay::{
     ApiKey, ApiKeyId, ApiKeyUpdate, BlockEntry, BlockKind, BlockRequest, BlocklistGuard, ConfirmPayment, Connector,
     ConnectorId, ConnectorUpdate, EntityKind, Error, IssuedApiKey, Merchant, MerchantUpdate, NewApiKey, NewConnector,
@@ -19,7 +19,7 @@ use perfectpay::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::answer::{Answer, Refused};
+use crate::answer::{Answer, Json, Refused};
 use crate::ask::{Account, Admin, Body, Id, Once, Query, Reader};
 use crate::lists::{BlocklistQuery, KeysQuery, LinksQuery, MOST, whole, window};
 use crate::{Host, pages, routing};

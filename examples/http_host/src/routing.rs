@@ -1,13 +1,12 @@
 //! Routing programs and fallback orders, by the published paths.
 
-use axum::Json;
 use perfectpay::{
     CheckedRouting, ConnectorChoice, FallbackOrder, MerchantScope, NewRoutingProgram, ProfileId, RoutingId,
     RoutingProgram, RoutingRecord, RoutingScope, TransactionType,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::answer::Answer;
+use crate::answer::{Answer, Json};
 use crate::ask::{Account, Body, Id, Once, Query};
 use crate::lists::{MOST, whole, window};
 

@@ -6,7 +6,7 @@
 //! slots with words are exact, and nobody asks about those again; the others may say too often that one can hold, and
 //! whoever asks looks at its amounts, digits and texts once more.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::codes::{Codes, Slot};
 use super::conjunction::Conjunction;
@@ -75,8 +75,19 @@ impl Table {
 impl Spans {
     /// Rows of the ranges in which the number of each may be.
     fn of<'a>(all: impl Iterator<Item = &'a [(i64, i64)]> + Clone, words: usize) -> Self {
-        let named: BTreeSet<i64> = all.clone().flatten().flat_map(|(low, high)| [*low, high + 1]).collect();
-        let places: Vec<i64> = named.iter().copied().step_by(named.len().div_ceil(MOST).max(1)).collect();
+        let mut named: BTreeMap<i64, usize> = BTreeMap::new();
+        for (low, high) in all.clone().flatten() {
+            *named.entry(*low).or_default() += 1;
+            *named.entry(high + 1).or_default() += 1;
+        }
+        // Where many change is always a place of its own.
+        let (step, mut passed) = (named.values().sum::<usize>().div_ceil(MOST).max(1), 0);
+        let mut is_place = |count: &usize| {
+            let before = passed / step;
+            passed += count;
+            before != passed / step
+        };
+        let places: Vec<i64> = named.iter().filter(|(_, count)| is_place(count)).map(|(place, _)| *place).collect();
         let mut spans = Self { rows: vec![0; (places.len() + 1) * words], places };
         for (at, ranges) in all.enumerate() {
             for (low, high) in ranges {

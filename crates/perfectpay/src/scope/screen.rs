@@ -118,6 +118,15 @@ impl Screen<'_> {
 
     /// Screens a card whose number the host does not have.
     pub(super) fn facts(&self, card: &CardFacts) -> Result<Screening, Error> {
+        let mut all = card.fingerprints();
+        // The usual case, for which nothing is laid out.
+        if let (Some(text), None) = (all.next(), all.next()) {
+            let print = [fingerprint(self.lists.keys(), text)];
+            let winner = self.winner(&Facts { leading: LeadingDigits::of(card.bin()), fingerprints: &print });
+            let value = |_| MatchedValue::of(BlockKind::Fingerprint, text);
+            let matched = winner.map(|winner| told(self.own, &winner, value));
+            return Ok(self.screening(matched.transpose()?, None));
+        }
         let texts = Texts::of(card);
         let prints = texts.prints(self.lists);
         let facts = Facts { leading: LeadingDigits::of(card.bin()), fingerprints: prints.digests() };
