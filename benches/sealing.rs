@@ -55,7 +55,7 @@ fn opening() {
         field: "connector_account_details",
     };
     let aad = place.associated_data(id);
-    for size in [64_usize, 256, 1_024, 4_096] {
+    for size in [64_usize, 128, 256, 1_024, 4_096] {
         let plain = vec![b'k'; size];
         let sealed = key.seal(place, &plain, &SystemEntropy).unwrap();
         let nonce = Nonce::from([9; 12]);

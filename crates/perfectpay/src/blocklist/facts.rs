@@ -1,5 +1,7 @@
 //! What is known of a card by whoever keeps its number elsewhere.
 
+use super::fingerprint::Fingerprint;
+use super::index::LeadingDigits;
 use crate::error::Fault;
 use crate::text::Text;
 
@@ -23,7 +25,17 @@ pub const MAX_FINGERPRINTS: usize = 16;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CardFacts {
     bin: Box<str>,
-    fingerprints: Vec<Text<64>>,
+    fingerprints: Vec<CardFingerprint>,
+    /// The BIN as an index takes it.
+    pub(crate) leading: Option<LeadingDigits>,
+}
+
+/// One fingerprint, read once: a card is screened at the speed of memory, where a text takes as long as the look-up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CardFingerprint {
+    pub(crate) text: Text<64>,
+    /// What it says, if it is not a foreign one.
+    pub(crate) ours: Option<Fingerprint>,
 }
 
 impl CardFacts {
@@ -36,7 +48,7 @@ impl CardFacts {
         if !(6..=11).contains(&bin.len()) || !bin.bytes().all(|b| b.is_ascii_digit()) {
             return Err(Fault::new("card_facts.bin", "must be 6 to 11 digits").at("bin"));
         }
-        let mut facts = Self { bin: bin.into(), fingerprints: Vec::new() };
+        let mut facts = Self { bin: bin.into(), fingerprints: Vec::new(), leading: LeadingDigits::of(bin) };
         for (at, text) in fingerprints.into_iter().enumerate() {
             let path = || format!("fingerprints[{at}]");
             if at >= MAX_FINGERPRINTS {
@@ -44,7 +56,8 @@ impl CardFacts {
             }
             let text: Text<64> = text.as_ref().parse().map_err(|fault: Fault| fault.at(path()))?;
             super::rule::refuse_card_number(&text).map_err(|fault| fault.at(path()))?;
-            facts.fingerprints.push(text);
+            let ours = Fingerprint::parse(&text);
+            facts.fingerprints.push(CardFingerprint { text, ours });
         }
         Ok(facts)
     }
@@ -56,7 +69,12 @@ impl CardFacts {
 
     /// The fingerprints, in the order in which they were given.
     pub fn fingerprints(&self) -> impl Iterator<Item = &str> + Clone {
-        self.fingerprints.iter().map(Text::as_str)
+        self.fingerprints.iter().map(|known| known.text.as_str())
+    }
+
+    /// The fingerprints as they were read, in the same order.
+    pub(crate) fn known(&self) -> &[CardFingerprint] {
+        &self.fingerprints
     }
 }
 

@@ -27,6 +27,7 @@ pub use self::decide::{
     BlockLevel, Candidate, CardVerdict, Coverage, ExplainedRule, Explanation, Matched, MatchedValue, Outranked, Rank,
     Screening, decide,
 };
+pub(crate) use self::facts::CardFingerprint;
 pub use self::facts::{CardFacts, MAX_FINGERPRINTS};
 pub use self::fingerprint::Fingerprint;
 pub use self::import::{

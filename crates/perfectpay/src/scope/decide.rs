@@ -12,7 +12,7 @@ use super::operation::Operation;
 use super::profile::ProfileScope;
 use super::routers::Routed;
 use super::screen::Screen;
-use crate::blocklist::{BlockReason, CardFacts, CardInfo, CardNumber, Fingerprint, ScreenedCard, Screening};
+use crate::blocklist::{BlockReason, CardFacts, CardInfo, CardNumber, ScreenedCard, Screening};
 use crate::card_testing::{Attempt, GuardKeys};
 use crate::connector::PaymentMethod;
 use crate::error::{EntityKind, Error, Fault};
@@ -293,10 +293,11 @@ fn made(
     let counters = &*profile.merchant.session.inner.counters;
     let guard_keys = routed.guard_secret.as_ref().map_or_else(GuardKeys::default, |secret| {
         let print = screening.as_ref().and_then(|screening| screening.fingerprint);
-        let foreign = || request.card.as_ref().and_then(|card| card.fingerprints().next());
+        let foreign = || request.card.as_ref().and_then(|card| card.known().first());
         // The same card counts as the same, whether its number or its fingerprint is known.
-        let print = print.or_else(|| foreign().and_then(Fingerprint::parse));
-        let card = print.as_ref().map(|print| print.digest.as_slice()).or_else(|| foreign().map(str::as_bytes));
+        let print = print.or_else(|| foreign().and_then(|known| known.ours));
+        let text = || foreign().map(|known| known.text.as_bytes());
+        let card = print.as_ref().map(|print| print.digest.as_slice()).or_else(text);
         let attempt = Attempt { card, customer: request.customer_id.as_ref(), address: request.client_ip };
         GuardKeys::of(&routed.guard, secret, attempt)
     });

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use super::lists::{Compiled, Lists, fingerprint};
+use super::lists::{Compiled, Lists};
 use crate::blocklist::index::{DigitSpan, DigitsKind, Facts, IndexFingerprint, LeadingDigits, Match, MatchedBy};
 use crate::blocklist::{
-    BlockKind, BlockRuleId, CardFacts, CardNumber, Fingerprint, MAX_FINGERPRINTS, Matched, MatchedValue, Screening,
+    BlockKind, BlockRuleId, CardFacts, CardFingerprint, CardNumber, Fingerprint, MAX_FINGERPRINTS, Matched,
+    MatchedValue, Screening,
 };
 use crate::error::Error;
 use crate::merchant::MAX_FINGERPRINT_SECRETS;
@@ -118,21 +119,34 @@ impl Screen<'_> {
 
     /// Screens a card whose number the host does not have.
     pub(super) fn facts(&self, card: &CardFacts) -> Result<Screening, Error> {
-        let mut all = card.fingerprints();
         // The usual case, for which nothing is laid out.
-        if let (Some(text), None) = (all.next(), all.next()) {
-            let print = [fingerprint(self.lists.keys(), text)];
-            let winner = self.winner(&Facts { leading: LeadingDigits::of(card.bin()), fingerprints: &print });
-            let value = |_| MatchedValue::of(BlockKind::Fingerprint, text);
+        if let [known] = card.known() {
+            let print = [self.digest(known)];
+            let winner = self.winner(&Facts { leading: card.leading, fingerprints: &print });
+            let value = |_| MatchedValue::of(BlockKind::Fingerprint, &known.text);
             let matched = winner.map(|winner| told(self.own, &winner, value));
             return Ok(self.screening(matched.transpose()?, None));
         }
-        let texts = Texts::of(card);
-        let prints = texts.prints(self.lists);
-        let facts = Facts { leading: LeadingDigits::of(card.bin()), fingerprints: prints.digests() };
-        let winner = self.winner(&facts);
-        let matched = winner.map(|winner| told(self.own, &winner, |at| texts.value(at)));
+        let sorted = Sorted::of(card);
+        let prints = self.prints(&sorted);
+        let winner = self.winner(&Facts { leading: card.leading, fingerprints: prints.digests() });
+        let matched = winner.map(|winner| told(self.own, &winner, |at| sorted.value(at)));
         Ok(self.screening(matched.transpose()?, None))
+    }
+
+    fn digest(&self, known: &CardFingerprint) -> IndexFingerprint {
+        match &known.ours {
+            Some(ours) => IndexFingerprint::ours(ours.version, &ours.digest),
+            None => self.lists.keys().foreign(&known.text),
+        }
+    }
+
+    fn prints(&self, sorted: &Sorted<'_>) -> Prints {
+        let mut prints = Prints::NONE;
+        for known in sorted.all.iter().flatten() {
+            prints.push(None, self.digest(known));
+        }
+        prints
     }
 
     /// What is screened where no card is known: nothing, and whether the guard is on.
@@ -142,13 +156,13 @@ impl Screen<'_> {
 
     /// The names of all entries that match a card, the one that decides first.
     pub(super) fn names(&self, card: &CardFacts) -> Result<Vec<BlockRuleId>, Error> {
-        let texts = Texts::of(card);
-        let prints = texts.prints(self.lists);
-        let facts = Facts { leading: LeadingDigits::of(card.bin()), fingerprints: prints.digests() };
+        let sorted = Sorted::of(card);
+        let prints = self.prints(&sorted);
+        let facts = Facts { leading: card.leading, fingerprints: prints.digests() };
         let mut matches = self.own.index.all_matching(&facts, self.profile, self.now);
         matches.extend(self.above.index.all_matching(&Facts { fingerprints: &[], ..facts }, None, self.now));
         matches.sort();
-        matches.iter().map(|found| Ok(told(self.own, found, |at| texts.value(at))?.id()?)).collect()
+        matches.iter().map(|found| Ok(told(self.own, found, |at| sorted.value(at))?.id()?)).collect()
     }
 
     /// The entry of both lists that decides.
@@ -175,34 +189,24 @@ impl Screen<'_> {
 }
 
 /// The fingerprints of derived facts in the order of their texts, which is the one in which an index tells them.
-struct Texts<'a> {
-    texts: [&'a str; MAX_FINGERPRINTS],
-    count: usize,
+struct Sorted<'a> {
+    all: [Option<&'a CardFingerprint>; MAX_FINGERPRINTS],
 }
 
-impl<'a> Texts<'a> {
+impl<'a> Sorted<'a> {
     fn of(card: &'a CardFacts) -> Self {
-        let mut sorted = Self { texts: [""; MAX_FINGERPRINTS], count: 0 };
-        for (place, text) in sorted.texts.iter_mut().zip(card.fingerprints()) {
-            *place = text;
-            sorted.count += 1;
+        let mut all = [None; MAX_FINGERPRINTS];
+        for (place, known) in all.iter_mut().zip(card.known()) {
+            *place = Some(known);
         }
-        if let Some(texts) = sorted.texts.get_mut(..sorted.count) {
-            texts.sort_unstable();
+        if let Some(all) = all.get_mut(..card.known().len()) {
+            all.sort_unstable_by_key(|known| known.map(|known| known.text.as_str()));
         }
-        sorted
-    }
-
-    fn prints(&self, lists: &Lists) -> Prints {
-        let mut prints = Prints::NONE;
-        for text in self.texts.iter().take(self.count) {
-            prints.push(None, fingerprint(lists.keys(), text));
-        }
-        prints
+        Self { all }
     }
 
     fn value(&self, at: usize) -> Option<MatchedValue> {
-        MatchedValue::of(BlockKind::Fingerprint, self.texts.get(at)?)
+        MatchedValue::of(BlockKind::Fingerprint, &self.all.get(at).copied().flatten()?.text)
     }
 }
 
