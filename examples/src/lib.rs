@@ -14,6 +14,8 @@ mod howto {
     struct WriteAStore;
     #[doc = include_str!("../../docs/howto/rotate-keys.md")]
     struct RotateKeys;
+    #[doc = include_str!("../../docs/howto/deliver-webhooks.md")]
+    mod deliver_webhooks {}
     #[doc = include_str!("../../docs/howto/import-a-blocklist.md")]
     struct ImportABlocklist;
     #[doc = include_str!("../../docs/howto/several-processes.md")]

@@ -311,6 +311,7 @@ pub fn payment_decision(of: &Stored<PaymentState>, number: u32) -> Stored<Paymen
         profile_id: of.state.profile_id.clone(),
         payment_id: of.id.clone(),
         facts: PaymentFacts::of(Money { amount: of.state.amount, currency: of.state.currency }),
+        fingerprint: None,
         guard: None,
         blocked: None,
         program: None,

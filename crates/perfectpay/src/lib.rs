@@ -64,7 +64,7 @@
 //! Connector credentials and everything secret beside them, webhook passwords and headers, response hash keys,
 //! fingerprint secrets, client secrets, merchants' names and details are encrypted with AES-256-GCM before a store sees
 //! them, each bound to its tenant, object and field ([`seal`]). Of an API key only a keyed digest and the first twelve
-//! characters are kept; of a card number nothing at all. Answers show credentials masked; `Debug`, errors and the log
+//! characters are kept; of a card number a keyed fingerprint and [`CardNumber::truncated`]. Answers show credentials masked; `Debug`, errors and the log
 //! show no secret in any form. The [`MasterKey`] stays with the host: without it a store's secrets are lost.
 //!
 //! # Errors

@@ -172,24 +172,31 @@ schemas! {
     };
     Rule: |generator| {
         let selection = generator.subschema_for::<Selection>();
-        let mut rule = json!({
-            "type": "object",
-            "description": "What is selected where any of its statements holds.",
-            "properties": {
-                "name": generator.subschema_for::<Name>(),
-                "connectorSelection": selection,
-                "statements": { "type": "array", "items": generator.subschema_for::<Statement>() },
-            },
-            "required": ["name", "statements", "connectorSelection"],
-            "additionalProperties": false,
+        let properties = json!({
+            "name": generator.subschema_for::<Name>(),
+            "statements": { "type": "array", "items": generator.subschema_for::<Statement>() },
+            "connectorSelection": selection,
         });
-        if generator.contract().is_deserialize() {
-            // It goes by either name, and by one of them at a time.
-            rule["properties"]["routingOutput"] = selection.to_value();
-            rule["required"] = json!(["name", "statements"]);
-            rule["oneOf"] = json!([{ "required": ["connectorSelection"] }, { "required": ["routingOutput"] }]);
+        let description = "What is selected where any of its statements holds.";
+        if generator.contract().is_serialize() {
+            return json_schema!({
+                "type": "object", "description": description, "properties": properties,
+                "required": ["name", "statements", "connectorSelection"], "additionalProperties": false,
+            });
         }
-        Schema::try_from(rule).unwrap_or_default()
+        // It is read by either name of the selection, one at a time.
+        let named = |name: &str| {
+            let mut properties = properties.clone();
+            if let Some(members) = properties.as_object_mut() {
+                members.remove("connectorSelection");
+                members.insert(name.to_owned(), selection.clone().to_value());
+            }
+            json!({
+                "type": "object", "properties": properties,
+                "required": ["name", "statements", name], "additionalProperties": false,
+            })
+        };
+        json_schema!({ "description": description, "oneOf": [named("connectorSelection"), named("routingOutput")] })
     };
     ConnectorChoice: |generator| {
         let object = json!({

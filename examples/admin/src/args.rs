@@ -44,7 +44,7 @@ Examples:
   # Every night
   perfectpay-admin backup \"accounts-$(date +%F).db\" && perfectpay-admin verify --seals
 
-  # Another master key: give both, wrap anew, and take the former one away when nothing is left under it
+  # Another master key: start every host with both, wrap anew, and take the former one away when this ends with 0
   PERFECTPAY_FORMER_MASTER_KEY=… PERFECTPAY_FORMER_MASTER_KEY_ID=2026 \\
   PERFECTPAY_MASTER_KEY=… PERFECTPAY_MASTER_KEY_ID=2027 perfectpay-admin rotate-master-key
 
@@ -57,7 +57,7 @@ Exit codes:
   5  a value is wrong; the message names it
   6  the database cannot be used: locked, full, read-only, of a newer version, or the master key is missing or another
   7  damage was found, and is listed
-  8  done in part: rows of an import that are no entries, keys that could not be wrapped anew";
+  8  done in part: rows of an import that are no entries, keys that still need the former master key";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {

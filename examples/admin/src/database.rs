@@ -88,19 +88,30 @@ pub(crate) async fn rotate(path: &Path, show: &Show) -> Result<(), Failure> {
     let rotated = pay.rewrap(|rotated| bar.set_position(rotated.done)).await;
     bar.finish_and_clear();
     let rotated = rotated?;
-    let left = pay.left_under(&former).await?.data_keys;
-    let value = json!({ "wrapped": rotated.done, "unreadable": rotated.unreadable, "left": left, "former": former });
+    let left = pay.left_under(&former).await?;
+    let value = json!({
+        "wrapped": rotated.done,
+        "unreadable": rotated.unreadable,
+        "data_keys_left": left.data_keys,
+        "api_keys_left": left.api_keys,
+        "former": former,
+    });
     show.answer(&value, |_| {
         Table::pairs([
             ("wrapped anew", rotated.done.to_string()),
             ("unreadable", rotated.unreadable.to_string()),
-            ("left under the former key", left.to_string()),
+            ("data keys left under the former key", left.data_keys.to_string()),
+            ("API keys left under its pepper", left.api_keys.to_string()),
         ])
     })?;
-    if left == 0 {
+    if (left.data_keys, left.api_keys) == (0, 0) {
         return Ok(());
     }
-    let message = format!("{left} data keys are still under the former master key");
+    let message = format!(
+        "{} data keys and {} API keys still need the former master key; an API key that is used goes over to the new one where \
+         a host has both, and one that nobody uses is to be rotated or revoked",
+        left.data_keys, left.api_keys
+    );
     Err(Failure::new(Exit::Partial, "keys_left", message))
 }
 

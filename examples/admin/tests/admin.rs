@@ -241,7 +241,8 @@ fn a_backup_is_a_database_with_everything_in_it() {
 #[test]
 fn another_master_key_takes_over() {
     let place = Place::new();
-    place.account("acme_us");
+    let (_, key) = place.account("acme_us");
+    let key_id = key["key_id"].as_str().unwrap();
     let with = |arguments: &[&str], keys: &[(&str, &str)]| {
         let mut command = place.command(arguments);
         command.env_remove("PERFECTPAY_MASTER_KEY").envs(keys.iter().copied());
@@ -254,10 +255,22 @@ fn another_master_key_takes_over() {
 
     assert_eq!(told(&with(&["--json", "rotate-master-key"], &next)), (6, "no_master_key".to_owned()));
     let output = with(&["--json", "rotate-master-key"], &both);
-    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
-    let rotated: Value = serde_json::from_slice(&output.stdout).unwrap();
+    // The account's API key would die with the former master key: nobody has used it since.
+    assert_eq!(output.status.code(), Some(8), "{}", String::from_utf8_lossy(&output.stderr));
+    let left = |output: &std::process::Output, wrapped: u64, api_keys: u64| {
+        let rotated: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let expected = json!({
+            "wrapped": wrapped, "unreadable": 0, "data_keys_left": 0, "api_keys_left": api_keys, "former": "environment",
+        });
+        assert_eq!(rotated, expected);
+    };
     // An organization's and a merchant account's.
-    assert_eq!(rotated, json!({ "wrapped": 2, "unreadable": 0, "left": 0, "former": "environment" }));
+    left(&output, 2, 1);
+    let revoked = with(&["key", "revoke", "acme_us", key_id], &both);
+    assert_eq!(revoked.status.code(), Some(0), "{}", String::from_utf8_lossy(&revoked.stderr));
+    let output = with(&["--json", "rotate-master-key"], &both);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    left(&output, 0, 0);
     assert_eq!(with(&["verify", "--seals"], &next).status.code(), Some(0), "the new key alone opens everything");
     assert_eq!(told(&place.run(&["--json", "stats"])).0, 6, "the former one alone opens nothing");
 }

@@ -6,7 +6,8 @@
 //!
 //! With no more than that it plays a sandbox: a fresh account with the ids that the published examples name, whose keys it
 //! keeps beside the database and prints, with the published calls ready to be pasted. With `PERFECTPAY_MASTER_KEY` and
-//! `PERFECTPAY_ADMIN_KEY` in its environment it serves the database as it is, and keeps no secret anywhere.
+//! `PERFECTPAY_ADMIN_KEY` in its environment it serves the database as it is, and keeps no secret anywhere; with
+//! `PERFECTPAY_FORMER_MASTER_KEY` besides, it opens what that one sealed, while another one takes over.
 //!
 //! Who calls is in the `api-key` header: a secret key of an account, or the admin key, which is the platform's own and
 //! reaches every account by its path. Bodies, answers and errors are the library's; what is here is the way to them.
@@ -27,7 +28,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
-use perfectpay::{Actor, MasterKey, PerfectPay, Settings, WebUrl};
+use perfectpay::{Actor, LocalKeyring, MasterKey, PerfectPay, Settings, WebUrl};
 use perfectpay_checkout::Mount;
 use perfectpay_sqlite::SqliteStore;
 use sha2::{Digest as _, Sha256};
@@ -82,7 +83,7 @@ impl Host {
 
 /// The keys that the host works with.
 struct Secrets {
-    master_key: MasterKey,
+    keyring: LocalKeyring,
     admin_key: String,
     /// In a sandbox, where they are kept.
     sandbox: Option<sandbox::Keys>,
@@ -95,13 +96,20 @@ impl Secrets {
         let Some(hex) = variable("PERFECTPAY_MASTER_KEY") else {
             let keys = sandbox::Keys::load_or_make(folder)?;
             let master_key = MasterKey::from_hex("sandbox", &keys.master_key)?;
-            return Ok(Self { master_key, admin_key: keys.admin_key.clone(), sandbox: Some(keys) });
+            let keyring = LocalKeyring::new(master_key);
+            return Ok(Self { keyring, admin_key: keys.admin_key.clone(), sandbox: Some(keys) });
         };
-        let id = variable("PERFECTPAY_MASTER_KEY_ID").unwrap_or_else(|| "environment".to_owned());
-        let master_key = MasterKey::from_hex(&id, &hex).map_err(|fault| format!("PERFECTPAY_MASTER_KEY: {fault}"))?;
+        let master_key = |name: &str, hex: &str, unnamed: &str| {
+            let id = variable(&format!("{name}_ID")).unwrap_or_else(|| unnamed.to_owned());
+            MasterKey::from_hex(&id, hex).map_err(|fault| format!("{name}: {fault}"))
+        };
+        let mut keyring = LocalKeyring::new(master_key("PERFECTPAY_MASTER_KEY", &hex, "environment")?);
+        if let Some(hex) = variable("PERFECTPAY_FORMER_MASTER_KEY") {
+            keyring = keyring.opening(master_key("PERFECTPAY_FORMER_MASTER_KEY", &hex, "former")?)?;
+        }
         let admin_key = variable("PERFECTPAY_ADMIN_KEY").filter(|key| key.len() >= 32);
         let admin_key = admin_key.ok_or("PERFECTPAY_ADMIN_KEY must have at least 32 characters")?;
-        Ok(Self { master_key, admin_key, sandbox: None })
+        Ok(Self { keyring, admin_key, sandbox: None })
     }
 }
 
@@ -134,18 +142,21 @@ async fn serve(options: Options, secrets: Secrets, store: SqliteStore) -> Result
         None => reached.parse()?,
     };
     let element = pages::element(base_url.as_str())?;
-    let pay = PerfectPay::open(Arc::new(store), Settings::new(secrets.master_key).base_url(base_url)).await?;
+    let pay =
+        PerfectPay::open(Arc::new(store), Settings::with_keyring(Arc::new(secrets.keyring)).base_url(base_url)).await?;
     let host = Host::new(pay.clone(), &secrets.admin_key, element)?;
     if let Some(keys) = secrets.sandbox {
         let sandbox = sandbox::stand_up(&pay, keys).await?;
         published::show(&reached, &sandbox)?;
     }
     // Other processes' commits are looked for here, so that no request has to.
-    let follower = tokio::spawn(follow(pay));
+    let follower = tokio::spawn(follow(pay.clone()));
+    let keeper = tokio::spawn(keep_house(pay));
     tracing::info!(%reached, folder = %options.folder.display(), "listening");
     let service = routes::routes(host).into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, service).with_graceful_shutdown(told_to_stop()).await?;
     follower.abort();
+    keeper.abort();
     tracing::info!("stopped");
     Ok(())
 }
@@ -155,6 +166,16 @@ async fn follow(pay: PerfectPay) {
         let Err(error) = pay.follow(tokio::time::sleep).await;
         tracing::warn!(%error, "the log could not be followed; requests look at it themselves meanwhile");
         tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    }
+}
+
+/// Writes down every minute which keys were used, moves those on to the current master key's pepper, and purges what expired.
+async fn keep_house(pay: PerfectPay) {
+    loop {
+        tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+        if let Err(error) = pay.maintain().await {
+            tracing::warn!(%error, "housekeeping failed, and is tried again in a minute");
+        }
     }
 }
 

@@ -40,6 +40,12 @@ impl CardNumber {
         self.0.get(..11).unwrap_or_default()
     }
 
+    /// The leading digits that may be kept in clear: eight of a number of 16 digits or more, six of a shorter one (PCI SSC
+    /// FAQ 1091, on truncation).
+    pub fn truncated(&self) -> &str {
+        if self.0.len() < 16 { self.bin() } else { self.extended_bin() }
+    }
+
     /// The digits.
     pub(crate) fn digits(&self) -> &[u8] {
         self.0.as_bytes()

@@ -27,7 +27,7 @@ pub struct CardFacts {
     bin: Box<str>,
     fingerprints: Vec<CardFingerprint>,
     /// The BIN as an index takes it.
-    pub(crate) leading: Option<LeadingDigits>,
+    leading: LeadingDigits,
 }
 
 /// One fingerprint, read once: a card is screened at the speed of memory, where a text takes as long as the look-up.
@@ -45,10 +45,9 @@ impl CardFacts {
     ///
     /// `card_facts.bin` at `bin`; `card_facts.too_many`, `text.…` or `blocklist.card_number` at `fingerprints[…]`.
     pub fn new<S: AsRef<str>>(bin: &str, fingerprints: impl IntoIterator<Item = S>) -> Result<Self, Fault> {
-        if !(6..=11).contains(&bin.len()) || !bin.bytes().all(|b| b.is_ascii_digit()) {
-            return Err(Fault::new("card_facts.bin", "must be 6 to 11 digits").at("bin"));
-        }
-        let mut facts = Self { bin: bin.into(), fingerprints: Vec::new(), leading: LeadingDigits::of(bin) };
+        let leading = LeadingDigits::of(bin).filter(|_| bin.len() <= 11);
+        let leading = leading.ok_or_else(|| Fault::new("card_facts.bin", "must be 6 to 11 digits").at("bin"))?;
+        let mut facts = Self { bin: bin.into(), fingerprints: Vec::new(), leading };
         for (at, text) in fingerprints.into_iter().enumerate() {
             let path = || format!("fingerprints[{at}]");
             if at >= MAX_FINGERPRINTS {
@@ -72,8 +71,13 @@ impl CardFacts {
         self.fingerprints.iter().map(|known| known.text.as_str())
     }
 
+    /// The BIN as an index takes it.
+    pub(crate) fn leading(&self) -> LeadingDigits {
+        self.leading
+    }
+
     /// The fingerprints as they were read, in the same order.
-    pub(crate) fn known(&self) -> &[CardFingerprint] {
+    pub(crate) fn parsed(&self) -> &[CardFingerprint] {
         &self.fingerprints
     }
 }

@@ -11,6 +11,7 @@ use crate::routing::{
 };
 use crate::seal::Sealed;
 use crate::stored::{State, Stored};
+use crate::text::Text;
 use crate::time::Timestamp;
 
 /// A version of a routing program, by name.
@@ -22,8 +23,8 @@ pub struct ProgramUsed {
     pub version: u64,
 }
 
-/// What is kept of a decision: all that it was made from, and what it was. No card number is in it: of a card at most
-/// eleven leading digits, and none of its last; what the guard against card testing counts under are keyed digests.
+/// What is kept of a decision: all that it was made from, and what it was. No card number is in it: of a card its
+/// [truncated](crate::CardNumber::truncated) leading digits, and none of its last; what the guard against card testing counts under are keyed digests.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PaymentDecisionState {
     /// The payment's profile.
@@ -32,6 +33,8 @@ pub struct PaymentDecisionState {
     pub payment_id: PaymentId,
     /// What was known of the payment.
     pub facts: PaymentFacts,
+    /// The card's fingerprint at the account, where its blocklist is on.
+    pub fingerprint: Option<Text<64>>,
     /// What the guard against card testing said, if it had anything to say.
     pub guard: Option<GuardReason>,
     /// Why the card was blocked, and by which entry.
@@ -56,6 +59,7 @@ impl State for PaymentDecisionState {
         let Self {
             profile_id: _,
             payment_id: _,
+            fingerprint: _,
             facts: _,
             guard: _,
             blocked: _,
@@ -206,6 +210,7 @@ mod tests {
             let kept = PaymentDecisionState {
                 profile_id,
                 payment_id: payment_id.clone(),
+                fingerprint: None,
                 guard: None,
                 blocked: blocked.clone(),
                 program: router.program().map(|(id, version)| ProgramUsed { algorithm_id: id.clone(), version }),

@@ -96,17 +96,22 @@ pub(super) struct Selected {
 #[derive(Debug)]
 pub struct Compiled {
     algorithm: Arc<Algorithm>,
+    /// About how many bytes the algorithm's comparisons take.
+    read: usize,
     steps: Vec<Step>,
     sets: Vec<u64>,
     ranges: Vec<(i64, i64)>,
     texts: Texts,
     selections: Vec<Selected>,
-    /// The statements that stand in no other one; of a program of one or two there is none.
+    /// The statements that stand in no other one; there is none where there is one statement alone.
     index: Option<Index<Stretch>>,
 }
 
 /// From how many statements on a program has an index.
 const INDEXED: usize = 2;
+/// About what a comparison and each value that it lists take, in bytes.
+const COMPARISON: usize = 256;
+const VALUE: usize = 48;
 
 impl Compiled {
     /// Checks an algorithm and prepares it.
@@ -144,8 +149,9 @@ impl Compiled {
             Algorithm::VolumeSplit(splits) => vec![split("data", splits)?],
             Algorithm::Advanced(program) => code.program(program)?,
         };
-        let Code { steps, sets, ranges, texts, statements, .. } = code;
-        Ok(Self { algorithm, steps, sets, ranges, texts, selections, index: statements.map(Index::of) })
+        let Code { steps, sets, ranges, texts, statements, comparisons, values } = code;
+        let (index, read) = (statements.map(Index::of), comparisons * COMPARISON + values * VALUE);
+        Ok(Self { algorithm, read, steps, sets, ranges, texts, selections, index })
     }
 
     /// What was compiled.
@@ -204,10 +210,10 @@ impl Compiled {
         let choice = size_of::<ConnectorChoice>() + 64;
         let selected: usize =
             self.selections.iter().map(|one| size_of::<Selected>() + one.choices.len() * choice).sum();
-        // What is kept of the algorithm is about as large as what was made of it, and its choices stand there again.
+        // The algorithm's choices stand there again.
         let made = self.steps.len() * size_of::<Step>() + self.sets.len() * 8 + self.ranges.len() * 16;
         let index = self.index.as_ref().map_or(0, Index::weight);
-        size_of::<Self>() + self.texts.weight() * 2 + selected * 2 + made + self.steps.len() * 256 + index
+        size_of::<Self>() + self.texts.weight() * 2 + selected * 2 + made + self.read + index
     }
 }
 
@@ -294,6 +300,7 @@ struct Code {
     ranges: Vec<(i64, i64)>,
     texts: Texts,
     comparisons: usize,
+    values: usize,
     /// Those of an index.
     statements: Option<Vec<(Conjunction, Stretch)>>,
 }
@@ -340,7 +347,9 @@ impl Code {
     }
 
     fn statement(&mut self, statement: &Statement, chosen: Chosen, depth: usize) -> Result<(), Fault> {
-        self.comparisons += statement.condition.len();
+        // One that holds always is something to look at, too.
+        self.comparisons += statement.condition.len().max(1);
+        self.values += statement.condition.iter().map(|comparison| comparison.value.len()).sum::<usize>();
         if statement.condition.len() > MAX_COMPARISONS || self.comparisons > MAX_PROGRAM {
             let message = format!("must have at most {MAX_COMPARISONS} comparisons, and a program {MAX_PROGRAM}");
             return Err(Fault::new("routing.too_many_comparisons", message).at("condition"));

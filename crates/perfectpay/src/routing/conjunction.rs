@@ -63,13 +63,18 @@ impl Set {
     }
 }
 
+/// The amounts that a payment may have.
+pub(super) const ANY_AMOUNT: (i64, i64) = (0, MAX_AMOUNT);
+/// The digits that a card may begin with, as the first of eleven.
+pub(super) const ANY_DIGITS: (i64, i64) = (0, 99_999_999_999);
+
 /// Amounts: inclusive ranges, ascending, none next to another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Ranges(Vec<(i64, i64)>);
 
 impl Ranges {
     pub(super) fn all() -> Self {
-        Self(vec![(0, MAX_AMOUNT)])
+        Self(vec![ANY_AMOUNT])
     }
 
     /// The amounts there are of these.
@@ -255,8 +260,10 @@ impl Conjunction {
     /// The least and the greatest that the card's digits may be, as the first of eleven.
     pub(super) fn leading_digits(&self) -> (i64, i64) {
         let begins = self.digits.iter().filter(|digits| digits.holds);
-        let (low, high) = begins.fold((0, 99_999_999_999), |(low, high), one| (one.low.max(low), one.high.min(high)));
-        (i64::try_from(low).unwrap_or(0), i64::try_from(high).unwrap_or(i64::MAX - 1))
+        begins.fold(ANY_DIGITS, |(low, high), digits| {
+            let signed = |number| i64::try_from(number).unwrap_or(ANY_DIGITS.1);
+            (low.max(signed(digits.low)), high.min(signed(digits.high)))
+        })
     }
 
     pub(super) fn narrow(&mut self, slot: Slot, set: Set) {

@@ -387,13 +387,17 @@ impl Taken {
     }
 }
 
-/// Which accounts of a list take a payment, all of them asked together.
+/// The most accounts that are asked together, and the most types that are enabled at all of those.
+const TOGETHER: usize = 512;
+const MOST_ENTRIES: usize = 4_096;
+
+/// Which accounts of a list take a payment, the first of them asked together: those behind are asked one by one.
 #[derive(Debug)]
 pub(super) struct Takers {
     /// Everything that is enabled at any of them.
     index: Index<Taker>,
     /// Those that take the payment, whatever it is.
-    always: Bits,
+    always: Taking,
 }
 
 /// An account by its place, and the amounts that it takes.
@@ -404,37 +408,62 @@ struct Taker {
     high: i64,
 }
 
-/// A bit for each of the first accounts; those behind them are asked one by one.
-pub(super) type Bits = [u64; 8];
+/// Which of the first accounts take a payment.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Taking {
+    bits: [u64; TOGETHER / 64],
+    /// How many were asked.
+    asked: u32,
+}
+
+impl Taking {
+    #[inline]
+    fn set(&mut self, account: u32) {
+        if let Some(word) = self.bits.get_mut(account as usize / 64) {
+            *word |= 1 << (account % 64);
+        }
+    }
+
+    /// Whether the account takes it; `None` of one that was not asked.
+    #[inline]
+    pub(super) fn has(&self, account: u32) -> Option<bool> {
+        let word = self.bits.get(account as usize / 64).filter(|_| account < self.asked)?;
+        Some(word >> (account % 64) & 1 == 1)
+    }
+}
 
 impl Takers {
     pub(super) fn of(accounts: &[Eligibility]) -> Self {
-        let mut always = Bits::default();
+        let mut always = Taking { bits: [0; TOGETHER / 64], asked: 0 };
         let mut enabled = Vec::new();
-        for (account, eligibility) in (0..).zip(accounts).take(Bits::default().len() * 64) {
+        for (account, eligibility) in (0..).zip(accounts).take(TOGETHER) {
             match eligibility {
                 Eligibility::Takes(taken) => {
+                    let entries = taken.by_entry();
+                    if enabled.len() + entries.len() > MOST_ENTRIES {
+                        break;
+                    }
                     let of = |(codes, entry): (Set, Entry)| {
                         (entry.conjunction(codes), Taker { account, low: entry.low, high: entry.high })
                     };
-                    enabled.extend(taken.by_entry().into_iter().map(of));
+                    enabled.extend(entries.into_iter().map(of));
                 }
-                Eligibility::Seen(None) => set(&mut always, account),
+                Eligibility::Seen(None) => always.set(account),
                 Eligibility::Never(_) | Eligibility::Seen(Some(_)) => {}
             }
+            always.asked = account + 1;
         }
         Self { index: Index::of(enabled), always }
     }
 
     /// Those that take the payment.
     #[inline]
-    pub(super) fn taking(&self, codes: &Codes) -> Bits {
+    pub(super) fn taking(&self, codes: &Codes) -> Taking {
         let mut taking = self.always;
-        self.index.first(codes, |taker| {
+        self.index.each(codes, |taker| {
             if codes.amount == 0 || (taker.low..=taker.high).contains(&codes.amount) {
-                set(&mut taking, taker.account);
+                taking.set(taker.account);
             }
-            None::<()>
         });
         taking
     }
@@ -443,19 +472,6 @@ impl Takers {
     pub(super) fn weight(&self) -> usize {
         self.index.weight()
     }
-}
-
-#[inline]
-fn set(bits: &mut Bits, account: u32) {
-    if let Some(word) = bits.get_mut(account as usize / 64) {
-        *word |= 1 << (account % 64);
-    }
-}
-
-/// Whether the account is among them; `None` of one that has no bit.
-#[inline]
-pub(super) fn is_set(bits: &Bits, account: u32) -> Option<bool> {
-    bits.get(account as usize / 64).map(|word| word >> (account % 64) & 1 == 1)
 }
 
 impl RoutableAccount {

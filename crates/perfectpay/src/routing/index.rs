@@ -9,11 +9,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::codes::{Codes, Slot};
-use super::conjunction::Conjunction;
+use super::conjunction::{ANY_AMOUNT, ANY_DIGITS, Conjunction};
 
-/// The most places at which rows of amounts or digits change, and the most texts of one slot that have rows of their own:
-/// a longer program's rows are for several of its spans together, or are left out.
-const MOST: usize = 255;
+/// The most places at which rows of amounts or digits change, and the most codes of texts of one slot that have rows: of
+/// more, rows are for several spans together, or are left out.
+const MOST_ROWS: usize = 255;
 
 /// Conjunctions in order, and what stands for each.
 #[derive(Debug)]
@@ -40,10 +40,14 @@ struct Spans {
     rows: Vec<u64>,
 }
 
-/// Sets a bit in a row.
-fn mark(rows: &mut [u64], row: usize, words: usize, at: usize) {
+/// Rows in which nothing is ruled out, so that what says nothing of them needs no look at each.
+fn open_rows(count: usize, words: usize) -> Vec<u64> {
+    vec![u64::MAX; count * words]
+}
+
+fn rule_out(rows: &mut [u64], row: usize, words: usize, at: usize) {
     if let Some(word) = rows.get_mut(row * words + at / 64) {
-        *word |= 1 << (at % 64);
+        *word &= !(1 << (at % 64));
     }
 }
 
@@ -52,13 +56,13 @@ impl Table {
     fn of(slot: Slot, musts: &[Conjunction], words: usize) -> Option<Self> {
         let named = musts.iter().flat_map(|must| &must.texts).filter(|text| text.slot == slot);
         // A text that none names here is as good as unknown: see [`Self::word`].
-        let texts = named.map(|text| usize::from(text.code)).max().map(|most| most + 1);
-        let codes = texts.unwrap_or(slot.words() * 64);
-        let codes = u16::try_from(codes).ok().filter(|_| texts.is_none_or(|texts| texts <= MOST))?;
-        let mut rows = vec![0; usize::from(codes) * words];
-        for (at, must) in musts.iter().enumerate() {
-            for code in (0..codes).filter(|code| must.may_be(slot, *code)) {
-                mark(&mut rows, code.into(), words, at);
+        let text_codes = named.map(|text| usize::from(text.code)).max().map(|most| most + 1);
+        let codes = text_codes.unwrap_or(slot.words() * 64);
+        let codes = u16::try_from(codes).ok().filter(|_| text_codes.is_none_or(|codes| codes <= MOST_ROWS))?;
+        let mut rows = open_rows(codes.into(), words);
+        for (at, must) in musts.iter().enumerate().filter(|(_, must)| must.slots().any(|of| of == slot)) {
+            for code in (0..codes).filter(|code| !must.may_be(slot, *code)) {
+                rule_out(&mut rows, code.into(), words, at);
             }
         }
         Some(Self { slot, rows })
@@ -73,26 +77,34 @@ impl Table {
 }
 
 impl Spans {
-    /// Rows of the ranges in which the number of each may be.
-    fn of<'a>(all: impl Iterator<Item = &'a [(i64, i64)]> + Clone, words: usize) -> Self {
+    /// Rows of the ranges in which the number of each may be; `whole` is the range of those that may be any.
+    fn of<'a>(all: impl Iterator<Item = &'a [(i64, i64)]> + Clone, whole: (i64, i64), words: usize) -> Self {
+        let restricted = all.enumerate().filter(|(_, ranges)| *ranges != [whole]);
         let mut named: BTreeMap<i64, usize> = BTreeMap::new();
-        for (low, high) in all.clone().flatten() {
+        for (low, high) in restricted.clone().flat_map(|(_, ranges)| ranges) {
             *named.entry(*low).or_default() += 1;
             *named.entry(high + 1).or_default() += 1;
         }
+        // Below the first number and behind the last one there is none.
+        named.remove(&whole.0);
+        named.remove(&(whole.1 + 1));
         // Where many change is always a place of its own.
-        let (step, mut passed) = (named.values().sum::<usize>().div_ceil(MOST).max(1), 0);
+        let (step, mut passed) = (named.values().sum::<usize>().div_ceil(MOST_ROWS).max(1), 0);
         let mut is_place = |count: &usize| {
             let before = passed / step;
             passed += count;
             before != passed / step
         };
         let places: Vec<i64> = named.iter().filter(|(_, count)| is_place(count)).map(|(place, _)| *place).collect();
-        let mut spans = Self { rows: vec![0; (places.len() + 1) * words], places };
-        for (at, ranges) in all.enumerate() {
+        let mut spans = Self { rows: open_rows(places.len() + 1, words), places };
+        for (at, ranges) in restricted {
+            let mut next = 0;
             for (low, high) in ranges {
-                (spans.row(*low)..=spans.row(*high)).for_each(|row| mark(&mut spans.rows, row, words, at));
+                let (first, last) = (spans.row(*low), spans.row(*high));
+                (next..first).for_each(|row| rule_out(&mut spans.rows, row, words, at));
+                next = next.max(last + 1);
             }
+            (next..=spans.places.len()).for_each(|row| rule_out(&mut spans.rows, row, words, at));
         }
         spans
     }
@@ -114,10 +126,19 @@ impl<T> Index<T> {
         let words = all.len().div_ceil(64);
         let slots: BTreeSet<Slot> = musts.iter().flat_map(Conjunction::slots).collect();
         let tables = slots.into_iter().filter_map(|slot| Table::of(slot, &musts, words)).collect();
-        let amounts = Spans::of(musts.iter().map(|must| must.amounts.as_slice()), words);
+        let amounts = Spans::of(musts.iter().map(|must| must.amounts.as_slice()), ANY_AMOUNT, words);
         let digits: Vec<_> = musts.iter().map(Conjunction::leading_digits).collect();
-        let digits = Spans::of(digits.iter().map(std::slice::from_ref), words);
+        let digits = Spans::of(digits.iter().map(std::slice::from_ref), ANY_DIGITS, words);
         Self { all, tables, amounts, digits, words }
+    }
+
+    /// Hands over each of those that can hold, in order.
+    #[inline]
+    pub(super) fn each(&self, codes: &Codes, mut take: impl FnMut(&T)) {
+        self.first(codes, |one| {
+            take(one);
+            None::<()>
+        });
     }
 
     /// What `ask` answers for the first of which it answers anything, of those that can hold.

@@ -21,7 +21,7 @@ pub const MAX_RULES: usize = 1_000;
 pub const MAX_STATEMENTS: usize = 64;
 /// The most comparisons of one statement.
 pub const MAX_COMPARISONS: usize = 64;
-/// The most comparisons of a whole program.
+/// The most comparisons of a whole program; a statement without any counts as one.
 pub const MAX_PROGRAM: usize = 10_000;
 /// How many statements may be within each other, the outermost included.
 pub const MAX_NESTING: usize = 8;
@@ -337,6 +337,22 @@ pub enum ComparisonValue {
     StrValue(Text<512>),
     /// A pair of the payment's routing metadata.
     MetadataVariant(MetadataPair),
+}
+
+impl ComparisonValue {
+    /// How many values it lists; 1 where it is no list.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::NumberArray(all) => all.len(),
+            Self::NumberComparisonArray(all) => all.len(),
+            Self::EnumVariantArray(all) => all.len(),
+            Self::Number(_)
+            | Self::NumberRange(_)
+            | Self::EnumVariant(_)
+            | Self::StrValue(_)
+            | Self::MetadataVariant(_) => 1,
+        }
+    }
 }
 
 words! { "snake_case"

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::answer::{Answer, Candidates, DecisionInputs, DeclineReason, Named, Place, Why};
 use super::codes::Codes;
 use super::compile::{Chosen, Compiled, Selected};
-use super::eligibility::{Eligibility, Ineligible, RoutableAccount, Takers, is_set};
+use super::eligibility::{Eligibility, Ineligible, RoutableAccount, Takers};
 use super::facts::PaymentFacts;
 use super::fallback::fallback_order;
 use super::program::{Algorithm, ConnectorChoice};
@@ -259,7 +259,7 @@ impl Router {
         let alone = |account: u32| self.eligibility.get(account as usize).is_some_and(|one| one.takes(&codes));
         let mut candidates = Vec::with_capacity(self.eligibility.len());
         let mut add = |account: u32, why: Why| {
-            if is_set(&taking, account).unwrap_or_else(|| alone(account)) {
+            if taking.has(account).unwrap_or_else(|| alone(account)) {
                 candidates.push(Place { account, why });
             }
         };

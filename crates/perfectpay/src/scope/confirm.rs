@@ -95,6 +95,7 @@ pub(super) async fn confirmed(
         blocked: made.screened.as_ref().and_then(BlockedCard::of),
         program: router.program().map(|(id, version)| ProgramUsed { algorithm_id: id.clone(), version }),
         accounts: router.seen(&request.facts),
+        fingerprint: state.progress.fingerprint.clone(),
         retry: made.retry_policy().clone(),
         guard_keys: made.guard_keys,
         facts: request.facts,
@@ -144,7 +145,8 @@ fn known(body: &ConfirmPayment) -> Option<CardInfo> {
 fn facts(payment: &PaymentState, body: &ConfirmPayment, profile: &Stored<ProfileState>) -> Result<PaymentFacts, Error> {
     let card = body.card().map(|card| {
         Ok::<_, Error>(KnownCard {
-            bin: Some(card.card_number.prefix().parse()?),
+            // It is kept with the decision, which is to be decided again by what is kept.
+            bin: Some(card.card_number.truncated().parse()?),
             card_network: card.card_network,
             card_type: card.card_type,
             issuing_country: card.card_issuing_country,

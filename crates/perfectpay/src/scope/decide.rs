@@ -293,7 +293,7 @@ fn made(
     let counters = &*profile.merchant.session.inner.counters;
     let guard_keys = routed.guard_secret.as_ref().map_or_else(GuardKeys::default, |secret| {
         let print = screening.as_ref().and_then(|screening| screening.fingerprint);
-        let foreign = || request.card.as_ref().and_then(|card| card.known().first());
+        let foreign = || request.card.as_ref().and_then(|card| card.parsed().first());
         // The same card counts as the same, whether its number or its fingerprint is known.
         let print = print.or_else(|| foreign().and_then(|known| known.ours));
         let text = || foreign().map(|known| known.text.as_bytes());

@@ -633,7 +633,7 @@ fn key(
     let prefix = |kind| DigitSpan::prefix(kind, value);
     let span = match kind {
         BlockKind::Fingerprint => {
-            return Ok(IndexKey { covers: Covers::Fingerprint(fingerprint(keys, value)), scope });
+            return Ok(IndexKey { covers: Covers::Fingerprint(digest(keys, value, Fingerprint::parse(value))), scope });
         }
         BlockKind::ExtendedCardBin => prefix(DigitsKind::ExtendedCardBin),
         BlockKind::CardBin => prefix(DigitsKind::CardBin),
@@ -644,9 +644,9 @@ fn key(
     Ok(IndexKey { covers: Covers::Digits(span), scope })
 }
 
-/// The digest of a fingerprint's text.
-pub(super) fn fingerprint(keys: &DigestKeys, text: &str) -> IndexFingerprint {
-    match Fingerprint::parse(text) {
+/// The digest of a fingerprint's text, of which `ours` is what it says if it is not a foreign one.
+pub(super) fn digest(keys: &DigestKeys, text: &str, ours: Option<Fingerprint>) -> IndexFingerprint {
+    match ours {
         Some(ours) => IndexFingerprint::ours(ours.version, &ours.digest),
         None => keys.foreign(text),
     }

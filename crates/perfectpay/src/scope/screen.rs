@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::lists::{Compiled, Lists};
+use super::lists::{Compiled, Lists, digest};
 use crate::blocklist::index::{DigitSpan, DigitsKind, Facts, IndexFingerprint, LeadingDigits, Match, MatchedBy};
 use crate::blocklist::{
     BlockKind, BlockRuleId, CardFacts, CardFingerprint, CardNumber, Fingerprint, MAX_FINGERPRINTS, Matched,
@@ -120,25 +120,22 @@ impl Screen<'_> {
     /// Screens a card whose number the host does not have.
     pub(super) fn facts(&self, card: &CardFacts) -> Result<Screening, Error> {
         // The usual case, for which nothing is laid out.
-        if let [known] = card.known() {
+        if let [known] = card.parsed() {
             let print = [self.digest(known)];
-            let winner = self.winner(&Facts { leading: card.leading, fingerprints: &print });
+            let winner = self.winner(&Facts { leading: Some(card.leading()), fingerprints: &print });
             let value = |_| MatchedValue::of(BlockKind::Fingerprint, &known.text);
             let matched = winner.map(|winner| told(self.own, &winner, value));
             return Ok(self.screening(matched.transpose()?, None));
         }
         let sorted = Sorted::of(card);
         let prints = self.prints(&sorted);
-        let winner = self.winner(&Facts { leading: card.leading, fingerprints: prints.digests() });
+        let winner = self.winner(&Facts { leading: Some(card.leading()), fingerprints: prints.digests() });
         let matched = winner.map(|winner| told(self.own, &winner, |at| sorted.value(at)));
         Ok(self.screening(matched.transpose()?, None))
     }
 
     fn digest(&self, known: &CardFingerprint) -> IndexFingerprint {
-        match &known.ours {
-            Some(ours) => IndexFingerprint::ours(ours.version, &ours.digest),
-            None => self.lists.keys().foreign(&known.text),
-        }
+        digest(self.lists.keys(), &known.text, known.ours)
     }
 
     fn prints(&self, sorted: &Sorted<'_>) -> Prints {
@@ -158,7 +155,7 @@ impl Screen<'_> {
     pub(super) fn names(&self, card: &CardFacts) -> Result<Vec<BlockRuleId>, Error> {
         let sorted = Sorted::of(card);
         let prints = self.prints(&sorted);
-        let facts = Facts { leading: card.leading, fingerprints: prints.digests() };
+        let facts = Facts { leading: Some(card.leading()), fingerprints: prints.digests() };
         let mut matches = self.own.index.all_matching(&facts, self.profile, self.now);
         matches.extend(self.above.index.all_matching(&Facts { fingerprints: &[], ..facts }, None, self.now));
         matches.sort();
@@ -196,10 +193,10 @@ struct Sorted<'a> {
 impl<'a> Sorted<'a> {
     fn of(card: &'a CardFacts) -> Self {
         let mut all = [None; MAX_FINGERPRINTS];
-        for (place, known) in all.iter_mut().zip(card.known()) {
+        for (place, known) in all.iter_mut().zip(card.parsed()) {
             *place = Some(known);
         }
-        if let Some(all) = all.get_mut(..card.known().len()) {
+        if let Some(all) = all.get_mut(..card.parsed().len()) {
             all.sort_unstable_by_key(|known| known.map(|known| known.text.as_str()));
         }
         Self { all }
