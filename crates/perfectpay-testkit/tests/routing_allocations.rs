@@ -23,7 +23,10 @@ const PROGRAM: &str = r#"{"type": "advanced", "data": {
                 {"lhs": "amount", "comparison": "equal", "value": {"type": "number_array", "value": [1, 5, 9]}}],
             "nested": [
                 {"condition": [{"lhs": "billing_country", "comparison": "equal",
-                    "value": {"type": "enum_variant_array", "value": ["France", "Spain"]}}]}]}]}],
+                    "value": {"type": "enum_variant_array", "value": ["France", "Spain"]}}]}]}]},
+        {"name": "large", "connectorSelection": {"type": "priority", "data": ["adyen"]}, "statements": [
+            {"condition": [
+                {"lhs": "amount", "comparison": "greater_than", "value": {"type": "number", "value": 9}}]}]}],
     "metadata": {}}}"#;
 
 #[test]

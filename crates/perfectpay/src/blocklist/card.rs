@@ -118,6 +118,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn of_a_short_number_six_digits_may_be_kept_and_of_others_eight() {
+        let truncated = |text: &str| text.parse::<CardNumber>().unwrap().truncated().to_owned();
+        for (number, kept) in [
+            ("501234567896", "501234"),
+            ("378282246310005", "378282"),
+            ("4242424242424242", "42424242"),
+            ("6304000000000000000", "63040000"),
+        ] {
+            assert_eq!(truncated(number), kept);
+        }
+    }
+
+    #[test]
     fn every_single_wrong_digit_fails_the_check() {
         let good = "4242424242424242";
         for at in 0..good.len() {

@@ -421,6 +421,32 @@ proptest! {
     }
 }
 
+#[test]
+fn more_texts_than_an_index_has_rows_for_are_told_apart() {
+    use serde_json::json;
+
+    let selection = json!({"type": "priority", "data": ["stripe"]});
+    let rule = |at: usize| {
+        let value = json!({"type": "str_value", "value": format!("label_{at}")});
+        let comparison = json!({"lhs": "business_label", "comparison": "equal", "value": value, "metadata": {}});
+        json!({"name": "rule", "connectorSelection": selection, "statements": [{"condition": [comparison]}]})
+    };
+    for count in [253, 254, 255, 300] {
+        let rules: Vec<_> = (0..count).map(rule).collect();
+        let program = json!({"defaultSelection": selection, "rules": rules, "metadata": {}});
+        let algorithm = serde_json::from_value(json!({"type": "advanced", "data": program})).unwrap();
+        let compiled = Compiled::new(&algorithm).unwrap();
+        let chosen = |label: &str| {
+            let facts = json!({"amount": 1, "currency": "EUR", "business_label": label});
+            compiled.choose(&serde_json::from_value(facts).unwrap()).rule()
+        };
+        for at in 0..count {
+            assert_eq!(chosen(&format!("label_{at}")).map(|rule| rule as usize), Some(at), "of {count}");
+        }
+        assert_eq!(chosen("another"), None);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1_000, ..ProptestConfig::default() })]
 
