@@ -178,7 +178,8 @@ fn routing_parameters(metadata: Option<&Object>) -> Result<RoutingMetadata, Erro
 
 impl PaymentScope {
     /// Confirms the payment: it is decided, in memory, whether it is declined, or which connector accounts are tried for it
-    /// in which order. The card's number and its code are used for that, and kept nowhere. While the answer's status is
+    /// in which order. The card's number and its code are used for that, and kept nowhere: the blocklists look at the number,
+    /// the routing program at its [truncated](crate::CardNumber::truncated) digits, which the decision keeps. While the answer's status is
     /// `processing`, its `merchant_connector_id` is the account to try; what came of the attempt is told by
     /// [`record_attempt`](Self::record_attempt).
     ///
