@@ -15,7 +15,7 @@ mod howto {
     #[doc = include_str!("../../docs/howto/rotate-keys.md")]
     struct RotateKeys;
     #[doc = include_str!("../../docs/howto/deliver-webhooks.md")]
-    mod deliver_webhooks {}
+    struct DeliverWebhooks;
     #[doc = include_str!("../../docs/howto/import-a-blocklist.md")]
     struct ImportABlocklist;
     #[doc = include_str!("../../docs/howto/several-processes.md")]
