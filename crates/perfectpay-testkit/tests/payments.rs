@@ -306,6 +306,8 @@ fn a_blocked_card_fails_with_he_03_and_is_confirmed_again_only_where_the_profile
         assert_eq!((again.status, again.attempt_count), (IntentStatus::Processing, 2));
         assert_eq!((again.error_code.clone(), again.merchant_decision), (None, None));
         assert!(again.fingerprint.as_ref().unwrap().as_str().starts_with("fp1_"));
+        let decision = handle.decision(&again.attempts.last().unwrap().decision_id).await.unwrap();
+        assert_eq!(decision.made.fingerprint, again.fingerprint, "on {}", world.name);
         // Blocked by its fingerprint: the same card is the same wherever it comes from.
         let print = again.fingerprint.as_ref().unwrap().to_string();
         scope.blocklist().add(read(&host::block_body("fingerprint", &print)).unwrap()).await.unwrap();

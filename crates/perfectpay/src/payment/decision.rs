@@ -24,7 +24,8 @@ pub struct ProgramUsed {
 }
 
 /// What is kept of a decision: all that it was made from, and what it was. No card number is in it: of a card its
-/// [truncated](crate::CardNumber::truncated) leading digits, and none of its last; what the guard against card testing counts under are keyed digests.
+/// [truncated](crate::CardNumber::truncated) leading digits, and none of its last; what the guard against card testing
+/// counts under are keyed digests.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PaymentDecisionState {
     /// The payment's profile.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::codes::{self, Codes, Slot};
-use super::conjunction::{Conjunction, Ranges, Set};
+use super::conjunction::{ANY_AMOUNT, Conjunction, Ranges, Set};
 use super::country;
 use super::facts::PaymentFacts;
 use super::index::Index;
@@ -228,7 +228,7 @@ impl Entry {
                 must.narrow(slot, set);
             }
         }
-        if (self.low, self.high) != (0, MAX_AMOUNT) {
+        if (self.low, self.high) != ANY_AMOUNT {
             must.amounts = Ranges::of([(self.low, self.high), (0, 0)]);
         }
         must

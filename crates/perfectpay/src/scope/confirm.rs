@@ -179,9 +179,9 @@ fn routing_parameters(metadata: Option<&Object>) -> Result<RoutingMetadata, Erro
 impl PaymentScope {
     /// Confirms the payment: it is decided, in memory, whether it is declined, or which connector accounts are tried for it
     /// in which order. The card's number and its code are used for that, and kept nowhere: the blocklists look at the number,
-    /// the routing program at its [truncated](crate::CardNumber::truncated) digits, which the decision keeps. While the answer's status is
-    /// `processing`, its `merchant_connector_id` is the account to try; what came of the attempt is told by
-    /// [`record_attempt`](Self::record_attempt).
+    /// the routing program at its [truncated](crate::CardNumber::truncated) digits, which the decision keeps. While the
+    /// answer's status is `processing`, its `merchant_connector_id` is the account to try; what came of the attempt is told
+    /// by [`record_attempt`](Self::record_attempt).
     ///
     /// The use of a link that the payment was made for, or that was claimed for it, stands from then on until the payment
     /// came to something, whatever its deadline: it is confirmed in the commit in which the payment succeeds, and released
