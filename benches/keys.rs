@@ -23,8 +23,9 @@ use async_trait::async_trait;
 use futures_lite::future::block_on;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use perfectpay::store::{
-    BlockPage, BlockScan, ChangeSet, Committed, Export, Extent, Head, IdempotencyClaim, IdempotencyKey, Key, Listing,
-    Load, LogEntry, LogPosition, LogQuery, MerchantPath, Prune, Pruned, Query, Record, Store, UseCount, Uses,
+    BlockPage, BlockScan, ChangeSet, Committed, EntityRef, Export, Extent, Head, IdempotencyClaim, IdempotencyKey, Key,
+    Listing, Load, LogEntry, LogPosition, LogQuery, MerchantPath, Prune, Pruned, Query, Record, StageId, StagedPart,
+    Store, UseCount, Uses,
 };
 use perfectpay::{Error, Incarnation, MasterKey, PerfectPay, Settings, Token, Verdict, json};
 use rusqlite::Connection;
@@ -78,6 +79,14 @@ impl Store for Endless {
 
     async fn head(&self) -> Result<Head, Error> {
         self.store.head().await
+    }
+
+    async fn stage(&self, part: StagedPart) -> Result<(), Error> {
+        self.store.stage(part).await
+    }
+
+    async fn taken(&self, of: &EntityRef, stage: StageId) -> Result<Option<Vec<u64>>, Error> {
+        self.store.taken(of, stage).await
     }
 
     async fn prune(&self, prune: &Prune) -> Result<Pruned, Error> {

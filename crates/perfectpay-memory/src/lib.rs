@@ -13,20 +13,23 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::fmt;
 use std::ops::Bound;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use perfectpay::blocklist::BlockRuleState;
 use perfectpay::payment::LinkUseState;
 use perfectpay::store::{
-    Actor, BELOW_MERCHANT, BlockCount, BlockPage, BlockScan, BlockSelect, BlocklistPath, Change, ChangeSet, Collection,
-    CommitClass, Committed, EntityRef, Export, Extent, Head, IdempotencyClaim, IdempotencyKey, Item, Key, KeyFilter,
-    KeyUse, Listing, Load, LoadPremises, LogBeginning, LogBound, LogEntry, LogPosition, LogPruning, LogQuery, LogScope,
-    Logged, MAX_COUNTED_LINKS, MAX_LOG_LIMIT, MAX_PRUNE_LIMIT, MAX_SCAN_LIMIT, MerchantPath, Order, OrganizationPath,
-    Owner, Packed, Packer, Premises, Prune, Pruned, Query, Receipt, Record, Store, Stored, UniqueKey, UseCount, Uses,
-    Verdict, judge, judge_load,
+    Actor, BELOW_MERCHANT, BlockCount, BlockPage, BlockRows, BlockScan, BlockSelect, BlocklistPath, Change, ChangeSet,
+    Collection, CommitClass, Committed, EntityRef, Export, Extent, Head, IdempotencyClaim, IdempotencyKey, Item, Key,
+    KeyFilter, KeyUse, Listing, Load, LoadPremises, LogBeginning, LogBound, LogEntry, LogPosition, LogPruning,
+    LogQuery, LogScope, Logged, MAX_COUNTED_LINKS, MAX_LOG_LIMIT, MAX_PRUNE_LIMIT, MAX_SCAN_LIMIT,
+    MAX_STAGED_PRUNE_LIMIT, MerchantPath, NewRules, Order, OrganizationPath, Owner, Packed, Packer, Premises, Prune,
+    Pruned, Query, Receipt, Record, RowScope, SortedRows, StageId, StageView, StagedPart, StagedRules, Store, Stored,
+    UniqueKey, UseCount, Uses, Verdict, judge, judge_load, stage_gone,
 };
-use perfectpay::{ChildCount, Cursor, EntityKind, Error, Incarnation, PageRequest, PaymentLinkId, Timestamp};
+use perfectpay::{
+    ChildCount, Cursor, EntityKind, Error, Incarnation, PageRequest, PaymentLinkId, ProfileId, Timestamp,
+};
 
 /// A store in memory. Clones of an `Arc` of it share everything; it is gone with the last of them.
 #[derive(Default)]
@@ -76,6 +79,32 @@ struct State {
     log: VecDeque<Logged>,
     pruned: Option<LogPruning>,
     configuration: LogPosition,
+    stages: BTreeMap<StageId, Stage>,
+}
+
+/// What was staged for one blocklist.
+struct Stage {
+    of: Incarnation,
+    /// When the newest part came.
+    touched: Timestamp,
+    /// Whether it can still be made live.
+    is_open: bool,
+    /// Rows that stand together, by name, with their numbers.
+    rows: BTreeMap<(String, u64), BlockRows>,
+}
+
+impl Stage {
+    /// What stands against its rows, in the order of their names: names that `lives` says yes to, and names of rows in front.
+    fn taken(&self, mut goes: impl FnMut(u64) -> bool, lives: impl Fn(&str) -> bool) -> Vec<(&str, u64)> {
+        let (mut taken, mut last) = (Vec::new(), None);
+        for (name, number) in self.rows.keys().filter(|(_, number)| goes(*number)) {
+            if last == Some(name) || lives(name) {
+                taken.push((name.as_str(), *number));
+            }
+            last = Some(name);
+        }
+        taken
+    }
 }
 
 /// When a claim expires, and which.
@@ -141,15 +170,17 @@ impl State {
         if matches!(entity.kind, EntityKind::Organization | EntityKind::Merchant) {
             self.claims.retain(|(tenant, _), _| *tenant != entity.tenant);
             self.expiries.retain(|(_, tenant, _)| *tenant != entity.tenant);
+            self.stages.retain(|_, stage| stage.of != entity.tenant);
         }
     }
 
     /// Infallible, but for entries of a blocklist that are read before anything is done.
     fn apply(&mut self, set: ChangeSet) -> Result<Receipt, Error> {
-        let mut added: Vec<Record> = Vec::new();
-        if let [Change::AddBlockRules(new)] = set.changes.as_slice() {
-            added = new.rows().iter().map(|row| Ok(new.record(&row)?.into())).collect::<Result<_, Error>>()?;
-        }
+        let added = match set.changes.as_slice() {
+            [Change::AddBlockRules(new)] => records(new)?,
+            [Change::AddStagedRules(new)] => records(&new.with(self.staged(new))?)?,
+            _ => Vec::new(),
+        };
         let newest = Self::head(self);
         let entry = LogEntry {
             position: LogPosition::from_u64(newest.position.as_u64().saturating_add(1)),
@@ -167,13 +198,16 @@ impl State {
         let mut entities = Vec::with_capacity(set.changes.len());
         for change in set.changes {
             entities.push(change.entity());
-            match change {
+            match &change {
                 Change::Create(record) | Change::Update(record) => {
-                    self.put(&record, record.parent(&set.owner));
+                    self.put(record, record.parent(&set.owner));
                 }
-                Change::AddBlockRules(_) => {
-                    for record in std::mem::take(&mut added) {
-                        self.put(&record, record.parent(&set.owner));
+                Change::AddBlockRules(_) | Change::AddStagedRules(_) => {
+                    for record in &added {
+                        self.put(record, record.parent(&set.owner));
+                    }
+                    if let Change::AddStagedRules(new) = &change {
+                        self.stages.get_mut(&new.stage()).into_iter().for_each(|stage| stage.is_open = false);
                     }
                 }
                 Change::PurgeBlockRules(old) => {
@@ -183,7 +217,7 @@ impl State {
                 }
                 Change::Remove { entity, .. } => {
                     // Judged: without a cascade there is nothing below but what goes along in any case.
-                    self.close(&entity);
+                    self.close(entity);
                 }
                 Change::Reveal { .. } => {}
                 Change::MarkUsed(uses) => uses.iter().for_each(|used| self.mark(used)),
@@ -531,7 +565,59 @@ impl State {
         match prune {
             Prune::Log { bound, limit, at, by } => self.prune_log(*bound, *limit, *at, by),
             Prune::Claims { expired_at, limit } => self.prune_claims(*expired_at, *limit),
+            Prune::Stage { stage, limit } => self.prune_stages(|id, _| id == stage, *limit),
+            Prune::Stages { untouched_since, limit } => {
+                self.prune_stages(|_, stage| stage.touched < *untouched_since, *limit)
+            }
         }
+    }
+
+    fn prune_stages(&mut self, goes: impl Fn(&StageId, &Stage) -> bool, limit: u32) -> Pruned {
+        let limit = u64::from(limit.min(MAX_STAGED_PRUNE_LIMIT));
+        let mut removed = 0;
+        while let Some((id, stage)) = self.stages.iter_mut().find(|(id, stage)| goes(id, stage)) {
+            stage.is_open = false;
+            while removed < limit && stage.rows.pop_first().is_some() {
+                removed += 1;
+            }
+            if !stage.rows.is_empty() {
+                return Pruned { removed, more: true };
+            }
+            let id = *id;
+            self.stages.remove(&id);
+        }
+        Pruned { removed, more: false }
+    }
+
+    /// A stage of a list that can be made live.
+    fn open_stage(&self, of: &EntityRef, stage: StageId) -> Option<&Stage> {
+        self.stages.get(&stage).filter(|stage| stage.is_open && stage.of == of.tenant)
+    }
+
+    fn stage(&mut self, part: &StagedPart) -> Result<(), Error> {
+        let (of, at) = (part.of().tenant, part.at());
+        let new = Stage { of, touched: at, is_open: true, rows: BTreeMap::new() };
+        let stage = self.stages.entry(part.stage()).or_insert(new);
+        if !stage.is_open || stage.of != of {
+            return Err(stage_gone(part.of()));
+        }
+        stage.touched = stage.touched.max(at);
+        for (row, number) in part.rows().iter().zip(part.numbers()) {
+            let mut rows = BlockRows::new();
+            rows.push(row);
+            stage.rows.insert((row.name(), *number), rows);
+        }
+        Ok(())
+    }
+
+    /// The rows of a stage that a change makes entries.
+    fn staged(&self, new: &StagedRules) -> Arc<SortedRows> {
+        let mut all = BlockRows::new();
+        let rows = self.open_stage(new.of(), new.stage()).into_iter().flat_map(|stage| &stage.rows);
+        for row in rows.filter(|((_, number), _)| !new.leaves_out(*number)).flat_map(|(_, rows)| rows.iter()) {
+            all.push(row);
+        }
+        Arc::new(SortedRows::of(&all))
     }
 
     fn prune_log(&mut self, bound: LogBound, limit: u32, at: Timestamp, by: &Actor) -> Pruned {
@@ -564,6 +650,10 @@ impl State {
         }
         Pruned { removed, more: false }
     }
+}
+
+fn records(new: &NewRules) -> Result<Vec<Record>, Error> {
+    new.rows().iter().map(|row| Ok(new.record(&row)?.into())).collect()
 }
 
 fn rule(of: &EntityRef, id: String) -> EntityRef {
@@ -623,6 +713,24 @@ impl Premises for State {
     fn uses(&mut self, link: &EntityRef, but: Option<&EntityRef>, at: Timestamp) -> Result<u64, Error> {
         let counts = |row: &&Stored<LinkUseState>| row.state.stands_at(at) && but != Some(&row.entity());
         Ok(self.uses_of(link).filter(counts).count() as u64)
+    }
+
+    fn stage(&mut self, new: &StagedRules) -> Result<Option<StageView>, Error> {
+        let Some(stage) = self.open_stage(new.of(), new.stage()) else { return Ok(None) };
+        let stays = |number: u64| !new.leaves_out(number);
+        let taken = stage.taken(stays, |name| self.record(&rule(new.of(), name.to_owned())).is_some());
+        let rows = || stage.rows.iter().filter(|((_, number), _)| stays(*number)).flat_map(|(_, rows)| rows.iter());
+        let profiles: BTreeSet<&ProfileId> = rows()
+            .filter_map(|row| match row.scope {
+                RowScope::Profile(profile) => Some(profile),
+                RowScope::Organization | RowScope::Merchant => None,
+            })
+            .collect();
+        Ok(Some(StageView {
+            count: rows().count() as u64,
+            taken: taken.first().map(|(name, _)| rule(new.of(), (*name).to_owned())),
+            profiles: profiles.into_iter().cloned().collect(),
+        }))
     }
 
     fn time(&mut self) -> Result<Timestamp, Error> {
@@ -701,6 +809,20 @@ impl Store for MemoryStore {
 
     async fn head(&self) -> Result<Head, Error> {
         Ok(self.state().head())
+    }
+
+    async fn stage(&self, part: StagedPart) -> Result<(), Error> {
+        self.state().stage(&part)
+    }
+
+    async fn taken(&self, of: &EntityRef, stage: StageId) -> Result<Option<Vec<u64>>, Error> {
+        let state = self.state();
+        Ok(state.open_stage(of, stage).map(|stage| {
+            let taken = stage.taken(|_| true, |name| state.record(&rule(of, name.to_owned())).is_some());
+            let mut numbers: Vec<u64> = taken.into_iter().map(|(_, number)| number).collect();
+            numbers.sort_unstable();
+            numbers
+        }))
     }
 
     async fn prune(&self, prune: &Prune) -> Result<Pruned, Error> {

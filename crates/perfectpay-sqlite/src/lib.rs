@@ -74,6 +74,7 @@ mod read;
 mod reader;
 mod rows;
 mod schema;
+mod stage;
 mod verify;
 mod write;
 mod writer;
@@ -86,8 +87,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use perfectpay::store::{
-    BlockPage, BlockScan, ChangeSet, Committed, Export, Extent, Head, IdempotencyClaim, IdempotencyKey, Key, Listing,
-    Load, LogEntry, LogPosition, LogQuery, Prune, Pruned, Query, Record, Store, UseCount, Uses,
+    BlockPage, BlockScan, ChangeSet, Committed, EntityRef, Export, Extent, Head, IdempotencyClaim, IdempotencyKey, Key,
+    Listing, Load, LogEntry, LogPosition, LogQuery, Prune, Pruned, Query, Record, StageId, StagedPart, Store, UseCount,
+    Uses,
 };
 use perfectpay::{Error, Incarnation, Unavailability};
 use rusqlite::Connection;
@@ -511,6 +513,15 @@ impl Store for SqliteStore {
 
     async fn head(&self) -> Result<Head, Error> {
         self.point(read::head).await
+    }
+
+    async fn stage(&self, part: StagedPart) -> Result<(), Error> {
+        self.writer.apart(move |conn| stage::put(conn, &part)).await
+    }
+
+    async fn taken(&self, of: &EntityRef, stage: StageId) -> Result<Option<Vec<u64>>, Error> {
+        let of = of.clone();
+        self.elsewhere(move |conn| stage::taken(conn, &of, stage)).await
     }
 
     async fn prune(&self, prune: &Prune) -> Result<Pruned, Error> {

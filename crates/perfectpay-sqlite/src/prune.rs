@@ -5,6 +5,7 @@ use perfectpay::store::{Actor, LogBound, MAX_PRUNE_LIMIT, Prune, Pruned};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::error::Failure;
+use crate::stage;
 
 /// How many lines of the log's index one step removes at most, unless a single entry has more.
 const MAX_LINES: i64 = 4_000;
@@ -14,6 +15,8 @@ pub(crate) fn prune(conn: &Connection, prune: &Prune) -> Result<Pruned, Failure>
     match prune {
         Prune::Log { bound, limit, at, by } => log(conn, *bound, *limit, *at, by),
         Prune::Claims { expired_at, limit } => claims(conn, *expired_at, *limit),
+        Prune::Stage { stage, limit } => stage::prune(conn, *stage, *limit),
+        Prune::Stages { untouched_since, limit } => stage::prune_untouched(conn, *untouched_since, *limit),
     }
 }
 

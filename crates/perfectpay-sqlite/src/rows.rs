@@ -378,6 +378,7 @@ impl Prepared {
             Change::Remove { .. }
             | Change::Reveal { .. }
             | Change::AddBlockRules(_)
+            | Change::AddStagedRules(_)
             | Change::PurgeBlockRules(_)
             | Change::MarkUsed(_) => Ok(None),
         };

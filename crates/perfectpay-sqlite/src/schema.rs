@@ -9,7 +9,8 @@ use sha2::{Digest as _, Sha256};
 use crate::error::Failure;
 
 /// The steps; a step's index plus one is the version that it leads to. A shipped step is never edited.
-const STEPS: [&str; 1] = [include_str!("../migrations/0001_accounts.sql")];
+const STEPS: [&str; 2] =
+    [include_str!("../migrations/0001_accounts.sql"), include_str!("../migrations/0002_stages.sql")];
 
 /// `PPay` in a file that is ours alone.
 const APPLICATION_ID: i32 = 0x5050_6179;
@@ -143,7 +144,10 @@ mod tests {
     use super::*;
 
     /// The fingerprints of the versions that were shipped. A line is added with each step and never changed.
-    const SHIPPED: [&str; 1] = ["039ce5fb5a695a41d541e86ecb0c7ab2a212132818df5c311daf4f5fcf1c9cee"];
+    const SHIPPED: [&str; 2] = [
+        "039ce5fb5a695a41d541e86ecb0c7ab2a212132818df5c311daf4f5fcf1c9cee",
+        "a3bd21399d9b192a2b2c737e995b125b8ea39b09481b3b696a7710142ab8d14d",
+    ];
 
     #[test]
     fn no_shipped_step_was_edited() {
@@ -151,6 +155,27 @@ mod tests {
             assert_eq!(expected(version).unwrap(), shipped, "version {version}");
         }
         assert_eq!(SHIPPED.len(), STEPS.len());
+    }
+
+    #[test]
+    fn a_file_of_any_shipped_version_is_brought_up_to_date_with_what_is_in_it() {
+        for version in 1..=STEPS.len() {
+            let mut conn = Connection::open_in_memory().unwrap();
+            for step in STEPS.iter().take(version) {
+                conn.execute_batch(step).unwrap();
+            }
+            let written = [("schema_version", version.to_string()), ("schema_hash", fingerprint(&conn).unwrap())];
+            for (key, value) in written {
+                conn.execute("INSERT INTO pp_meta (key, value) VALUES (?, ?)", [key, &value]).unwrap();
+            }
+            let log = "INSERT INTO pp_log (at, actor, class, changes) VALUES (7, 'host', 'operational', '[]')";
+            conn.execute_batch(log).unwrap();
+            assert_eq!(inspect(&conn, false).unwrap(), version);
+            migrate(&mut conn, false).unwrap();
+            assert_eq!(inspect(&conn, false).unwrap(), CURRENT);
+            assert!(is_newest(&conn).unwrap());
+            assert_eq!(conn.query_row("SELECT sum(at) FROM pp_log", [], |row| row.get::<_, i64>(0)).unwrap(), 7);
+        }
     }
 
     #[test]

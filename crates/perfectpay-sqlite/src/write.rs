@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use perfectpay::blocklist::{BlockKind, BlockRuleId, BlockScope};
 use perfectpay::store::{
     Change, EntityRef, Expectation, ExpiredRules, Head, IdempotencyClaim, IdempotencyKey, Item, KeyUse, Load,
-    LoadPremises, LogBeginning, LogPosition, Logged, NewRules, Premises, Receipt, Record, RowScope, UniqueKey, Verb,
-    judge_load,
+    LoadPremises, LogBeginning, LogPosition, Logged, NewRules, Premises, Receipt, Record, RowScope, StageView,
+    StagedRules, UniqueKey, Verb, judge_load,
 };
 use perfectpay::{ChildCount, EntityKind, Error, Incarnation, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, ToSql, params};
@@ -20,6 +20,7 @@ use crate::rows::{
     Columns, Prepared, PreparedLoad, Row, Table, action_number, indexed_id, integer, is_organizations, kind_number,
     timestamp, unsigned,
 };
+use crate::stage;
 
 /// What a transaction finds when it begins.
 pub(crate) struct Start {
@@ -76,6 +77,11 @@ pub(crate) fn apply(conn: &Connection, prepared: &Prepared, newest: i64) -> Resu
             }
             (Change::Reveal { entity, version: at }, _) => ensure(version(conn, entity)? == Some(*at))?,
             (Change::AddBlockRules(new), _) => add_rules(conn, new, &mut counts)?,
+            (Change::AddStagedRules(new), _) => {
+                // An engine that was told to check no foreign keys would not notice.
+                ensure(version(conn, new.of())?.is_some())?;
+                stage::make_live(conn, new, &mut counts)?;
+            }
             (Change::PurgeBlockRules(old), _) => purge_rules(conn, old, &mut counts)?,
             (Change::MarkUsed(uses), _) => mark_used(conn, uses)?,
             (Change::Create(_) | Change::Update(_), None) => return Err(Failure::Objection),
@@ -108,7 +114,7 @@ fn expect(conn: &Connection, expectation: &Expectation, at: Timestamp) -> Result
 }
 
 /// By how much a set changes the number of blocklist entries of a merchant account, kind and version of the secret.
-type Counts = BTreeMap<(Incarnation, i64, u32), i64>;
+pub(crate) type Counts = BTreeMap<(Incarnation, i64, u32), i64>;
 
 /// Where an entry is counted; an organization's is not.
 fn counted(tenant: Incarnation, id: &BlockRuleId) -> Option<(Incarnation, i64, u32)> {
@@ -269,6 +275,7 @@ fn remove(
             }
             execute(conn, "DELETE FROM pp_data_key WHERE tenant = ?", [entity.tenant.as_bytes()])?;
             execute(conn, "DELETE FROM pp_idempotency WHERE tenant = ?", [entity.tenant.as_bytes()])?;
+            stage::close(conn, entity.tenant)?;
         }
         EntityKind::Merchant if cascade => close_merchant(conn, entity.tenant)?,
         EntityKind::Merchant => leave_merchant(conn, entity.tenant)?,
@@ -339,7 +346,7 @@ fn close_merchant(conn: &Connection, merchant: Incarnation) -> Result<(), Failur
     ] {
         execute(conn, sql, [merchant.as_bytes()])?;
     }
-    Ok(())
+    stage::close(conn, merchant)
 }
 
 /// What does not hold a merchant account up, and what is kept of its commands.
@@ -352,7 +359,7 @@ fn leave_merchant(conn: &Connection, merchant: Incarnation) -> Result<(), Failur
     ] {
         execute(conn, sql, [merchant.as_bytes()])?;
     }
-    Ok(())
+    stage::close(conn, merchant)
 }
 
 fn close_profile(conn: &Connection, profile: &EntityRef, counts: &mut Counts) -> Result<(), Failure> {
@@ -811,6 +818,10 @@ impl Premises for Seen<'_> {
 
     fn uses(&mut self, link: &EntityRef, but: Option<&EntityRef>, at: Timestamp) -> Result<u64, Error> {
         Ok(uses(self.0, link, but, at)?)
+    }
+
+    fn stage(&mut self, new: &StagedRules) -> Result<Option<StageView>, Error> {
+        Ok(stage::view(self.0, new)?)
     }
 
     fn time(&mut self) -> Result<Timestamp, Error> {

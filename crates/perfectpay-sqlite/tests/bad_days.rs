@@ -300,7 +300,7 @@ fn a_store_that_has_its_file_alone_refuses_commits_on_a_full_disk_and_takes_them
 fn a_store_on_a_full_disk_opens_when_there_is_space_again() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("accounts.db");
-    let Some(disk) = SmallDisk::mount(folder.path(), "size=1m") else {
+    let Some(disk) = SmallDisk::mount(folder.path(), "size=2m") else {
         not_run("no right to mount a small disk; opening on a full one was not tried");
         return;
     };
@@ -680,7 +680,7 @@ fn a_newer_library_on_the_same_file_stops_the_commits_of_the_older_one_and_not_i
     assert!(waits.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
     thread::sleep(Duration::from_millis(100));
     newer
-        .execute_batch("CREATE TABLE pp_newer (x); UPDATE pp_meta SET value = '2' WHERE key = 'schema_version'; COMMIT")
+        .execute_batch("CREATE TABLE pp_newer (x); UPDATE pp_meta SET value = '9' WHERE key = 'schema_version'; COMMIT")
         .unwrap();
     let error = block_on(waits).unwrap_err();
     assert!(is(&error, Unavailability::NewerSchema), "{error:?}");
@@ -692,7 +692,7 @@ fn a_newer_library_on_the_same_file_stops_the_commits_of_the_older_one_and_not_i
     let error = SqliteStore::open(&path).unwrap_err();
     assert!(is(&error, Unavailability::NewerSchema), "{error:?}");
     // Taken back, as no library does: the older one goes on.
-    newer.execute_batch("DROP TABLE pp_newer; UPDATE pp_meta SET value = '1' WHERE key = 'schema_version'").unwrap();
+    newer.execute_batch("DROP TABLE pp_newer; UPDATE pp_meta SET value = '2' WHERE key = 'schema_version'").unwrap();
     one(&store, 5);
     drop((store, newer));
     all_there(&path, 6);

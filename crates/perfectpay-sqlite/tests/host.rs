@@ -136,7 +136,7 @@ fn a_connection_over_which_the_constraints_would_not_hold_is_refused() {
         ("PRAGMA ignore_check_constraints = ON", "transaction.checks_off"),
         ("CREATE TEMP TABLE pp_log (x)", "transaction.shadowed"),
         ("CREATE TEMP TRIGGER t AFTER INSERT ON main.pp_organization BEGIN SELECT 1; END", "transaction.shadowed"),
-        ("UPDATE pp_meta SET value = '2' WHERE key = 'schema_version'", "transaction.other_schema"),
+        ("UPDATE pp_meta SET value = '9' WHERE key = 'schema_version'", "transaction.other_schema"),
         ("UPDATE pp_meta SET value = 'x' WHERE key = 'schema_hash'", "transaction.other_schema"),
     ] {
         let (_folder, store, mut host) = beside_each_other();

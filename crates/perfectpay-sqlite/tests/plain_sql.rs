@@ -63,6 +63,12 @@ fn every_table_has_a_view_that_reads() {
     let step = Prune::Log { bound, limit: 1, at: common::at(0), by: Actor::Host };
     futures_lite::future::block_on(store.prune(&step)).unwrap();
     let conn = Connection::open(store.path().unwrap()).unwrap();
+    conn.execute_batch(
+        "INSERT INTO pp_stage VALUES (zeroblob(16), (SELECT incarnation FROM pp_merchant LIMIT 1), 0, 1, 1);
+         INSERT INTO pp_staged_rule VALUES
+             (zeroblob(16), 1, 1, 0, 'card_bin:411111', 1, 0, NULL, NULL, 0, NULL, NULL)",
+    )
+    .unwrap();
     conn.execute("INSERT INTO pp_log_cut SELECT incarnation FROM pp_organization LIMIT 1", []).unwrap();
     let views = tables(&conn, "view");
     for table in tables(&conn, "table") {

@@ -12,10 +12,11 @@ use async_trait::async_trait;
 use futures_lite::future::yield_now;
 use perfectpay::merchant::KeyHolder;
 use perfectpay::store::{
-    BlockPage, BlockRows, BlockScan, BlocklistPath, Change, ChangeSet, Collection, Committed, Expectation, Export,
-    Extent, Head, IdempotencyClaim, IdempotencyKey, Item, Key, KeyFilter, Listing, Load, LogBound, LogEntry,
-    LogPosition, LogQuery, LogScope, MAX_LOG_LIMIT, MerchantPath, Order, Packed, Prune, Pruned, Query, Receipt, Record,
-    Store, UseCount, Uses, Verb,
+    Actor, BlockPage, BlockRows, BlockScan, BlocklistPath, Change, ChangeSet, Collection, CommitClass, Committed,
+    EntityRef, Expectation, Export, Extent, Head, IdempotencyClaim, IdempotencyKey, Item, Key, KeyFilter, Listing,
+    Load, LogBound, LogEntry, LogPosition, LogQuery, LogScope, MAX_LOG_LIMIT, MerchantPath, NewRules, Order, Owner,
+    Packed, Prune, Pruned, Query, Receipt, Record, SortedRows, StageId, StagedPart, StagedRules, Store, UseCount, Uses,
+    Verb,
 };
 use perfectpay::{Cursor, EntityKind, Error, Incarnation, PageRequest, Timestamp};
 
@@ -233,6 +234,78 @@ broken! {
         }
     }
 
+    /// Of what is staged the last part alone is kept.
+    StageKeepsLast { parts: Mutex<BTreeMap<StageId, u64>> } ["a_stage_is_seen_by_nobody_until_it_is_made_live"] {
+        async fn stage(&self, next: &dyn Store, part: StagedPart) -> Result<(), Error> {
+            let mut parts = locked(&self.parts).clone();
+            let seen = parts.entry(part.stage()).or_default();
+            *seen += 1;
+            let is_second = *seen == 2;
+            *locked(&self.parts) = parts;
+            if is_second { Ok(()) } else { next.stage(part).await }
+        }
+    }
+
+    /// Rows of a stage are entries at once.
+    StageIsLive {} ["a_stage_is_seen_by_nobody_until_it_is_made_live"] {
+        async fn stage(&self, next: &dyn Store, part: StagedPart) -> Result<(), Error> {
+            let owner = Owner { merchant: None, ..Owner::default() };
+            let rows = Arc::new(SortedRows::of(part.rows()));
+            let new = NewRules::new(part.of().clone(), rows, Actor::Host, None, part.at())?;
+            let mut set = ChangeSet::new(owner, Actor::Host, part.at(), CommitClass::Configuration);
+            set.changes.push(Change::AddBlockRules(Box::new(new)));
+            next.commit(set).await?;
+            next.stage(part).await
+        }
+    }
+
+    /// No row of a stage is ever told to be taken.
+    StageNeverTaken {} ["a_stage_says_which_of_its_rows_are_taken"] {
+        async fn taken(&self, next: &dyn Store, of: &EntityRef, stage: StageId) -> Result<Option<Vec<u64>>, Error> {
+            Ok(next.taken(of, stage).await?.map(|_| Vec::new()))
+        }
+    }
+
+    /// Of a stage what is taken is passed over in silence.
+    StagePartly {} ["a_stage_is_made_live_whole_or_not_at_all"] {
+        async fn commit(&self, next: &dyn Store, mut set: ChangeSet) -> Result<Committed, Error> {
+            let answer = next.commit(set.clone()).await;
+            let (Err(Error::AlreadyExists(_)), [Change::AddStagedRules(new)]) = (&answer, set.changes.as_slice()) else {
+                return answer;
+            };
+            let Some(taken) = next.taken(new.of(), new.stage()).await? else { return answer };
+            let fresh = taken.iter().filter(|number| !new.leaves_out(**number)).count() as u64;
+            let (of, count) = (new.of().clone(), new.count().saturating_sub(fresh));
+            let (author, source) = (new.author().clone(), new.source().cloned());
+            let new = StagedRules::new(of, new.stage(), taken, count, author, source, new.created_at())?;
+            set.changes = vec![Change::AddStagedRules(Box::new(new))];
+            next.commit(set).await
+        }
+    }
+
+    /// A stage is whoever's that asks.
+    StageOfAll { owners: Mutex<BTreeMap<StageId, EntityRef>> } ["a_stage_of_one_list_is_no_others"] {
+        async fn stage(&self, next: &dyn Store, part: StagedPart) -> Result<(), Error> {
+            locked(&self.owners).entry(part.stage()).or_insert_with(|| part.of().clone());
+            next.stage(part).await
+        }
+
+        async fn taken(&self, next: &dyn Store, of: &EntityRef, stage: StageId) -> Result<Option<Vec<u64>>, Error> {
+            let owner = locked(&self.owners).get(&stage).cloned();
+            next.taken(owner.as_ref().unwrap_or(of), stage).await
+        }
+    }
+
+    /// What is left of stages stays.
+    StagesStay {} ["stages_are_pruned_in_bounded_steps_the_untouched_ones"] {
+        async fn prune(&self, next: &dyn Store, prune: &Prune) -> Result<Pruned, Error> {
+            match prune {
+                Prune::Stages { .. } => Ok(Pruned { removed: 0, more: false }),
+                _ => next.prune(prune).await,
+            }
+        }
+    }
+
     /// The log names every one of many entries.
     BulkUncounted {} ["many_entries_are_added_as_one_change_and_one_counted_line"] {
         async fn commit(&self, next: &dyn Store, set: ChangeSet) -> Result<Committed, Error> {
@@ -261,6 +334,7 @@ broken! {
                         Change::Create(_)
                         | Change::Reveal { .. }
                         | Change::AddBlockRules(_)
+                        | Change::AddStagedRules(_)
                         | Change::PurgeBlockRules(_)
                         | Change::MarkUsed(_) => continue,
                     };
@@ -271,6 +345,7 @@ broken! {
                         Change::Create(_)
                         | Change::Reveal { .. }
                         | Change::AddBlockRules(_)
+                        | Change::AddStagedRules(_)
                         | Change::PurgeBlockRules(_)
                         | Change::MarkUsed(_) => {}
                     }
@@ -489,9 +564,10 @@ broken! {
                 }
                 Change::Update(record) => (1, std::cmp::Reverse(None), Some(record.kind())),
                 Change::Create(record) => (2, std::cmp::Reverse(None), Some(record.kind())),
-                Change::AddBlockRules(_) | Change::PurgeBlockRules(_) | Change::MarkUsed(_) => {
-                    (3, std::cmp::Reverse(None), None)
-                }
+                Change::AddBlockRules(_)
+                | Change::AddStagedRules(_)
+                | Change::PurgeBlockRules(_)
+                | Change::MarkUsed(_) => (3, std::cmp::Reverse(None), None),
             });
             next.commit(set).await
         }
@@ -1295,10 +1371,14 @@ broken! {
         "a_log_is_pruned_in_bounded_steps",
         "no_more_than_a_thousand_rows_go_at_once",
         "claims_are_purged_in_bounded_steps_the_first_to_expire_first",
+        "stages_are_pruned_in_bounded_steps_the_untouched_ones",
     ] {
         async fn prune(&self, next: &dyn Store, prune: &Prune) -> Result<Pruned, Error> {
             let mut prune = prune.clone();
-            let (Prune::Log { limit, .. } | Prune::Claims { limit, .. }) = &mut prune;
+            let (Prune::Log { limit, .. }
+            | Prune::Claims { limit, .. }
+            | Prune::Stage { limit, .. }
+            | Prune::Stages { limit, .. }) = &mut prune;
             *limit = u32::MAX;
             let mut removed = 0;
             loop {

@@ -28,8 +28,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_lite::future::yield_now;
 use perfectpay::store::{
-    BlockPage, BlockScan, ChangeSet, Committed, Export, Extent, Head, IdempotencyClaim, IdempotencyKey, Key, Listing,
-    Load, LogEntry, LogPosition, LogQuery, Prune, Pruned, Query, Record, Store, UseCount, Uses,
+    BlockPage, BlockScan, ChangeSet, Committed, EntityRef, Export, Extent, Head, IdempotencyClaim, IdempotencyKey, Key,
+    Listing, Load, LogEntry, LogPosition, LogQuery, Prune, Pruned, Query, Record, StageId, StagedPart, Store, UseCount,
+    Uses,
 };
 use perfectpay::{Error, Incarnation};
 
@@ -40,6 +41,8 @@ use crate::layer::Layer;
 pub enum On {
     /// [`Store::commit`].
     Commit,
+    /// [`Store::stage`].
+    Stage,
     /// [`Store::prune`].
     Prune,
     /// [`Store::import`].
@@ -133,6 +136,8 @@ pub struct Counting {
     claims: AtomicU64,
     logs: AtomicU64,
     heads: AtomicU64,
+    stages: AtomicU64,
+    taken: AtomicU64,
     prunes: AtomicU64,
     exports: AtomicU64,
     imports: AtomicU64,
@@ -150,15 +155,18 @@ pub struct Counts {
     pub claims: u64,
     pub logs: u64,
     pub heads: u64,
+    pub stages: u64,
+    pub taken: u64,
     pub prunes: u64,
     pub exports: u64,
     pub imports: u64,
 }
 
 impl Counts {
-    /// All but commits, prunings and imports.
+    /// All but commits, parts of stages, prunings and imports.
     pub fn reads(&self) -> u64 {
-        self.gets + self.lists + self.scans + self.uses + self.claims + self.logs + self.heads + self.exports
+        let of_records = self.gets + self.lists + self.scans + self.uses + self.claims + self.exports;
+        of_records + self.logs + self.heads + self.taken
     }
 }
 
@@ -175,6 +183,8 @@ impl Counting {
             claims: take(&self.claims),
             logs: take(&self.logs),
             heads: take(&self.heads),
+            stages: take(&self.stages),
+            taken: take(&self.taken),
             prunes: take(&self.prunes),
             exports: take(&self.exports),
             imports: take(&self.imports),
@@ -191,8 +201,8 @@ impl Counting {
 macro_rules! passing {
     (
         $layer:ident: $this:ident
-        $(, $commit:expr, $get:expr, $list:expr, $scan:expr, $uses:expr, $claim:expr, $log:expr, $head:expr, $prune:expr,
-            $export:expr, $import:expr)?
+        $(, $commit:expr, $get:expr, $list:expr, $scan:expr, $uses:expr, $claim:expr, $log:expr, $head:expr, $stage:expr, $taken:expr,
+            $prune:expr, $export:expr, $import:expr)?
     ) => {
         #[async_trait]
         impl Layer for $layer {
@@ -236,6 +246,16 @@ macro_rules! passing {
                 $this.pass($($head, )? next.head()).await
             }
 
+            async fn stage(&self, next: &dyn Store, part: StagedPart) -> Result<(), Error> {
+                let $this = self;
+                $this.pass($($stage, )? next.stage(part)).await
+            }
+
+            async fn taken(&self, next: &dyn Store, of: &EntityRef, stage: StageId) -> Result<Option<Vec<u64>>, Error> {
+                let $this = self;
+                $this.pass($($taken, )? next.taken(of, stage)).await
+            }
+
             async fn prune(&self, next: &dyn Store, prune: &Prune) -> Result<Pruned, Error> {
                 let $this = self;
                 $this.pass($($prune, )? next.prune(prune)).await
@@ -255,11 +275,11 @@ macro_rules! passing {
 }
 
 passing!(
-    FailNth: this, On::Commit, On::Read, On::Read, On::Read, On::Read, On::Read, On::Read, On::Read, On::Prune, On::Read,
-    On::Import
+    FailNth: this, On::Commit, On::Read, On::Read, On::Read, On::Read, On::Read, On::Read, On::Read, On::Stage, On::Read,
+    On::Prune, On::Read, On::Import
 );
 passing!(Slow: this);
 passing!(
     Counting: this, &this.commits, &this.gets, &this.lists, &this.scans, &this.uses, &this.claims, &this.logs, &this.heads,
-    &this.prunes, &this.exports, &this.imports
+    &this.stages, &this.taken, &this.prunes, &this.exports, &this.imports
 );

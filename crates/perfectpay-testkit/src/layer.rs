@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use perfectpay::store::{
-    BlockPage, BlockScan, ChangeSet, Committed, Export, Extent, Head, IdempotencyClaim, IdempotencyKey, Key, Listing,
-    Load, LogEntry, LogPosition, LogQuery, Prune, Pruned, Query, Record, Store, UseCount, Uses,
+    BlockPage, BlockScan, ChangeSet, Committed, EntityRef, Export, Extent, Head, IdempotencyClaim, IdempotencyKey, Key,
+    Listing, Load, LogEntry, LogPosition, LogQuery, Prune, Pruned, Query, Record, StageId, StagedPart, Store, UseCount,
+    Uses,
 };
 use perfectpay::{Error, Incarnation};
 
@@ -56,6 +57,16 @@ pub trait Layer: std::fmt::Debug + Send + Sync + 'static {
     /// [`Store::head`].
     async fn head(&self, next: &dyn Store) -> Result<Head, Error> {
         next.head().await
+    }
+
+    /// [`Store::stage`].
+    async fn stage(&self, next: &dyn Store, part: StagedPart) -> Result<(), Error> {
+        next.stage(part).await
+    }
+
+    /// [`Store::taken`].
+    async fn taken(&self, next: &dyn Store, of: &EntityRef, stage: StageId) -> Result<Option<Vec<u64>>, Error> {
+        next.taken(of, stage).await
     }
 
     /// [`Store::prune`].
@@ -121,6 +132,14 @@ impl<L: Layer> Store for Layered<L> {
 
     async fn head(&self) -> Result<Head, Error> {
         self.layer.head(&*self.next).await
+    }
+
+    async fn stage(&self, part: StagedPart) -> Result<(), Error> {
+        self.layer.stage(&*self.next, part).await
+    }
+
+    async fn taken(&self, of: &EntityRef, stage: StageId) -> Result<Option<Vec<u64>>, Error> {
+        self.layer.taken(&*self.next, of, stage).await
     }
 
     async fn prune(&self, prune: &Prune) -> Result<Pruned, Error> {

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use futures_lite::future::block_on;
 use perfectpay::store::{
-    BlockPage, BlockScan, ChangeSet, Collection, Committed, Export, Extent, Head, IdempotencyClaim, Item, Key, Listing,
-    Load, LogEntry, LogPosition, LogQuery, LogScope, MAX_LOG_LIMIT, MerchantPath, OrganizationPath, Prune, Pruned,
-    Query, Receipt, Record, Store, UseCount, Uses,
+    BlockPage, BlockScan, ChangeSet, Collection, Committed, EntityRef, Export, Extent, Head, IdempotencyClaim, Item,
+    Key, Listing, Load, LogEntry, LogPosition, LogQuery, LogScope, MAX_LOG_LIMIT, MerchantPath, OrganizationPath,
+    Prune, Pruned, Query, Receipt, Record, StageId, StagedPart, Store, UseCount, Uses,
 };
 use perfectpay::{Cursor, Error, Incarnation, PageRequest, Sealed};
 
@@ -125,6 +125,21 @@ impl Probe {
     pub fn log_page(&self, scope: LogScope, after: LogPosition, limit: u32) -> Vec<LogEntry> {
         let query = LogQuery { scope, after, limit };
         block_on(self.store.log(&query)).unwrap_or_else(|e| panic!("log({query:?}): {e}"))
+    }
+
+    /// Puts rows on a stage.
+    ///
+    /// # Errors
+    ///
+    /// The store's.
+    pub fn stage(&self, part: StagedPart) -> Result<(), Error> {
+        block_on(self.store.stage(part))
+    }
+
+    /// Which rows of a stage are taken.
+    #[track_caller]
+    pub fn taken(&self, of: &EntityRef, stage: StageId) -> Option<Vec<u64>> {
+        block_on(self.store.taken(of, stage)).unwrap_or_else(|e| panic!("taken({of:?}, {stage:?}): {e}"))
     }
 
     /// Carries out one step of housekeeping.

@@ -63,6 +63,7 @@ fn every_broken_store_is_noticed_by_the_cases_of_its_sentence() {
     assert_eq!(on_durable, BTreeSet::new(), "a right store that is opened again fails");
     let durable = [
         "a_pruned_log_goes_on_after_a_crash",
+        "a_stage_outlives_a_crash",
         "all_that_was_committed_is_there_after_a_crash",
         "the_log_goes_on_after_a_crash_where_it_ended",
     ];

@@ -127,6 +127,7 @@ fn told(change: &Change, set: &ChangeSet) -> Value {
         Change::Remove { .. }
         | Change::Reveal { .. }
         | Change::AddBlockRules(_)
+        | Change::AddStagedRules(_)
         | Change::PurgeBlockRules(_)
         | Change::MarkUsed(_) => (change.entity(), None),
     };

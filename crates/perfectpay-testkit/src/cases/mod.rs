@@ -20,6 +20,7 @@ mod removal;
 mod retention;
 mod rules;
 mod sets;
+mod stages;
 mod unique;
 mod uses;
 
@@ -278,6 +279,17 @@ suite! {
         commits_beside_a_pruning_are_all_followed_or_their_loss_is_told
         a_pruning_that_is_dropped_on_its_way_is_whole_or_absent
         a_pruned_log_goes_on_after_a_crash
+    }
+    stages {
+        a_stage_is_seen_by_nobody_until_it_is_made_live
+        a_stage_says_which_of_its_rows_are_taken
+        a_stage_is_made_live_whole_or_not_at_all
+        rows_of_a_profile_that_went_keep_a_stage_from_being_made_live
+        a_stage_of_one_list_is_no_others
+        an_organizations_list_has_stages_too
+        stages_are_pruned_in_bounded_steps_the_untouched_ones
+        a_stage_goes_with_its_tenant
+        a_stage_outlives_a_crash
     }
     copies {
         an_export_is_the_whole_store_in_the_order_of_loads

@@ -33,7 +33,10 @@ fn next_to(position: LogPosition, by: i64) -> LogPosition {
 /// Repeats a step until there is no more, and checks on the way that each removes something, and no more than it may.
 #[track_caller]
 fn all(probe: &Probe, step: &Prune) -> u64 {
-    let (Prune::Log { limit, .. } | Prune::Claims { limit, .. }) = step;
+    let (Prune::Log { limit, .. }
+    | Prune::Claims { limit, .. }
+    | Prune::Stage { limit, .. }
+    | Prune::Stages { limit, .. }) = step;
     let mut removed = 0;
     for _ in 0..10_000 {
         let done = probe.prune(step);

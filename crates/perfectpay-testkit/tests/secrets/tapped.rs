@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use perfectpay::store::{
-    BlockPage, BlockScan, Change, ChangeSet, Collection, Committed, Export, Extent, Head, IdempotencyClaim,
+    BlockPage, BlockScan, Change, ChangeSet, Collection, Committed, EntityRef, Export, Extent, Head, IdempotencyClaim,
     IdempotencyKey, Key, Listing, Load, LogEntry, LogPosition, LogQuery, MerchantPath, OrganizationPath, Prune, Pruned,
-    Query, Record, Store, UseCount, Uses,
+    Query, Record, StageId, StagedPart, Store, UseCount, Uses,
 };
 use perfectpay::{EntityKind, Entropy, Error, Incarnation, PageRequest};
 use perfectpay_testkit::SeededEntropy;
@@ -103,6 +103,14 @@ impl Store for Tapped {
 
     async fn head(&self) -> Result<Head, Error> {
         self.inner.head().await
+    }
+
+    async fn stage(&self, part: StagedPart) -> Result<(), Error> {
+        self.inner.stage(self.note(part)).await
+    }
+
+    async fn taken(&self, of: &EntityRef, stage: StageId) -> Result<Option<Vec<u64>>, Error> {
+        self.inner.taken(of, stage).await
     }
 
     async fn prune(&self, prune: &Prune) -> Result<Pruned, Error> {

@@ -18,8 +18,11 @@ use crate::time::Timestamp;
 
 /// The most bytes that the fields of one row have together.
 pub const MAX_ROW: usize = 64 * 1024;
-/// The most rows that an import keeps in memory at once, and so the most that are imported all or none.
+/// The most rows that an import keeps in memory at once.
 pub const MAX_TOGETHER: usize = 1_000_000;
+
+/// How many rows of an import are kept in memory at once where nothing else is said.
+pub(crate) const BATCH: usize = 100_000;
 
 /// Whether one bad row keeps the others out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -27,7 +30,9 @@ pub enum ImportMode {
     /// What is right is added, what is wrong is told.
     #[default]
     BestEffort,
-    /// Everything is added in one commit, or, if a row is wrong, nothing. At most [`MAX_TOGETHER`] rows.
+    /// Everything is added in one commit, or, if a row is wrong, nothing. Of a list that is longer than a
+    /// [batch](ImportOptions::batch) each batch is first written to a place in the store where nobody sees it; the one
+    /// commit then makes entries of all, which takes about as long as writing them, and other commits wait for it.
     AllOrNothing,
 }
 
@@ -43,7 +48,7 @@ pub struct ImportOptions {
 impl Default for ImportOptions {
     /// Best effort, in batches of 100,000 rows, without a source.
     fn default() -> Self {
-        Self { mode: ImportMode::default(), dry_run: false, source: None, batch: 100_000 }
+        Self { mode: ImportMode::default(), dry_run: false, source: None, batch: BATCH }
     }
 }
 
@@ -67,8 +72,10 @@ impl ImportOptions {
         self
     }
 
-    /// How many rows of a best-effort import are one commit: 1 to [`MAX_TOGETHER`]; others are answered as the nearer end.
-    /// They are sorted, so that more rows at once are written faster, and take some 250 bytes each meanwhile.
+    /// How many rows are kept in memory at once, 1 to [`MAX_TOGETHER`]; others are answered as the nearer end. So many of a
+    /// best-effort import are one commit. They are sorted, so that more rows at once are written faster, and take some
+    /// 250 bytes each meanwhile; of all rows of a longer list that is imported all or none, two bytes are kept to the end,
+    /// and its batches get larger on the way, up to 100,000 rows, so that there are not too many to be merged.
     pub fn batch(mut self, rows: usize) -> Self {
         self.batch = rows.clamp(1, MAX_TOGETHER);
         self

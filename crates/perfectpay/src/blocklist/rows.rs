@@ -345,14 +345,20 @@ impl NewRules {
         source: Option<Text<255>>,
         created_at: Timestamp,
     ) -> Result<Self, Fault> {
-        if rows.0.is_empty() {
+        Self::check(&of, rows.rows())?;
+        Ok(Self { of, rows, author, source, created_at })
+    }
+
+    /// Whether there are rows, and all of them hold where the list is.
+    pub(crate) fn check(of: &EntityRef, rows: &BlockRows) -> Result<(), Fault> {
+        if rows.is_empty() {
             return Err(Fault::new("changes.empty", "must have a change").at("changes"));
         }
         let is_organization = of.kind == EntityKind::Organization;
-        if rows.0.iter().any(|row| (row.scope == RowScope::Organization) != is_organization) {
+        if rows.iter().any(|row| (row.scope == RowScope::Organization) != is_organization) {
             return Err(Fault::new("blocklist.other_scope", "must hold where the list is").at("scope"));
         }
-        Ok(Self { of, rows, author, source, created_at })
+        Ok(())
     }
 
     /// Whose they are.

@@ -8,20 +8,25 @@ use perfectpay_macros::observed;
 
 use super::operation::Operation;
 use super::rules::{Read, Rules, Whose};
-use crate::blocklist::import::{Line, Rows, Waiting, Writing, requested};
+use crate::blocklist::import::{BATCH, Line, Rows, Waiting, Writing, requested};
 use crate::blocklist::{
     BlockRequest, BlockRow, BlockRows, BlockRuleState, BlockScope, ExportError, ImportCause, ImportError, ImportEvent,
-    ImportMode, ImportOptions, ImportReport, MAX_TOGETHER, NewRules, RowOutcome, RowScope, SortedRows,
+    ImportMode, ImportOptions, ImportReport, NewRules, RowOutcome, RowScope, SortedRows,
 };
 use crate::error::{Error, Fault};
 use crate::id::ProfileId;
 use crate::profile::ProfileState;
-use crate::store::{BlockScan, BlockSelect, Change, Key, MerchantPath, Stored};
+use crate::store::{
+    BlockScan, BlockSelect, Change, Key, MAX_STAGED_PRUNE_LIMIT, MerchantPath, Prune, StageId, StagedPart, StagedRules,
+    Stored, stage_gone,
+};
 
 /// How often a batch that met other additions is looked up again before it gives up.
 const ATTEMPTS: u32 = 32;
 /// How many entries an export reads at once.
 const PAGE: u32 = 10_000;
+/// After how many parts on a stage the next ones are twice as long.
+const PARTS: u32 = 64;
 /// How many profiles an import remembers.
 const PROFILES: usize = 1_000;
 
@@ -32,6 +37,8 @@ struct Import<'a, F> {
     on: F,
     report: ImportReport,
     waiting: Waiting,
+    /// What is known of the batches in front of those that wait, of a list that is imported all or none.
+    held: Option<Held>,
     /// Profiles that rows named, and whether they live.
     profiles: BTreeMap<ProfileId, bool>,
 }
@@ -46,7 +53,7 @@ impl Rules {
     ) -> Result<ImportReport, ImportError> {
         let mut import = Import::new(self, options, on);
         let done = import.file(input).await;
-        import.answer(done)
+        import.answer(done).await
     }
 
     #[observed]
@@ -58,7 +65,7 @@ impl Rules {
     ) -> Result<ImportReport, ImportError> {
         let mut import = Import::new(self, options, on);
         let done = import.requests(requests).await;
-        import.answer(done)
+        import.answer(done).await
     }
 
     #[observed]
@@ -102,10 +109,11 @@ impl Rules {
 impl<'a, F: FnMut(ImportEvent) + Send> Import<'a, F> {
     fn new(rules: &'a Rules, options: ImportOptions, on: F) -> Self {
         let (report, waiting, profiles) = (ImportReport::default(), Waiting::default(), BTreeMap::new());
-        Self { rules, options, on, report, waiting, profiles }
+        Self { rules, options, on, report, waiting, held: None, profiles }
     }
 
-    fn answer(self, done: Result<(), ImportCause>) -> Result<ImportReport, ImportError> {
+    async fn answer(mut self, done: Result<(), ImportCause>) -> Result<ImportReport, ImportError> {
+        self.clear().await;
         let report = self.report;
         done.map(|()| report).map_err(|cause| ImportError { cause, report })
     }
@@ -124,7 +132,7 @@ impl<'a, F: FnMut(ImportEvent) + Send> Import<'a, F> {
             self.full().await?;
         }
         self.report.bytes = rows.bytes();
-        self.flush().await
+        self.end().await
     }
 
     async fn requests(&mut self, requests: impl Iterator<Item = BlockRequest> + Send) -> Result<(), ImportCause> {
@@ -134,7 +142,7 @@ impl<'a, F: FnMut(ImportEvent) + Send> Import<'a, F> {
             requested(&request, scope, |row| self.waiting.push(line, row));
             self.full().await?;
         }
-        self.flush().await
+        self.end().await
     }
 
     async fn begin(&self) -> Result<(), ImportCause> {
@@ -147,18 +155,132 @@ impl<'a, F: FnMut(ImportEvent) + Send> Import<'a, F> {
         Ok(())
     }
 
-    /// Adds what waits, if there is no room for more.
+    /// Adds what waits, or puts it aside, if there is no room for more.
     async fn full(&mut self) -> Result<(), ImportCause> {
         let waiting = self.waiting.told.len();
         match self.options.mode {
             ImportMode::BestEffort if waiting >= self.options.batch => self.flush().await,
-            ImportMode::AllOrNothing if waiting > MAX_TOGETHER => {
-                let line = self.waiting.told.last().map_or(0, |(line, _)| *line);
-                let fault = Fault::new("import.too_many", "must have at most 1,000,000 rows, all or nothing");
-                Err(ImportCause::File { line, fault })
-            }
+            // What is exactly one batch needs no stage.
+            ImportMode::AllOrNothing if waiting > self.room() => self.hold().await,
             _ => Ok(()),
         }
+    }
+
+    /// How many rows the next batch on the stage has.
+    fn room(&self) -> usize {
+        let batch = self.options.batch;
+        let doublings = self.held.as_ref().map_or(0, |held| held.parts / PARTS).min(BATCH.ilog2());
+        batch.max((batch << doublings).min(BATCH))
+    }
+
+    /// Nothing comes any more.
+    async fn end(&mut self) -> Result<(), ImportCause> {
+        if self.held.is_none() {
+            return self.flush().await;
+        }
+        self.hold().await?;
+        self.make_live().await
+    }
+
+    /// Puts a batch of a list that is imported all or none where nobody sees it, unless a row was wrong: then nothing is
+    /// added, and what came of each row is known.
+    async fn hold(&mut self) -> Result<(), ImportCause> {
+        let Waiting { rows, told } = std::mem::take(&mut self.waiting);
+        let session = self.rules.session();
+        let moment = session.begin(Operation::ImportBlockRules).await?;
+        let read = self.rules.read().await?;
+        let mut fates = vec![Fate::Inserted; rows.len()];
+        self.look_up_profiles(&read, &rows, &mut fates).await?;
+        let is_wrong = told.iter().any(|(_, fault)| fault.is_some()) || fates.contains(&Fate::UnknownProfile);
+        let mut random = [0; 10];
+        session.inner.entropy.fill(&mut random);
+        let mut held = self.held.take().unwrap_or_else(|| Held::on(StageId::make(moment, &random)));
+        if held.is_wrong || is_wrong {
+            held.is_wrong = true;
+            let before = held.take();
+            self.held = Some(held);
+            self.tell(before.map(|(line, _)| (line, RowOutcome::Withheld)));
+            fates.iter_mut().filter(|fate| **fate == Fate::Inserted).for_each(|fate| *fate = Fate::Withheld);
+            self.tell(outcomes(told, fates));
+            return Ok(());
+        }
+        let (sorted, places) = SortedRows::traced(&rows);
+        mark_repeated(&mut fates, &places);
+        if self.options.dry_run {
+            for (row, place) in sorted.rows().iter().zip(&places) {
+                if let Some(fate) = fates.get_mut(*place)
+                    && self.exists(&read, &row).await?
+                {
+                    *fate = Fate::Duplicate;
+                }
+            }
+        } else if !places.is_empty() {
+            let first = held.len();
+            let numbers = places.iter().map(|place| first.saturating_add(u64::try_from(*place).unwrap_or(u64::MAX)));
+            // Known before it is asked for: what may be on it is cleared, whatever comes of asking.
+            held.is_staged = true;
+            held.parts += 1;
+            let (stage, of) = (held.stage, read.of.clone());
+            let part = StagedPart::new(stage, of, Arc::new(sorted), numbers.collect(), moment).map_err(Error::from)?;
+            self.held = Some(held);
+            session.store().stage(part).await?;
+            held = self.held.take().unwrap_or_else(|| Held::on(stage));
+        }
+        for ((line, _), fate) in told.iter().zip(fates) {
+            held.push(*line, fate == Fate::Duplicate);
+        }
+        self.held = Some(held);
+        (self.on)(ImportEvent::Progress(self.report));
+        Ok(())
+    }
+
+    /// Makes entries of all that is held, by one commit, and tells what came of it.
+    async fn make_live(&mut self) -> Result<(), ImportCause> {
+        let Some(mut held) = self.held.take() else { return Ok(()) };
+        let (stage, is_staged) = (held.stage, held.is_staged);
+        let live = if is_staged && !held.is_wrong { self.commit(&mut held).await } else { Ok(()) };
+        self.held = Some(Held { is_staged, ..Held::on(stage) });
+        live?;
+        self.tell(held.take().map(|(line, is_duplicate)| {
+            (line, if is_duplicate { RowOutcome::Duplicate } else { RowOutcome::Inserted })
+        }));
+        Ok(())
+    }
+
+    /// Commits what is on the stage, without what is there already.
+    async fn commit(&self, held: &mut Held) -> Result<(), ImportCause> {
+        let session = self.rules.session();
+        let mut left = ATTEMPTS;
+        // What was there once stays out, so that what is told of it stays true.
+        let mut without = Vec::new();
+        loop {
+            let moment = session.begin(Operation::ImportBlockRules).await?;
+            let read = self.rules.read().await?;
+            let taken = session.store().taken(&read.of, held.stage).await?.ok_or_else(|| stage_gone(&read.of))?;
+            held.mark(&taken);
+            without.extend(taken);
+            let count = held.new_ones();
+            if count == 0 {
+                return Ok(());
+            }
+            let (author, source) = (session.actor.clone(), self.options.source.clone());
+            let rules = StagedRules::new(read.of.clone(), held.stage, without.clone(), count, author, source, moment);
+            let mut set = read.changes(session, moment);
+            set.changes.push(Change::AddStagedRules(Box::new(rules.map_err(Error::from)?)));
+            match session.commit(set, Operation::ImportBlockRules, &()).await {
+                Ok(_) => return Ok(()),
+                // Somebody added or removed one of them meanwhile.
+                Err(Error::AlreadyExists(_)) if left > 0 => left -= 1,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Removes what is on the stage. What cannot be removed now goes by maintenance.
+    async fn clear(&mut self) {
+        let Some(held) = self.held.take().filter(|held| held.is_staged) else { return };
+        let step = Prune::Stage { stage: held.stage, limit: MAX_STAGED_PRUNE_LIMIT };
+        while self.rules.session().store().prune(&step).await.is_ok_and(|pruned| pruned.more) {}
     }
 
     /// Adds what waits, and tells what came of it.
@@ -176,13 +298,7 @@ impl<'a, F: FnMut(ImportEvent) + Send> Import<'a, F> {
             }
         } else {
             let (mut sorted, mut places) = SortedRows::traced(&rows);
-            let mut first = vec![false; fates.len()];
-            for place in &places {
-                first.get_mut(*place).into_iter().for_each(|first| *first = true);
-            }
-            for (fate, _) in fates.iter_mut().zip(first).filter(|(fate, first)| **fate == Fate::Inserted && !first) {
-                *fate = Fate::Duplicate;
-            }
+            mark_repeated(&mut fates, &places);
             leave_out(&mut sorted, &mut places, &fates);
             let mut left = ATTEMPTS;
             while !places.is_empty() {
@@ -213,7 +329,7 @@ impl<'a, F: FnMut(ImportEvent) + Send> Import<'a, F> {
                 leave_out(&mut sorted, &mut places, &fates);
             }
         }
-        self.tell(told, fates);
+        self.tell(outcomes(told, fates));
         Ok(())
     }
 
@@ -247,18 +363,25 @@ impl<'a, F: FnMut(ImportEvent) + Send> Import<'a, F> {
         Ok(())
     }
 
-    fn tell(&mut self, told: Vec<(u64, Option<Box<Fault>>)>, fates: Vec<Fate>) {
-        let mut fates = fates.into_iter();
-        for (line, fault) in told {
-            let outcome = match fault {
-                Some(fault) => RowOutcome::Invalid(*fault),
-                None => fates.next().unwrap_or(Fate::Withheld).told(),
-            };
+    fn tell(&mut self, outcomes: impl Iterator<Item = (u64, RowOutcome)>) {
+        for (line, outcome) in outcomes {
             self.report.count(&outcome);
             (self.on)(ImportEvent::Row { line, outcome });
         }
         (self.on)(ImportEvent::Progress(self.report));
     }
+}
+
+/// What came of rows: their faults where they have one, else their fates, in order.
+fn outcomes(told: Vec<(u64, Option<Box<Fault>>)>, fates: Vec<Fate>) -> impl Iterator<Item = (u64, RowOutcome)> {
+    let mut fates = fates.into_iter();
+    told.into_iter().map(move |(line, fault)| {
+        let outcome = match fault {
+            Some(fault) => RowOutcome::Invalid(*fault),
+            None => fates.next().unwrap_or(Fate::Withheld).told(),
+        };
+        (line, outcome)
+    })
 }
 
 /// What comes of a row that is an entry by itself.
@@ -281,6 +404,93 @@ impl Fate {
                 RowOutcome::Invalid(fault.at("profile_id"))
             }
         }
+    }
+}
+
+/// Of rows with one name all but the first, which is at one of the places, are duplicates.
+fn mark_repeated(fates: &mut [Fate], places: &[usize]) {
+    let mut first = vec![false; fates.len()];
+    for place in places {
+        first.get_mut(*place).into_iter().for_each(|first| *first = true);
+    }
+    for (fate, _) in fates.iter_mut().zip(first).filter(|(fate, first)| **fate == Fate::Inserted && !first) {
+        *fate = Fate::Duplicate;
+    }
+}
+
+/// What is kept of rows that were put on a stage, two bytes each.
+struct Held {
+    stage: StageId,
+    /// Whether something may be on it.
+    is_staged: bool,
+    parts: u32,
+    /// Whether a row was wrong, so that nothing is added.
+    is_wrong: bool,
+    /// How far each row's line is behind the one before, seven bits a byte, the lowest first.
+    lines: Vec<u8>,
+    last_line: u64,
+    duplicates: Vec<bool>,
+}
+
+impl Held {
+    fn on(stage: StageId) -> Self {
+        Self {
+            stage,
+            is_staged: false,
+            parts: 0,
+            is_wrong: false,
+            lines: Vec::new(),
+            last_line: 0,
+            duplicates: Vec::new(),
+        }
+    }
+
+    fn len(&self) -> u64 {
+        u64::try_from(self.duplicates.len()).unwrap_or(u64::MAX)
+    }
+
+    fn push(&mut self, line: u64, is_duplicate: bool) {
+        let mut behind = line.saturating_sub(self.last_line);
+        self.last_line = line;
+        while behind > 0x7f {
+            self.lines.push(u8::try_from(behind & 0x7f).unwrap_or_default() | 0x80);
+            behind >>= 7;
+        }
+        self.lines.push(u8::try_from(behind).unwrap_or_default());
+        self.duplicates.push(is_duplicate);
+    }
+
+    fn mark(&mut self, taken: &[u64]) {
+        for number in taken {
+            let place = usize::try_from(*number).ok().and_then(|number| self.duplicates.get_mut(number));
+            if let Some(duplicate) = place {
+                *duplicate = true;
+            }
+        }
+    }
+
+    fn new_ones(&self) -> u64 {
+        u64::try_from(self.duplicates.iter().filter(|duplicate| !**duplicate).count()).unwrap_or(u64::MAX)
+    }
+
+    /// The lines of all rows, and whether they are duplicates; nothing is held behind it.
+    fn take(&mut self) -> impl Iterator<Item = (u64, bool)> + use<> {
+        let mut bytes = std::mem::take(&mut self.lines).into_iter();
+        let duplicates = std::mem::take(&mut self.duplicates);
+        self.last_line = 0;
+        let mut line = 0;
+        duplicates.into_iter().map(move |is_duplicate| {
+            let (mut behind, mut shift) = (0, 0);
+            for byte in bytes.by_ref() {
+                behind |= u64::from(byte & 0x7f) << shift;
+                shift += 7;
+                if byte & 0x80 == 0 {
+                    break;
+                }
+            }
+            line += behind;
+            (line, is_duplicate)
+        })
     }
 }
 

@@ -145,7 +145,7 @@ impl PerfectPay {
     }
 
     /// So many milliseconds before the clock's present moment.
-    fn before_now(&self, millis: i64) -> Timestamp {
+    pub(super) fn before_now(&self, millis: i64) -> Timestamp {
         let now = self.session.inner.follower.clock();
         Timestamp::from_unix_millis(now.unix_millis().saturating_sub(millis)).unwrap_or(Timestamp::MIN)
     }

@@ -12,13 +12,15 @@ use super::rotation::{ATTEMPTS, is_another_commit, refuse_batch};
 use super::session::Session;
 use crate::api_key::{ApiKeyState, KeyUse, TokenDigest};
 use crate::error::Error;
-use crate::store::{Change, CommitClass, Key, MerchantPath, Owner, Stored};
+use crate::store::{Change, CommitClass, Key, MAX_STAGED_PRUNE_LIMIT, MerchantPath, Owner, Prune, Stored};
 use crate::time::Timestamp;
 
 /// How many uses are marked in one step.
 const MARKED_AT_ONCE: usize = 1_000;
 /// How many keys get another digest in one step.
 const DIGESTED_AT_ONCE: usize = 100;
+/// How long an import may rest between two parts, in milliseconds: a day.
+const ABANDONED: i64 = 86_400_000;
 
 /// What one step of [`PerfectPay::maintain`] did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
@@ -30,14 +32,16 @@ pub struct Maintained {
     pub digests: u64,
     /// How many expired idempotency keys were removed.
     pub claims: u64,
+    /// How many rows were removed that imports left behind when they were interrupted.
+    pub staged: u64,
     /// Whether there is more to do: then another step follows.
     pub more: bool,
 }
 
 impl PerfectPay {
     /// Does in one short step what can wait: writes down when API keys were last used, keeps keys that were used and whose
-    /// digest is under a former pepper under the current one, and removes expired idempotency keys as
-    /// [`Self::purge_claims`] does. A host calls it every minute or so, and again while there is more; before it ends,
+    /// digest is under a former pepper under the current one, removes expired idempotency keys as
+    /// [`Self::purge_claims`] does, and what imports that were interrupted more than a day ago left behind. A host calls it every minute or so, and again while there is more; before it ends,
     /// too, since what was not written down is forgotten then.
     ///
     /// Last uses are coarse: of a key one use an hour is written down. They make no version of a key, and one line of
@@ -72,8 +76,10 @@ impl PerfectPay {
         let digests = digest_anew(session, now).await?;
         drop(turn);
         let claims = self.purge_claims().await?;
-        let more = claims.more || keys.waits();
-        Ok(Maintained { uses, digests, claims: claims.removed, more })
+        let left = Prune::Stages { untouched_since: self.before_now(ABANDONED), limit: MAX_STAGED_PRUNE_LIMIT };
+        let stages = session.store().prune(&left).await?;
+        let more = claims.more || stages.more || keys.waits();
+        Ok(Maintained { uses, digests, claims: claims.removed, staged: stages.removed, more })
     }
 }
 

@@ -23,7 +23,7 @@ use crate::store::{
     Actor, BlockPage, BlockScan, BlocklistPath, Change, ChangeSet, Collection, CommitClass, Committed, EntityRef,
     Expectation, Export, Extent, Head, IdempotencyClaim, IdempotencyKey, Key, Listing, Load, LogChange, LogEntry,
     LogPosition, LogQuery, MerchantPath, Order, OrganizationPath, Owner, Premises, Prune, Pruned, Query, Receipt,
-    Record, Store, Stored, TenantRef, UniqueKey, UseCount, Uses, judge,
+    Record, StageId, StageView, StagedPart, StagedRules, Store, Stored, TenantRef, UniqueKey, UseCount, Uses, judge,
 };
 use crate::time::Timestamp;
 
@@ -226,7 +226,10 @@ impl Staged {
                     continue;
                 }
                 // Not admitted.
-                Change::AddBlockRules(_) | Change::PurgeBlockRules(_) | Change::MarkUsed(_) => continue,
+                Change::AddBlockRules(_)
+                | Change::AddStagedRules(_)
+                | Change::PurgeBlockRules(_)
+                | Change::MarkUsed(_) => continue,
             };
             let origin = origins.remove(&entity).flatten();
             let touched = self.touched.entry(entity.clone()).or_insert(Touched { origin, now: None });
@@ -737,6 +740,10 @@ impl Premises for Known {
         Err(no_uses())
     }
 
+    fn stage(&mut self, _: &StagedRules) -> Result<Option<StageView>, Error> {
+        Err(no_bulk())
+    }
+
     fn time(&mut self) -> Result<Timestamp, Error> {
         Err(no_uses())
     }
@@ -848,6 +855,14 @@ impl Store for Overlay {
 
     async fn head(&self) -> Result<Head, Error> {
         self.base.head().await
+    }
+
+    async fn stage(&self, _: StagedPart) -> Result<(), Error> {
+        Err(no_bulk())
+    }
+
+    async fn taken(&self, _: &EntityRef, _: StageId) -> Result<Option<Vec<u64>>, Error> {
+        Err(no_bulk())
     }
 
     async fn prune(&self, _: &Prune) -> Result<Pruned, Error> {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::log::{LogChange, LogPosition, Verb};
 use super::record::{Record, UniqueKey};
+use super::stage::StagedRules;
 use crate::actor::Actor;
 use crate::api_key::KeyUse;
 use crate::blocklist::{ExpiredRules, NewRules};
@@ -91,6 +92,12 @@ pub enum Change {
     ///
     /// It is the only change of its set.
     AddBlockRules(Box<NewRules>),
+    /// The rows of a stage become entries of a blocklist. As many must be on it as are said to be, their names must be
+    /// free, their merchant account or organization and their profiles must live. The log counts them in one line. The
+    /// stage can be made live no more.
+    ///
+    /// It is the only change of its set.
+    AddStagedRules(Box<StagedRules>),
     /// Expired entries of a blocklist go. Each must live and have expired by the moment that is named. The log counts them
     /// in one line.
     ///
@@ -107,18 +114,18 @@ pub enum Change {
 impl Change {
     /// What the log says of the change. A removal is logged with the version that was removed.
     pub fn logged(&self) -> LogChange {
-        let many = |of: &EntityRef, verb, version, count: usize| {
-            let count = u64::try_from(count).unwrap_or(u64::MAX);
+        let counted = |items: usize| u64::try_from(items).unwrap_or(u64::MAX);
+        let many = |of: &EntityRef, verb, version, count| {
             let entity = bulk_entity(of);
             LogChange { kind: entity.kind, id: entity.id, verb, version, count }
         };
         let (entity, verb, version) = match self {
-            Self::AddBlockRules(new) => return many(new.of(), Verb::Created, 1, new.rows().len()),
-            Self::PurgeBlockRules(old) => return many(&old.of, Verb::Removed, 0, old.rows.rows().len()),
+            Self::AddBlockRules(new) => return many(new.of(), Verb::Created, 1, counted(new.rows().len())),
+            Self::AddStagedRules(new) => return many(new.of(), Verb::Created, 1, new.count()),
+            Self::PurgeBlockRules(old) => return many(&old.of, Verb::Removed, 0, counted(old.rows.rows().len())),
             Self::MarkUsed(uses) => {
                 let EntityRef { kind, id, .. } = any_key();
-                let count = u64::try_from(uses.len()).unwrap_or(u64::MAX);
-                return LogChange { kind, id, verb: Verb::Used, version: 0, count };
+                return LogChange { kind, id, verb: Verb::Used, version: 0, count: counted(uses.len()) };
             }
             Self::Create(record) => (record.entity(), Verb::Created, record.meta().version),
             Self::Update(record) => (record.entity(), record.verb_of_update(), record.meta().version),
@@ -134,6 +141,7 @@ impl Change {
             Self::Create(record) | Self::Update(record) => record.entity(),
             Self::Remove { entity, .. } | Self::Reveal { entity, .. } => entity.clone(),
             Self::AddBlockRules(new) => bulk_entity(new.of()),
+            Self::AddStagedRules(new) => bulk_entity(new.of()),
             Self::PurgeBlockRules(old) => bulk_entity(&old.of),
             Self::MarkUsed(_) => any_key(),
         }
@@ -141,7 +149,7 @@ impl Change {
 
     /// Whether it must be the only change of its set.
     pub fn is_bulk(&self) -> bool {
-        matches!(self, Self::AddBlockRules(_) | Self::PurgeBlockRules(_) | Self::MarkUsed(_))
+        matches!(self, Self::AddBlockRules(_) | Self::AddStagedRules(_) | Self::PurgeBlockRules(_) | Self::MarkUsed(_))
     }
 }
 

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::change::{Change, ChangeSet, Expectation, IdempotencyClaim, IdempotencyKey, NO_USE_LEFT};
 use super::record::{Record, UniqueKey};
+use super::stage::{STAGE_GONE, StageView, StagedRules};
 use crate::blocklist::{BlockRow, ExpiredRules, NewRules, RowScope};
 use crate::error::{ChildCount, EntityKind, Error, Fault};
-use crate::id::Incarnation;
+use crate::id::{Incarnation, ProfileId};
 use crate::seal::Sealed;
 use crate::stored::EntityRef;
 use crate::time::Timestamp;
@@ -65,6 +66,14 @@ pub trait Premises {
     /// Whatever the engine answers.
     fn uses(&mut self, link: &EntityRef, but: Option<&EntityRef>, at: Timestamp) -> Result<u64, Error>;
 
+    /// What a stage of this list holds beyond the rows that are to stay on it; `None` if there is none, or it was made live
+    /// or begun to be removed.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the engine answers.
+    fn stage(&mut self, new: &StagedRules) -> Result<Option<StageView>, Error>;
+
     /// The time of the log's newest entry; the beginning of Unix time for an empty log.
     ///
     /// # Errors
@@ -103,6 +112,7 @@ pub enum Verdict {
 /// # Errors
 ///
 /// As listed; [`Error::Moved`] for an entry of a blocklist that is to be purged and has not expired;
+/// [`Error::Refused`] with code [`STAGE_GONE`] for a stage that is not there whole;
 /// [`Error::Invalid`] for a set without changes, with a change behind a cascade, or with many entries of a blocklist and
 /// another change; what [`Premises`] answers.
 pub fn judge(set: &ChangeSet, premises: &mut dyn Premises) -> Result<Verdict, Error> {
@@ -143,6 +153,7 @@ pub fn judge(set: &ChangeSet, premises: &mut dyn Premises) -> Result<Verdict, Er
                 at_version(entity, *version, found)?;
             }
             Change::AddBlockRules(new) => staged.add(set, new)?,
+            Change::AddStagedRules(new) => staged.add_staged(set, new)?,
             Change::PurgeBlockRules(old) => staged.purge(old)?,
             // Nothing stands against it: what does not live is passed over.
             Change::MarkUsed(_) => {}
@@ -183,6 +194,15 @@ fn at_version(entity: &EntityRef, expected: u64, found: Option<u64>) -> Result<(
         None => Err(Error::NotFound(entity.named())),
         Some(found) if found != expected => Err(Error::Stale { entity: entity.named(), expected, found }),
         Some(_) => Ok(()),
+    }
+}
+
+/// The error of a stage that is not there, was made live or begun to be removed, or does not hold what it should.
+pub fn stage_gone(of: &EntityRef) -> Error {
+    Error::Refused {
+        entity: of.named(),
+        code: STAGE_GONE,
+        message: "has no such stage for its blocklist, or not whole",
     }
 }
 
@@ -274,6 +294,24 @@ impl Staged<'_> {
                     return Err(Error::NotFound(parent.named()));
                 }
                 living.insert(parent);
+            }
+        }
+        Ok(())
+    }
+
+    /// Judges the rows of a stage: that they are all there, their names, then what they hang on.
+    fn add_staged(&mut self, set: &ChangeSet, new: &StagedRules) -> Result<(), Error> {
+        let view = self.premises.stage(new)?.filter(|view| view.count == new.count());
+        let Some(view) = view else { return Err(stage_gone(new.of())) };
+        if let Some(taken) = view.taken {
+            return Err(Error::AlreadyExists(taken.named()));
+        }
+        let owner = std::iter::once(owned(set, new.of()));
+        let of_profile =
+            |id: ProfileId| EntityRef { kind: EntityKind::Profile, tenant: new.of().tenant, id: id.to_string() };
+        for parent in owner.chain(view.profiles.into_iter().map(of_profile)) {
+            if self.premises.version(&parent)?.is_none() {
+                return Err(Error::NotFound(parent.named()));
             }
         }
         Ok(())

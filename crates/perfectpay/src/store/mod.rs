@@ -1,8 +1,8 @@
 //! The Store contract: how everything is kept, and how little a back-end has to know.
 //!
-//! A back-end implements [`Store`], eleven methods. One of them writes what a command decided: [`Store::commit`] applies a
+//! A back-end implements [`Store`], thirteen methods. One of them writes what a command decided: [`Store::commit`] applies a
 //! [`ChangeSet`] whole or not at all, and appends one [`LogEntry`] in the same transaction. [`Store::prune`] forgets old
-//! entries and claims, a bounded step at a time, and never a record. The rules of payments are not in here; a store
+//! entries, claims and stages, a bounded step at a time, and never a record. The rules of payments are not in here; a store
 //! knows kinds of records, who is whose child, which keys are unique, and versions. What it must check when it commits
 //! is [`judge`], written once as code that a back-end may call.
 //!
@@ -21,6 +21,7 @@ mod load;
 mod log;
 mod prune;
 mod record;
+mod stage;
 
 use std::fmt::Debug;
 
@@ -31,7 +32,7 @@ pub use self::change::{
     Receipt, TenantRef,
 };
 pub use self::copy::{CopyProgress, CopyReport, CopyStep, TenantDigest, copy, digest};
-pub use self::judge::{Premises, Verdict, judge};
+pub use self::judge::{Premises, Verdict, judge, stage_gone};
 pub use self::key::{
     BlockPage, BlockScan, BlockSelect, BlocklistPath, Collection, Key, Listing, MAX_COUNTED_LINKS, MAX_SCAN_LIMIT,
     MerchantPath, Order, OrganizationPath, Query, UseCount,
@@ -41,8 +42,9 @@ pub use self::load::{
     Packed, Packer, judge_load,
 };
 pub use self::log::{Head, LogChange, LogEntry, LogPosition, LogQuery, LogScope, MAX_LOG_LIMIT, Verb};
-pub use self::prune::{LogBound, LogPruning, MAX_PRUNE_LIMIT, Prune, Pruned};
+pub use self::prune::{LogBound, LogPruning, MAX_PRUNE_LIMIT, MAX_STAGED_PRUNE_LIMIT, Prune, Pruned};
 pub use self::record::{Record, RowMeta, UniqueKey};
+pub use self::stage::{STAGE_GONE, StageId, StageView, StagedPart, StagedRules};
 pub use crate::actor::Actor;
 pub use crate::api_key::{KeyFilter, KeyUse};
 pub use crate::blocklist::{BlockCount, BlockRow, BlockRows, ExpiredRules, NewRules, RowScope, SortedRows};
@@ -76,6 +78,9 @@ pub use crate::stored::{EntityRef, State, Stored};
 /// 11. **Portable.** An export is the store at one moment, whatever is committed meanwhile, complete and in the order of
 ///     [`Load`]s. An import writes a load as it is, whole or not at all; what is there already and equal it leaves alone,
 ///     and of a load that [`judge_load`] refuses it writes nothing.
+/// 12. **Staged apart.** What is on a [stage](StagedPart) is no entry: no read, list, count, log or export has anything
+///     of it until the commit that makes it live, and that commit is as atomic as every other. A stage goes with its
+///     tenant.
 #[async_trait]
 pub trait Store: Debug + Send + Sync + 'static {
     /// Applies the changes, or none of them, and appends one entry to the log.
@@ -144,7 +149,25 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// As [`Self::get`].
     async fn head(&self) -> Result<Head, Error>;
 
-    /// Removes the oldest entries of the log, or expired claims on idempotency keys: at most as many as the step says,
+    /// Puts rows on a stage, for a list that is too long for one set. It is as atomic, durable, cancel-safe and honest as
+    /// a commit, and leaves no entry in the log. Whether the list's owner lives is asked when the stage is made live.
+    ///
+    /// # Errors
+    ///
+    /// [`stage_gone`], if the stage is another list's, was made live or begun to be removed; [`Error::Unavailable`],
+    /// [`Error::OutcomeUnknown`] and [`Error::Corrupt`] from the engine.
+    async fn stage(&self, part: StagedPart) -> Result<(), Error>;
+
+    /// The numbers of the rows of a stage that could not be made live now, in ascending order: an entry of the list has
+    /// their name, or a row of the stage with a lower number. `None` if there is no such stage of this list, or it was
+    /// made live or begun to be removed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::get`].
+    async fn taken(&self, of: &EntityRef, stage: StageId) -> Result<Option<Vec<u64>>, Error>;
+
+    /// Removes the oldest entries of the log, expired claims on idempotency keys, or what is left of stages: at most as many as the step says,
     /// so that nobody who commits waits for long. It is as atomic, durable, cancel-safe and honest as a commit, may be
     /// repeated at any time, and leaves no entry in the log; the [`LogPruning`] it leaves is part of the [`Head`].
     ///

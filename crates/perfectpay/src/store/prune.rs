@@ -3,11 +3,15 @@
 use serde::Serialize;
 
 use super::log::LogPosition;
+use super::stage::StageId;
 use crate::actor::Actor;
 use crate::time::Timestamp;
 
 /// The most rows that one [`Prune`] removes.
 pub const MAX_PRUNE_LIMIT: u32 = 1_000;
+
+/// The most rows of stages that one [`Prune`] removes.
+pub const MAX_STAGED_PRUNE_LIMIT: u32 = 10_000;
 
 /// How far the log is pruned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,12 +44,26 @@ pub enum Prune {
         /// At most how many; more than [`MAX_PRUNE_LIMIT`] is taken as that.
         limit: u32,
     },
+    /// Rows of one stage go, which can be made live no more from then on; behind the last of them, the stage.
+    Stage {
+        /// Which.
+        stage: StageId,
+        /// At most how many; more than [`MAX_STAGED_PRUNE_LIMIT`] is taken as that.
+        limit: u32,
+    },
+    /// Stages go, of every tenant, that no part came to since a moment: imports that never ended.
+    Stages {
+        /// Those whose newest part came before this moment.
+        untouched_since: Timestamp,
+        /// At most how many rows; more than [`MAX_STAGED_PRUNE_LIMIT`] is taken as that.
+        limit: u32,
+    },
 }
 
 /// What came of one step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Pruned {
-    /// How many entries or claims it removed.
+    /// How many entries, claims or rows it removed.
     pub removed: u64,
     /// Whether there is more to remove: then another step follows.
     pub more: bool,

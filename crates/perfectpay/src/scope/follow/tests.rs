@@ -17,7 +17,7 @@ use crate::id::Incarnation;
 use crate::store::{
     Actor, BlockPage, BlockScan, ChangeSet, CommitClass, Committed, EntityRef, Export, Extent, Head, IdempotencyClaim,
     IdempotencyKey, Key, Listing, Load, LogEntry, LogPosition, LogPruning, LogQuery, LogScope, Owner, Prune, Pruned,
-    Query, Receipt, Record, Store, UseCount, Uses,
+    Query, Receipt, Record, StageId, StagedPart, Store, UseCount, Uses,
 };
 use crate::time::{Clock, Timestamp};
 
@@ -164,6 +164,14 @@ impl Store for Shared {
         };
         yield_now().await;
         Ok(head)
+    }
+
+    async fn stage(&self, _: StagedPart) -> Result<(), Error> {
+        Err(Error::corrupt("no test stages by the store"))
+    }
+
+    async fn taken(&self, _: &EntityRef, _: StageId) -> Result<Option<Vec<u64>>, Error> {
+        Ok(None)
     }
 
     async fn prune(&self, _: &Prune) -> Result<Pruned, Error> {
