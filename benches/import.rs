@@ -1,7 +1,7 @@
 //! Lists in bulk beside bare rusqlite: fingerprints imported, and read back for an index.
 //!
 //! `cargo bench -p perfectpay-benches --bench import` prints the ratios that `benches/README.md` keeps. An argument says
-//! how many fingerprints, 1,000,000 without one.
+//! how many fingerprints, 1,000,000 without one; `staged` besides imports them all or none, and nothing else.
 //!
 //! The floor writes the same rows, sorted, into the same table with the same indexes, by one prepared statement in one
 //! transaction of a connection that is set up alike. The clock runs until COMMIT returns; making the rows, which both
@@ -19,7 +19,9 @@ use perfectpay::store::{
     Actor, BlockRow, BlockRows, BlockScan, BlockSelect, Change, EntityRef, MerchantPath, NewRules, RowScope,
     SortedRows, Store as _,
 };
-use perfectpay::{BlockAction, BlockKind, BlockRequest, EntityKind, Fingerprint, ImportOptions, Timestamp};
+use perfectpay::{
+    BlockAction, BlockKind, BlockRequest, EntityKind, Fingerprint, ImportEvent, ImportMode, ImportOptions, Timestamp,
+};
 use perfectpay_benches::{World, bare, world};
 use rusqlite::{Connection, params};
 
@@ -93,16 +95,28 @@ fn change_set(world: &World, values: &[String]) -> Duration {
 }
 
 /// A file of CSV through the handle: read, checked, sorted, committed, and every row told.
-fn csv(world: &World, values: &[String], batch: usize) -> Duration {
+fn csv(world: &World, values: &[String], options: ImportOptions) -> Duration {
     let mut file = "type,data\n".to_owned();
     for value in values {
         writeln!(file, "fingerprint,{value}").unwrap();
     }
     let blocklist = world.pay.organization(&world.organization).merchant(&world.merchant).blocklist();
     let started = Instant::now();
-    let options = ImportOptions::default().batch(batch);
-    let report = block_on(blocklist.import_csv(file.as_bytes(), options, |_| {})).unwrap();
+    let mut read = started;
+    let on = |event| {
+        if matches!(event, ImportEvent::Progress(report) if report.rows() == 0) {
+            read = Instant::now();
+        }
+    };
+    let report = block_on(blocklist.import_csv(file.as_bytes(), options, on)).unwrap();
     assert_eq!(report.inserted, values.len() as u64);
+    if read > started {
+        println!(
+            "    staged in {:.1} s, made live in {:.1} s",
+            (read - started).as_secs_f64(),
+            read.elapsed().as_secs_f64()
+        );
+    }
     started.elapsed()
 }
 
@@ -163,6 +177,14 @@ fn main() {
         println!("{what:<58} {:>9.0}/s  {ratio:>8.2}  {reach:>8}", rate(took));
     };
     println!("\n{:<58} {:>11}  {:>8}  {:>8}", format!("{count} fingerprints"), "rows", "ratio", "to reach");
+    let staged = || {
+        let ours = world();
+        csv(&ours, &values, ImportOptions::default().mode(ImportMode::AllOrNothing))
+    };
+    if std::env::args().any(|argument| argument == "staged") {
+        line("CSV all or none, staged in batches of 100,000", staged(), 0.0, "");
+        return;
+    }
     let bare_world = world();
     let theirs = floor(&mut bare(&bare_world.path), &bare_world, &values);
     line("bare rusqlite, sorted, one transaction", theirs, 1.0, "");
@@ -172,7 +194,7 @@ fn main() {
     line("one change set, sorting inside", together, theirs.as_secs_f64() / together.as_secs_f64(), "≥ 0.8");
     drop(ours);
     let ours = world();
-    let took = csv(&ours, &values, MAX_TOGETHER);
+    let took = csv(&ours, &values, ImportOptions::default().batch(MAX_TOGETHER));
     line("CSV through the handle, one batch", took, theirs.as_secs_f64() / took.as_secs_f64(), "≥ 0.8");
     let fresh = bare(&ours.path);
     let pages = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
@@ -184,9 +206,11 @@ fn main() {
     line("scan of the store", our_scan, their_scan.as_secs_f64() / our_scan.as_secs_f64(), "≥ 0.7");
     drop(ours);
     let ours = world();
-    let took = csv(&ours, &values, 100_000);
+    let took = csv(&ours, &values, ImportOptions::default());
     line("CSV through the handle, batches of 100,000", took, theirs.as_secs_f64() / took.as_secs_f64(), "");
     drop(ours);
+    let took = staged();
+    line("CSV all or none, staged in batches of 100,000", took, theirs.as_secs_f64() / took.as_secs_f64(), "");
     let few = fingerprints(1_000, 2);
     let ours = world();
     let slow = one_by_one(&ours, &few);

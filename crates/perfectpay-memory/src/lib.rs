@@ -89,6 +89,8 @@ struct Stage {
     touched: Timestamp,
     /// Whether it can still be made live.
     is_open: bool,
+    /// How many parts came.
+    parts: u32,
     /// Rows that stand together, by name, with their numbers.
     rows: BTreeMap<(String, u64), BlockRows>,
 }
@@ -596,11 +598,17 @@ impl State {
 
     fn stage(&mut self, part: &StagedPart) -> Result<(), Error> {
         let (of, at) = (part.of().tenant, part.at());
-        let new = Stage { of, touched: at, is_open: true, rows: BTreeMap::new() };
-        let stage = self.stages.entry(part.stage()).or_insert(new);
-        if !stage.is_open || stage.of != of {
+        if self.record(part.of()).is_none() {
+            return Err(Error::NotFound(part.of().named()));
+        }
+        let known = self.stages.get(&part.stage());
+        let parts = known.map_or(Some(0), |stage| Some(stage.parts).filter(|_| stage.is_open && stage.of == of));
+        if parts.and_then(|parts| parts.checked_add(1)) != Some(part.ordinal()) {
             return Err(stage_gone(part.of()));
         }
+        let new = Stage { of, touched: at, is_open: true, parts: 0, rows: BTreeMap::new() };
+        let stage = self.stages.entry(part.stage()).or_insert(new);
+        stage.parts = part.ordinal();
         stage.touched = stage.touched.max(at);
         for (row, number) in part.rows().iter().zip(part.numbers()) {
             let mut rows = BlockRows::new();
@@ -821,6 +829,7 @@ impl Store for MemoryStore {
             let taken = stage.taken(|_| true, |name| state.record(&rule(of, name.to_owned())).is_some());
             let mut numbers: Vec<u64> = taken.into_iter().map(|(_, number)| number).collect();
             numbers.sort_unstable();
+            numbers.dedup();
             numbers
         }))
     }

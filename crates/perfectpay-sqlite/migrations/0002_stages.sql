@@ -29,7 +29,7 @@ CREATE TABLE pp_staged_rule (
 ) STRICT, WITHOUT ROWID;
 
 CREATE VIEW pp_stage_view AS SELECT
-    hex(row.id)                                                                   AS stage,
+    lower(hex(row.id))                                                            AS stage,
     pp_organization.id                                                            AS organization_id,
     pp_merchant.id                                                                AS merchant_id,
     strftime('%Y-%m-%dT%H:%M:%fZ', row.touched_at / 1000.0, 'unixepoch')          AS touched_at,
@@ -40,7 +40,7 @@ LEFT JOIN pp_merchant ON pp_merchant.incarnation = row.tenant
 LEFT JOIN pp_organization ON pp_organization.incarnation IN (row.tenant, pp_merchant.organization);
 
 CREATE VIEW pp_staged_rule_view AS SELECT
-    hex(row.stage)                                                                AS stage,
+    lower(hex(row.stage))                                                         AS stage,
     row.part,
     row.place,
     row.number,

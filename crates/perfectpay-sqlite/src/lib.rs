@@ -83,6 +83,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -521,7 +522,18 @@ impl Store for SqliteStore {
 
     async fn taken(&self, of: &EntityRef, stage: StageId) -> Result<Option<Vec<u64>>, Error> {
         let of = of.clone();
-        self.elsewhere(move |conn| stage::taken(conn, &of, stage)).await
+        let read = move |conn: &Connection| stage::taken(conn, &of, stage);
+        let Some(location) = self.location.as_ref().filter(|_| self.readers.is_some()) else {
+            return self.elsewhere(read).await;
+        };
+        // It reads everything that is staged: whoever lists, or looks at the log, does not wait for that.
+        let conn = open::reader(&location.path, location.busy_timeout)?;
+        let (task, answer) = asking(read);
+        let failed =
+            |error: Box<dyn std::error::Error + Send + Sync>| Error::unavailable(Unavailability::Failed, error);
+        let thread = thread::Builder::new().name("perfectpay-stage".into());
+        thread.spawn(move || task(&conn)).map_err(|error| failed(error.into()))?;
+        answer.await.unwrap_or_else(|error| Err(failed(error.into())))
     }
 
     async fn prune(&self, prune: &Prune) -> Result<Pruned, Error> {

@@ -391,6 +391,11 @@ impl Prepared {
         let answer = set.idempotency.as_ref().map(|claim| serde_json::to_string(&claim.answer).map_err(json));
         Ok(Self { rows, logged, answer: answer.transpose()?, set })
     }
+
+    /// Whether nobody can say how long it takes, so that it shares a transaction with no other.
+    pub(crate) fn is_long(&self) -> bool {
+        matches!(self.set.changes.as_slice(), [Change::AddStagedRules(_)])
+    }
 }
 
 fn json(error: serde_json::Error) -> Error {

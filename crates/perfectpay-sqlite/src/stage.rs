@@ -15,28 +15,32 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Rows, params
 
 use crate::error::Failure;
 use crate::rows::{Table, action_number, integer, kind_number, unsigned};
-use crate::write::Counts;
+use crate::write::{Counts, version};
 
 /// Puts a part behind the others.
 pub(crate) fn put(conn: &Connection, part: &StagedPart) -> Result<(), Failure> {
-    let of = part.of().tenant;
-    let number: Option<i64> = conn
-        .prepare_cached(
-            "INSERT INTO pp_stage (id, tenant, touched_at, open, parts) VALUES (?1, ?2, ?3, 1, 1)
-             ON CONFLICT DO UPDATE SET parts = parts + 1, touched_at = max(touched_at, excluded.touched_at)
-             WHERE open = 1 AND tenant = excluded.tenant
-             RETURNING parts",
-        )?
-        .query_row(params![part.stage().as_bytes(), of.as_bytes(), part.at().unix_millis()], |row| row.get(0))
-        .optional()?;
-    let Some(number) = number else { return Err(stage_gone(part.of()).into()) };
+    if version(conn, part.of())?.is_none() {
+        return Err(Error::NotFound(part.of().named()).into());
+    }
+    let next = if part.ordinal() == 1 {
+        "INSERT INTO pp_stage (id, tenant, touched_at, open, parts) VALUES (?1, ?2, ?3, 1, ?4) ON CONFLICT DO NOTHING"
+    } else {
+        "UPDATE pp_stage SET parts = ?4, touched_at = max(touched_at, ?3)
+         WHERE id = ?1 AND tenant = ?2 AND open = 1 AND parts = ?4 - 1"
+    };
+    let (of, at) = (part.of().tenant, part.at().unix_millis());
+    let next =
+        conn.prepare_cached(next)?.execute(params![part.stage().as_bytes(), of.as_bytes(), at, part.ordinal()])?;
+    if next == 0 {
+        return Err(stage_gone(part.of()).into());
+    }
     let mut statement = conn.prepare_cached(
         "INSERT INTO pp_staged_rule
              (stage, part, place, number, id, kind, version, profile, expires_at, action, reason, metadata)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
     )?;
     statement.raw_bind_parameter(1, part.stage().as_bytes())?;
-    statement.raw_bind_parameter(2, number)?;
+    statement.raw_bind_parameter(2, part.ordinal())?;
     let mut name = String::new();
     for ((place, row), number) in (1_i64..).zip(part.rows().iter()).zip(part.numbers()) {
         name.clear();
@@ -158,6 +162,7 @@ pub(crate) fn taken(conn: &Connection, of: &EntityRef, stage: StageId) -> Result
         Ok(())
     })?;
     taken.sort_unstable();
+    taken.dedup();
     Ok(Some(taken))
 }
 
@@ -258,13 +263,16 @@ pub(crate) fn prune_untouched(conn: &Connection, since: Timestamp, limit: u32) -
 
 /// Removes rows of a stage, which cannot be made live from then on, and behind the last of them the stage.
 fn rows_of(conn: &Connection, stage: &[u8; 16], limit: u32) -> Result<Pruned, Failure> {
+    // The first row that stays.
+    let stays: Option<(i64, i64)> = conn
+        .prepare_cached("SELECT part, place FROM pp_staged_rule WHERE stage = ? ORDER BY part, place LIMIT 1 OFFSET ?")?
+        .query_row(params![stage, limit], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let (part, place) = stays.unwrap_or((i64::MAX, i64::MAX));
     let gone = conn
-        .prepare_cached(
-            "DELETE FROM pp_staged_rule WHERE stage = ?1 AND (part, place) IN
-                 (SELECT part, place FROM pp_staged_rule WHERE stage = ?1 ORDER BY part, place LIMIT ?2)",
-        )?
-        .execute(params![stage, limit])?;
-    let more = conn.prepare_cached("SELECT 1 FROM pp_staged_rule WHERE stage = ? LIMIT 1")?.exists([stage])?;
+        .prepare_cached("DELETE FROM pp_staged_rule WHERE stage = ? AND (part, place) < (?, ?)")?
+        .execute(params![stage, part, place])?;
+    let more = stays.is_some();
     let rest = if more { "UPDATE pp_stage SET open = 0 WHERE id = ?" } else { "DELETE FROM pp_stage WHERE id = ?" };
     conn.prepare_cached(rest)?.execute([stage])?;
     Ok(Pruned { removed: u64::try_from(gone).unwrap_or(u64::MAX), more })

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 
+use perfectpay::blocklist::BlockRuleId;
 use perfectpay::store::{IdempotencyKey, LogChange, Record, Verb};
 use perfectpay::{EntityKind, Error, Incarnation, Sealed, Unavailability};
 use rusqlite::types::{Value, ValueRef};
@@ -265,7 +266,7 @@ static KEPT: [Kept; 15] = [
 pub(crate) fn all(conn: &Connection, shared: bool, tell: Tell<'_>) -> Result<VerifyReport, Error> {
     let mut report = VerifyReport::default();
     let mut history = History::default();
-    let steps = u64::try_from(KEPT.len()).unwrap_or(0).saturating_add(5);
+    let steps = u64::try_from(KEPT.len()).unwrap_or(0).saturating_add(6);
     let mut done = 0;
     let mut next = || {
         tell(Progress { step: Step::Verifying, done, total: steps });
@@ -288,6 +289,8 @@ pub(crate) fn all(conn: &Connection, shared: bool, tell: Tell<'_>) -> Result<Ver
         checked(&mut report, "pp_block_count", |report| counts(&moment, report))?;
         next();
         checked(&mut report, "pp_idempotency", |report| claims(&moment, report))?;
+        next();
+        checked(&mut report, "pp_stage", |report| stages(&moment, report))?;
     }
     // It wrote nothing, and over a damaged file it may not even end as it should.
     drop(moment);
@@ -477,6 +480,36 @@ fn claims(conn: &Connection, report: &mut VerifyReport) -> Result<(), Failure> {
         }
         if row.get(4).ok().is_none_or(|at| timestamp(at).is_err()) {
             report.add(FaultKind::Idempotency, id, "its expiry is not a time");
+        }
+    }
+    Ok(())
+}
+
+/// Stages belong to tenants that live, and their rows to them.
+fn stages(conn: &Connection, report: &mut VerifyReport) -> Result<(), Failure> {
+    let mut statement = conn.prepare(
+        "SELECT lower(hex(id)) FROM pp_stage
+         WHERE tenant NOT IN (SELECT incarnation FROM pp_merchant UNION ALL SELECT incarnation FROM pp_organization)",
+    )?;
+    let mut orphans = statement.query([])?;
+    while let Some(row) = orphans.next()? {
+        report.add(FaultKind::Parent, format!("stage {}", lossy(row.get_ref(0)?)), "its tenant is not there");
+    }
+    let mut statement = conn.prepare(
+        "SELECT lower(hex(r.stage)), r.part, r.place, r.id, s.id IS NOT NULL, r.part BETWEEN 1 AND s.parts
+         FROM pp_staged_rule AS r LEFT JOIN pp_stage AS s ON s.id = r.stage",
+    )?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let (part, place): (i64, i64) = (row.get(1)?, row.get(2)?);
+        let named = format!("stage {}/{part}/{place}", lossy(row.get_ref(0)?));
+        if !row.get::<_, bool>(4)? {
+            report.add(FaultKind::Parent, &*named, "its stage is not there");
+        } else if !row.get::<_, bool>(5)? {
+            report.add(FaultKind::Record, &*named, "its stage has no such part");
+        }
+        if lossy(row.get_ref(3)?).parse::<BlockRuleId>().is_err() {
+            report.add(FaultKind::Record, named, "its name is none of an entry");
         }
     }
     Ok(())

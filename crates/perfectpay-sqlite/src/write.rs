@@ -597,7 +597,7 @@ impl LogEnd {
     }
 }
 
-fn version(conn: &Connection, entity: &EntityRef) -> Result<Option<u64>, Failure> {
+pub(crate) fn version(conn: &Connection, entity: &EntityRef) -> Result<Option<u64>, Failure> {
     let mut statement = conn.prepare_cached(Table::of(entity.kind, &entity.id).version)?;
     let found = statement.query_row(params![entity.tenant.as_bytes(), entity.id], |row| row.get(0)).optional()?;
     Ok(found.map(unsigned).transpose()?)

@@ -226,7 +226,7 @@ impl Group<'_> {
         }
         let job = patience.map_or_else(|| self.jobs.try_recv().ok(), |time| self.jobs.recv_timeout(time).ok());
         match job {
-            Some(Job::Commit(waiting)) => self.join(*waiting),
+            Some(Job::Commit(waiting)) if !waiting.prepared.is_long() => self.join(*waiting),
             other => {
                 self.next = other;
                 return false;
@@ -292,6 +292,10 @@ impl Engine {
 
     /// Writes a commit and those that join it, and answers what came behind them.
     fn group(&mut self, first: Waiting, jobs: &Receiver<Job>) -> Option<Job> {
+        if first.prepared.is_long() {
+            self.long(first);
+            return None;
+        }
         let (limit, expected) = (self.group_limit, self.last_group);
         let mut group = Group { sets: Vec::new(), replies: Vec::new(), next: None, jobs, limit, expected };
         group.join(first);
@@ -307,6 +311,41 @@ impl Engine {
         }
         self.between();
         next
+    }
+
+    /// Writes a commit of any length and answers it.
+    fn long(&mut self, Waiting { prepared, reply, place: _place }: Waiting) {
+        let written = catch_unwind(AssertUnwindSafe(|| self.by_itself(&prepared)));
+        // Whoever asked may have gone.
+        let _heard = reply.send((written.unwrap_or_else(|panic| Err(self.panicked(&*panic))), None));
+        self.between();
+    }
+
+    /// A transaction for one set without a savepoint, inside which SQLite would keep a copy of every page that is touched,
+    /// in memory. It is written once: where something stands against it, a second transaction only judges it.
+    fn by_itself(&mut self, set: &Prepared) -> Answer {
+        self.writable()?;
+        self.begin()?;
+        let failure = match apply(&self.conn, set, self.newest) {
+            Ok(receipt) => {
+                self.newest = receipt.at.unix_millis();
+                return Ok(self.end().map(|()| Committed::Applied(receipt))?);
+            }
+            Err(failure) => failure,
+        };
+        if let Failure::Engine(error) = &failure {
+            self.halted |= is_lasting(error);
+        }
+        if !self.rollback() || !failure.is_objection() {
+            return Err(failure.into());
+        }
+        self.begin()?;
+        let verdict = judge(&set.set, &mut Seen(&self.conn));
+        self.rollback();
+        match verdict? {
+            Verdict::Apply => Err(contradiction()),
+            Verdict::Replay(answer) => Ok(Committed::Replayed(answer)),
+        }
     }
 
     /// A transaction for one piece of work.

@@ -129,6 +129,27 @@ fn each_fault_is_named_and_no_other() {
             "UPDATE pp_idempotency SET answer = '?' WHERE key = 'create-org'",
             "idempotency `{1}/create-org`: the answer is not a sealed one",
         ),
+        (
+            "INSERT INTO pp_stage VALUES (zeroblob(16), zeroblob(16), 0, 1, 1)",
+            "parent `stage 00000000000000000000000000000000`: its tenant is not there",
+        ),
+        (
+            "INSERT INTO pp_staged_rule VALUES
+                 (zeroblob(16), 1, 2, 0, 'card_bin:411111', 1, 0, NULL, NULL, 0, NULL, NULL)",
+            "parent `stage 00000000000000000000000000000000/1/2`: its stage is not there",
+        ),
+        (
+            "INSERT INTO pp_stage SELECT zeroblob(16), incarnation, 0, 1, 1 FROM pp_merchant LIMIT 1;
+             INSERT INTO pp_staged_rule VALUES
+                 (zeroblob(16), 1, 1, 0, 'card_bin:411111', 1, 0, NULL, NULL, 0, NULL, NULL),
+                 (zeroblob(16), 2, 1, 0, 'card_bin:411111', 1, 0, NULL, NULL, 0, NULL, NULL)",
+            "record `stage 00000000000000000000000000000000/2/1`: its stage has no such part",
+        ),
+        (
+            "INSERT INTO pp_stage SELECT zeroblob(16), incarnation, 0, 1, 1 FROM pp_merchant LIMIT 1;
+             INSERT INTO pp_staged_rule VALUES (zeroblob(16), 1, 1, 0, 'x', 1, 0, NULL, NULL, 0, NULL, NULL)",
+            "record `stage 00000000000000000000000000000000/1/1`: its name is none of an entry",
+        ),
         ("CREATE INDEX extra ON pp_log (actor)", "schema `pp_meta`: the schema is not the one of its version"),
         ("CREATE TABLE theirs (x)", "schema `sqlite_schema`: holds what is not PerfectPay's"),
     ] {

@@ -234,8 +234,8 @@ broken! {
         }
     }
 
-    /// Of what is staged the last part alone is kept.
-    StageKeepsLast { parts: Mutex<BTreeMap<StageId, u64>> } ["a_stage_is_seen_by_nobody_until_it_is_made_live"] {
+    /// A part of what is staged is lost.
+    StageLosesPart { parts: Mutex<BTreeMap<StageId, u64>> } ["a_stage_is_seen_by_nobody_until_it_is_made_live"] {
         async fn stage(&self, next: &dyn Store, part: StagedPart) -> Result<(), Error> {
             let mut parts = locked(&self.parts).clone();
             let seen = parts.entry(part.stage()).or_default();

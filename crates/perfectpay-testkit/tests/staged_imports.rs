@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::io::{self, BufRead as _, BufReader, Read};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Barrier, Mutex};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
@@ -22,10 +22,10 @@ use futures_lite::future::block_on;
 use perfectpay::store::{Change, ChangeSet, Committed, LogPosition, Prune, Store, Verb};
 use perfectpay::{
     BlockKind, BlockRequest, BlocklistScope, Error, ImportCause, ImportError, ImportEvent, ImportMode, ImportOptions,
-    ImportReport, MerchantScope, PerfectPay, RowOutcome, Timestamp, Unavailability,
+    ImportReport, MerchantScope, PerfectPay, RowOutcome, SystemEntropy, Timestamp, Unavailability,
 };
 use perfectpay_memory::MemoryStore;
-use perfectpay_sqlite::SqliteStore;
+use perfectpay_sqlite::{SqliteOptions, SqliteStore};
 use perfectpay_testkit::faulty::{Counting, FailNth, On, Slow, When};
 use perfectpay_testkit::host::{self, Tenant, TestClock};
 use perfectpay_testkit::layer::{Layer, Layered};
@@ -238,6 +238,68 @@ fn what_cannot_be_cleared_after_the_commit_does_not_undo_it() {
     });
 }
 
+#[test]
+fn a_store_that_is_busy_is_waited_for() {
+    let busy = || Error::unavailable(Unavailability::Busy, "another process writes");
+    block_on(async {
+        for (on, nth) in [(On::Stage, 1), (On::Stage, 3), (On::Commit, 1), (On::Prune, 1)] {
+            let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+            let tenant = host::stand_up(&host::open(store.clone()).await.unwrap(), "acme").await.unwrap();
+            let layered = Layered::over(store.clone(), FailNth::new(on, nth, When::Before, busy));
+            let layer = layered.layer.clone();
+            let pay = host::open(Arc::new(layered)).await.unwrap();
+            let blocklist = tenant.scope(&pay).blocklist();
+            let (done, rows) = import(&blocklist, tokens(0..35).as_bytes(), together(10)).await;
+            assert_eq!((done.unwrap().inserted, rows.len()), (35, 35), "{on:?}");
+            assert!(layer.has_failed());
+            assert_eq!(staged(&*store).await, 0, "{on:?}");
+        }
+    });
+}
+
+#[test]
+fn two_processes_that_import_into_one_list_make_it_the_union_of_theirs() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("accounts.db");
+    let tenant = block_on(async {
+        let pay = host::open(Arc::new(SqliteStore::open(&path).unwrap())).await.unwrap();
+        host::stand_up(&pay, "acme").await.unwrap()
+    });
+    let start = Barrier::new(3);
+    let done = |numbers: std::ops::Range<u32>| {
+        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&path).unwrap());
+        start.wait();
+        block_on(async {
+            // Two processes that drew the same randomness would be on one stage.
+            let settings = host::settings().unwrap().entropy(Arc::new(SystemEntropy));
+            let pay = PerfectPay::open(store, settings).await.unwrap();
+            let blocklist = tenant.scope(&pay).blocklist();
+            import(&blocklist, tokens(numbers).as_bytes(), together(100)).await.0.unwrap()
+        })
+    };
+    let reports = std::thread::scope(|scope| {
+        let imports = [0..2_000, 1_000..3_000].map(|numbers| scope.spawn(|| done(numbers)));
+        // Others go on meanwhile, one commit behind the other.
+        let pay = block_on(host::open(Arc::new(SqliteStore::open(&path).unwrap()))).unwrap();
+        start.wait();
+        for number in 0..20 {
+            let request = BlockRequest::new(BlockKind::CardBin, format!("{}", 400_000 + number).parse().unwrap());
+            block_on(async { tenant.scope(&pay).blocklist().add(request).await }).unwrap();
+        }
+        imports.map(|import| import.join().unwrap())
+    });
+    let [first, second] = reports.map(|report| (report.inserted, report.duplicates));
+    assert_eq!((first.0 + second.0, first.1 + second.1), (3_000, 1_000), "{first:?}, {second:?}");
+    let report = SqliteOptions::new(&path).verify(|_| {}).unwrap();
+    assert!(report.is_healthy(), "{report:?}");
+    block_on(async {
+        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&path).unwrap());
+        let pay = host::open(store.clone()).await.unwrap();
+        assert_eq!(exported(&tenant.scope(&pay).blocklist()).await.lines().count(), 1 + 3_000 + 20);
+        assert_eq!(staged(&*store).await, 0);
+    });
+}
+
 /// Another process, which adds entries right before a stage is made live.
 #[derive(Debug, Default)]
 struct Meanwhile {
@@ -356,7 +418,8 @@ fn a_process_that_is_killed_has_added_a_list_whole_or_not_at_all() {
         host::stand_up(&pay, "acme").await.unwrap().scope(&pay).retrieve().await.unwrap().merchant_id.to_string()
     });
     let (mut next, mut done, mut interrupted, mut left) = (0_u32, Vec::new(), 0, 0);
-    for round in 0..12_u64 {
+    let rounds = std::env::var("PERFECTPAY_KILLS").map_or(12, |kills| kills.parse().unwrap());
+    for round in 0..rounds {
         let mut process = Command::new(std::env::current_exe().unwrap())
             .args(["as_another_process", "--exact", "--nocapture"])
             .env("PERFECTPAY_TEST_FILE", &path)
@@ -368,7 +431,7 @@ fn a_process_that_is_killed_has_added_a_list_whole_or_not_at_all() {
         let mut told = BufReader::new(process.stdout.take().unwrap()).lines();
         // It has begun; from here on any moment is as good as another.
         while !told.next().unwrap().unwrap().contains("begins") {}
-        std::thread::sleep(Duration::from_millis(7 + round * 13 % 90));
+        std::thread::sleep(Duration::from_millis(7 + round * 13_u64 % 90));
         process.kill().unwrap();
         process.wait().unwrap();
         done.push(next);
@@ -378,6 +441,8 @@ fn a_process_that_is_killed_has_added_a_list_whole_or_not_at_all() {
             }
         }
         let begun = done.pop().unwrap();
+        let report = SqliteOptions::new(&path).verify(|_| {}).unwrap();
+        assert!(report.is_healthy(), "{report:?}");
         block_on(async {
             let clock = Arc::new(TestClock::at(Timestamp::MAX));
             let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&path).unwrap());
@@ -420,14 +485,16 @@ proptest! {
             format!("{}{:02},{}\n", kinds[*kind], n, if *why { "because" } else { "" })
         };
         let file = format!("type,data,reason\n{}", rows.iter().map(row).collect::<String>());
-        let run = |batch: usize| block_on(async {
-            let pay = host::open(Arc::new(MemoryStore::new())).await.unwrap();
+        let run = |batch: usize, store: Arc<dyn Store>| block_on(async {
+            let pay = host::open(store).await.unwrap();
             let tenant = host::stand_up(&pay, "acme").await.unwrap();
             let blocklist = tenant.scope(&pay).blocklist();
             import(&blocklist, tokens(there.iter().copied()).as_bytes(), together(1_000)).await.0.unwrap();
             let (done, told) = import(&blocklist, file.as_bytes(), together(batch)).await;
             (done.unwrap(), told, exported(&blocklist).await)
         });
-        prop_assert_eq!(run(batch), run(1_000));
+        let whole = run(1_000, Arc::new(MemoryStore::new()));
+        prop_assert_eq!(&run(batch, Arc::new(MemoryStore::new())), &whole);
+        prop_assert_eq!(&run(batch, Arc::new(SqliteStore::in_memory().unwrap())), &whole);
     }
 }

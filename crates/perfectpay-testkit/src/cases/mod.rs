@@ -284,6 +284,8 @@ suite! {
         a_stage_is_seen_by_nobody_until_it_is_made_live
         a_stage_says_which_of_its_rows_are_taken
         a_stage_is_made_live_whole_or_not_at_all
+        parts_come_one_behind_the_other_or_not_at_all
+        what_is_made_live_is_counted_by_kind_and_version
         rows_of_a_profile_that_went_keep_a_stage_from_being_made_live
         a_stage_of_one_list_is_no_others
         an_organizations_list_has_stages_too

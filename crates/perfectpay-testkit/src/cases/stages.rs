@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use perfectpay::blocklist::{BlockKind, BlockRow, BlockRows};
+use perfectpay::organization::OrganizationState;
 use perfectpay::store::{
-    Actor, BlockPage, BlockScan, BlockSelect, Change, ChangeSet, EntityRef, Extent, Key, LogScope,
-    MAX_STAGED_PRUNE_LIMIT, Prune, Pruned, RowScope, SortedRows, StageId, StagedPart, StagedRules, Verb,
+    Actor, BlockCount, BlockPage, BlockScan, BlockSelect, Change, ChangeSet, EntityRef, Expectation, Extent, Key,
+    LogScope, MAX_STAGED_PRUNE_LIMIT, Prune, Pruned, RowScope, SortedRows, StageId, StagedPart, StagedRules, Stored,
+    Verb,
 };
 use perfectpay::{BlockAction, EntityKind, ProfileId, Timestamp};
 
 use crate::Fixture;
 use crate::probe::Probe;
-use crate::records::{Tenant, World, block_rule, moment, organization, organization_set, text};
+use crate::records::{Tenant, World, block_rule, moment, organization, organization_set, text, touched};
 
 const GONE: &str = "has no such stage for its blocklist, or not whole";
 
@@ -23,8 +25,8 @@ fn of(tenant: &Tenant) -> EntityRef {
     tenant.merchant.entity()
 }
 
-/// A part whose rows are foreign fingerprints with these numbers.
-fn part(of: &EntityRef, stage: StageId, rows: &[(&str, u64)], at: Timestamp) -> StagedPart {
+/// A part whose rows are fingerprints with these numbers.
+fn part(of: &EntityRef, stage: StageId, ordinal: u32, rows: &[(&str, u64)], at: Timestamp) -> StagedPart {
     let mut all = BlockRows::new();
     let mut sorted: Vec<(&str, u64)> = rows.to_vec();
     sorted.sort_unstable();
@@ -41,11 +43,12 @@ fn part(of: &EntityRef, stage: StageId, rows: &[(&str, u64)], at: Timestamp) -> 
         });
     }
     let numbers = sorted.iter().map(|(_, number)| *number).collect();
-    StagedPart::new(stage, of.clone(), Arc::new(SortedRows::of(&all)), numbers, at).expect("rows of an account")
+    StagedPart::new(stage, of.clone(), ordinal, Arc::new(SortedRows::of(&all)), numbers, at)
+        .expect("rows of an account")
 }
 
-fn put(probe: &Probe, tenant: &Tenant, stage: StageId, rows: &[(&str, u64)]) {
-    probe.stage(part(&of(tenant), stage, rows, moment(20))).expect("is taken");
+fn put(probe: &Probe, tenant: &Tenant, stage: StageId, ordinal: u32, rows: &[(&str, u64)]) {
+    probe.stage(part(&of(tenant), stage, ordinal, rows, moment(20))).expect("is taken");
 }
 
 fn live(tenant: &Tenant, stage: StageId, without: &[u64], count: u64) -> ChangeSet {
@@ -75,9 +78,9 @@ pub(super) fn a_stage_is_seen_by_nobody_until_it_is_made_live(fixture: &mut dyn 
     w.apply(w.acme.creating([block_rule(&w.acme.merchant, 1).into()]));
     let (before, head, listed) = (w.snapshot(), w.head(), page(&w, &w.acme));
     let exported = w.export(&Extent::Everything).len();
-    put(&w, &w.acme, stage(1), &[("m", 0), ("b", 1), ("z", 2)]);
-    put(&w, &w.acme, stage(1), &[("a", 3), ("n", 4), ("c", 5), ("zz", 6)]);
-    put(&w, &w.acme, stage(1), &[("mm", 7)]);
+    put(&w, &w.acme, stage(1), 1, &[("m", 0), ("b", 1), ("z", 2)]);
+    put(&w, &w.acme, stage(1), 2, &[("a", 3), ("n", 4), ("c", 5), ("zz", 6)]);
+    put(&w, &w.acme, stage(1), 3, &[("mm", 7)]);
     before.assert_same(&w.snapshot());
     assert_eq!((w.head(), page(&w, &w.acme), w.export(&Extent::Everything).len()), (head, listed.clone(), exported));
     // Two rows stay where they are.
@@ -85,7 +88,7 @@ pub(super) fn a_stage_is_seen_by_nobody_until_it_is_made_live(fixture: &mut dyn 
     let found = page(&w, &w.acme);
     let mut expected = listed.rows;
     for (value, number) in [("a", 3), ("b", 1), ("c", 5), ("m", 0), ("n", 4), ("zz", 6)] {
-        let part = part(&of(&w.acme), stage(1), &[(value, number)], moment(20));
+        let part = part(&of(&w.acme), stage(1), 1, &[(value, number)], moment(20));
         expected.push(part.rows().get(0).expect("a row"));
     }
     assert_eq!(found.rows, SortedRows::of(&expected).rows().clone());
@@ -102,18 +105,18 @@ pub(super) fn a_stage_is_seen_by_nobody_until_it_is_made_live(fixture: &mut dyn 
     // What was made live is made so once.
     w.refuse(live(&w.acme, stage(1), &[], 2), "block_rule.stage_gone", &gone("merchant_1"));
     assert_eq!(w.taken(&of(&w.acme), stage(1)), None);
-    let late = part(&of(&w.acme), stage(1), &[("late", 8)], moment(20));
+    let late = part(&of(&w.acme), stage(1), 4, &[("late", 8)], moment(20));
     assert_eq!(w.stage(late).expect_err("is closed").code(), "block_rule.stage_gone");
 }
 
 pub(super) fn a_stage_says_which_of_its_rows_are_taken(fixture: &mut dyn Fixture) {
     let w = World::open(fixture);
-    put(&w, &w.acme, stage(1), &[("m", 3), ("b", 1)]);
+    put(&w, &w.acme, stage(1), 1, &[("m", 3), ("b", 1)]);
     w.apply(live(&w.acme, stage(1), &[], 2));
-    put(&w, &w.acme, stage(2), &[("x", 5), ("a", 1), ("m", 0)]);
-    put(&w, &w.acme, stage(2), &[("x", 2), ("b", 9), ("c", 7)]);
-    put(&w, &w.acme, stage(2), &[("x", 11), ("d", 12)]);
-    put(&w, &w.acme, stage(3), &[("a", 1), ("d", 2)]);
+    put(&w, &w.acme, stage(2), 1, &[("x", 5), ("a", 1), ("m", 0)]);
+    put(&w, &w.acme, stage(2), 2, &[("x", 2), ("b", 9), ("c", 7)]);
+    put(&w, &w.acme, stage(2), 3, &[("x", 11), ("d", 12)]);
+    put(&w, &w.acme, stage(3), 1, &[("a", 1), ("d", 2)]);
     // Of rows with one name the one with the lowest number stays, in whichever part it is.
     assert_eq!(w.taken(&of(&w.acme), stage(2)), Some(vec![0, 5, 9, 11]));
     assert_eq!(w.taken(&of(&w.acme), stage(3)), Some(vec![]), "each stage by itself");
@@ -126,10 +129,10 @@ pub(super) fn a_stage_says_which_of_its_rows_are_taken(fixture: &mut dyn Fixture
 
 pub(super) fn a_stage_is_made_live_whole_or_not_at_all(fixture: &mut dyn Fixture) {
     let w = World::open(fixture);
-    put(&w, &w.acme, stage(1), &[("m", 3), ("b", 1)]);
+    put(&w, &w.acme, stage(1), 1, &[("m", 3), ("b", 1)]);
     w.apply(live(&w.acme, stage(1), &[], 2));
-    put(&w, &w.acme, stage(2), &[("n", 5), ("m", 1), ("a", 0)]);
-    put(&w, &w.acme, stage(2), &[("n", 2), ("b", 9)]);
+    put(&w, &w.acme, stage(2), 1, &[("n", 5), ("m", 1), ("a", 0)]);
+    put(&w, &w.acme, stage(2), 2, &[("n", 2), ("b", 9)]);
     let exists = |name: &str| format!("blocklist entry `fingerprint:{name}` exists already");
     // Of several the first by name is told.
     w.refuse(live(&w.acme, stage(2), &[], 5), "already_exists", &exists("b"));
@@ -157,7 +160,7 @@ pub(super) fn rows_of_a_profile_that_went_keep_a_stage_from_being_made_live(fixt
         rows.push(BlockRow { kind, value, scope, action, expires_at, reason: None, metadata: None });
     }
     let sorted = Arc::new(SortedRows::of(&rows));
-    w.stage(StagedPart::new(stage(1), of(&w.acme), sorted, vec![0, 1], moment(1)).expect("two rows"))
+    w.stage(StagedPart::new(stage(1), of(&w.acme), 1, sorted, vec![0, 1], moment(1)).expect("two rows"))
         .expect("is taken");
     let absent = "there is no business profile `pro_nowhere`";
     w.refuse(live(&w.acme, stage(1), &[], 2), "not_found", absent);
@@ -167,12 +170,58 @@ pub(super) fn rows_of_a_profile_that_went_keep_a_stage_from_being_made_live(fixt
 
 pub(super) fn a_stage_of_one_list_is_no_others(fixture: &mut dyn Fixture) {
     let w = World::open(fixture);
-    put(&w, &w.acme, stage(1), &[("m", 3), ("b", 1)]);
+    put(&w, &w.acme, stage(1), 1, &[("m", 3), ("b", 1)]);
     assert_eq!(w.taken(&of(&w.sister), stage(1)), None);
-    let foreign = part(&of(&w.sister), stage(1), &[("c", 4)], moment(20));
+    let foreign = part(&of(&w.sister), stage(1), 2, &[("c", 4)], moment(20));
     assert_eq!(w.stage(foreign).expect_err("is another's").code(), "block_rule.stage_gone");
     w.refuse(live(&w.sister, stage(1), &[], 2), "block_rule.stage_gone", &gone("merchant_2"));
     w.apply(live(&w.acme, stage(1), &[], 2));
+}
+
+/// Two BINs of an organization.
+fn of_organization(row: &Stored<OrganizationState>, stage: StageId) -> StagedPart {
+    let mut rows = BlockRows::new();
+    for value in ["411111", "411112"] {
+        let (kind, scope, action, expires_at) = (BlockKind::CardBin, RowScope::Organization, BlockAction::Block, None);
+        rows.push(BlockRow { kind, value, scope, action, expires_at, reason: None, metadata: None });
+    }
+    let sorted = Arc::new(SortedRows::of(&rows));
+    StagedPart::new(stage, row.entity(), 1, sorted, vec![0, 1], moment(1)).expect("two rows")
+}
+
+pub(super) fn parts_come_one_behind_the_other_or_not_at_all(fixture: &mut dyn Fixture) {
+    let w = World::open(fixture);
+    let refused = |stage, ordinal, value| {
+        let wrong = part(&of(&w.acme), stage, ordinal, &[(value, 9)], moment(20));
+        assert_eq!(w.stage(wrong).expect_err("comes out of turn").code(), "block_rule.stage_gone");
+    };
+    refused(stage(1), 2, "a");
+    put(&w, &w.acme, stage(1), 1, &[("a", 0)]);
+    for ordinal in [1, 3] {
+        refused(stage(1), ordinal, "b");
+    }
+    put(&w, &w.acme, stage(1), 2, &[("b", 1)]);
+    refused(stage(1), 2, "b");
+    // What was removed is not begun anew by what comes late.
+    assert_eq!(w.prune(&Prune::Stage { stage: stage(1), limit: 9 }), Pruned { removed: 2, more: false });
+    refused(stage(1), 3, "c");
+    assert_eq!(w.prune(&Prune::Stage { stage: stage(1), limit: 9 }), Pruned { removed: 0, more: false });
+}
+
+pub(super) fn what_is_made_live_is_counted_by_kind_and_version(fixture: &mut dyn Fixture) {
+    let w = World::open(fixture);
+    let own = |version: u32, digit: &str| format!("fp{version}_{}A", digit.repeat(42));
+    let (first, second, third) = (own(1, "A"), own(2, "B"), own(2, "C"));
+    put(&w, &w.acme, stage(1), 1, &[("tok", 0), (&first, 1), (&second, 2)]);
+    put(&w, &w.acme, stage(1), 2, &[("tok", 3), (&third, 4)]);
+    w.apply(live(&w.acme, stage(1), &[3], 4));
+    let fingerprints =
+        |version, count| BlockCount { kind: BlockKind::Fingerprint, fingerprint_version: version, count };
+    assert_eq!(page(&w, &w.acme).counts, [fingerprints(None, 1), fingerprints(Some(1), 1), fingerprints(Some(2), 2)]);
+    let mut set = w.acme.set();
+    set.expectations.push(Expectation::Fingerprints { of: of(&w.acme), version: 2, count: 2 });
+    set.update(touched(&w.acme.profile));
+    w.apply(set);
 }
 
 pub(super) fn an_organizations_list_has_stages_too(fixture: &mut dyn Fixture) {
@@ -184,11 +233,14 @@ pub(super) fn an_organizations_list_has_stages_too(fixture: &mut dyn Fixture) {
         rows.push(BlockRow { kind, value, scope, action, expires_at, reason: None, metadata: None });
     }
     let sorted = Arc::new(SortedRows::of(&rows));
-    let wrong = StagedPart::new(stage(1), of(&w.acme), Arc::clone(&sorted), vec![0, 1], moment(1));
+    let wrong = StagedPart::new(stage(1), of(&w.acme), 1, Arc::clone(&sorted), vec![0, 1], moment(1));
     assert_eq!(wrong.expect_err("holds elsewhere").code(), "blocklist.other_scope");
-    let short = StagedPart::new(stage(1), row.entity(), Arc::clone(&sorted), vec![0], moment(1));
-    assert_eq!(short.expect_err("has one number").code(), "block_rule.stage_numbers");
-    w.stage(StagedPart::new(stage(1), row.entity(), sorted, vec![0, 1], moment(1)).expect("rows")).expect("is taken");
+    for (ordinal, numbers) in [(1, vec![0]), (1, vec![1, 1]), (1, vec![0, u64::MAX]), (0, vec![0, 1])] {
+        let wrong = StagedPart::new(stage(1), row.entity(), ordinal, Arc::clone(&sorted), numbers, moment(1));
+        assert_eq!(wrong.expect_err("is numbered wrongly").code(), "block_rule.stage_numbers");
+    }
+    w.stage(StagedPart::new(stage(1), row.entity(), 1, sorted, vec![0, 1], moment(1)).expect("rows"))
+        .expect("is taken");
     let new = StagedRules::new(row.entity(), stage(1), Vec::new(), 2, Actor::Host, None, moment(50)).expect("rows");
     let mut set = organization_set(&row);
     set.changes.push(Change::AddStagedRules(Box::new(new)));
@@ -203,9 +255,9 @@ pub(super) fn an_organizations_list_has_stages_too(fixture: &mut dyn Fixture) {
 pub(super) fn stages_are_pruned_in_bounded_steps_the_untouched_ones(fixture: &mut dyn Fixture) {
     let w = World::open(fixture);
     let step = |stage, limit| w.prune(&Prune::Stage { stage, limit });
-    put(&w, &w.acme, stage(1), &[("a", 0), ("b", 1), ("c", 2)]);
-    put(&w, &w.acme, stage(1), &[("d", 3), ("e", 4)]);
-    put(&w, &w.acme, stage(2), &[("a", 0)]);
+    put(&w, &w.acme, stage(1), 1, &[("a", 0), ("b", 1), ("c", 2)]);
+    put(&w, &w.acme, stage(1), 2, &[("d", 3), ("e", 4)]);
+    put(&w, &w.acme, stage(2), 1, &[("a", 0)]);
     assert_eq!(step(stage(9), 9), Pruned { removed: 0, more: false });
     assert_eq!(step(stage(1), 2), Pruned { removed: 2, more: true });
     // What is begun to be removed is whole no more.
@@ -217,14 +269,16 @@ pub(super) fn stages_are_pruned_in_bounded_steps_the_untouched_ones(fixture: &mu
     assert_eq!(step(stage(2), u32::MAX), Pruned { removed: 1, more: false });
     assert_eq!(names(&w, &w.acme), ["fingerprint:a"], "entries stay");
 
-    let at = |number: u8, value, seconds| {
-        w.stage(part(&of(&w.acme), stage(number), &[(value, 0)], moment(seconds))).expect("is taken");
+    let at = |number: u8, ordinal, value, seconds| {
+        let rows = [(value, u64::from(ordinal))];
+        w.stage(part(&of(&w.acme), stage(number), ordinal, &rows, moment(seconds))).expect("is taken");
     };
-    at(3, "x", 30);
-    at(4, "x", 31);
-    at(5, "x", 29);
-    at(5, "y", 32);
-    at(6, "x", 28);
+    at(3, 1, "x", 30);
+    at(4, 1, "x", 31);
+    // The newest part counts, by whatever clocks they came.
+    at(5, 1, "x", 32);
+    at(5, 2, "y", 29);
+    at(6, 1, "x", 28);
     let untouched = |seconds, limit| w.prune(&Prune::Stages { untouched_since: moment(seconds), limit });
     assert_eq!(untouched(28, 9), Pruned { removed: 0, more: false });
     assert_eq!(untouched(31, 1), Pruned { removed: 1, more: true });
@@ -235,7 +289,7 @@ pub(super) fn stages_are_pruned_in_bounded_steps_the_untouched_ones(fixture: &mu
     let most = u64::from(MAX_STAGED_PRUNE_LIMIT);
     let values: Vec<(String, u64)> = (0..=most).map(|number| (format!("{number:07}"), number)).collect();
     let rows: Vec<(&str, u64)> = values.iter().map(|(value, number)| (value.as_str(), *number)).collect();
-    put(&w, &w.acme, stage(7), &rows);
+    put(&w, &w.acme, stage(7), 1, &rows);
     assert_eq!(step(stage(7), u32::MAX), Pruned { removed: most, more: true });
     assert_eq!(untouched(100, u32::MAX), Pruned { removed: 4, more: false });
 }
@@ -243,7 +297,7 @@ pub(super) fn stages_are_pruned_in_bounded_steps_the_untouched_ones(fixture: &mu
 pub(super) fn a_stage_goes_with_its_tenant(fixture: &mut dyn Fixture) {
     let w = World::open(fixture);
     for (number, tenant) in (1..).zip([&w.acme, &w.sister, &w.rival]) {
-        put(&w, tenant, stage(number), &[("a", 0), ("b", 1)]);
+        put(&w, tenant, stage(number), 1, &[("a", 0), ("b", 1)]);
     }
     let mut set = organization_set(&w.acme.organization);
     set.remove(w.acme.merchant.entity(), 1, true);
@@ -251,20 +305,36 @@ pub(super) fn a_stage_goes_with_its_tenant(fixture: &mut dyn Fixture) {
     let mut set = organization_set(&w.rival.organization);
     set.remove(w.rival.organization.entity(), 1, true);
     w.apply(set);
-    for (number, tenant, left) in [(1, &w.acme, 0), (2, &w.sister, 2), (3, &w.rival, 0)] {
-        assert_eq!(w.taken(&of(tenant), stage(number)).is_some(), left > 0);
-        let pruned = w.prune(&Prune::Stage { stage: stage(number), limit: 9 });
-        assert_eq!(pruned, Pruned { removed: left, more: false });
+    for (number, tenant, lives) in [(1, &w.acme, false), (2, &w.sister, true), (3, &w.rival, false)] {
+        assert_eq!(w.taken(&of(tenant), stage(number)).is_some(), lives);
     }
-    // For one that does not live rows may be staged, and never made live.
-    put(&w, &w.acme, stage(4), &[("a", 0)]);
-    w.refuse(live(&w.acme, stage(4), &[], 1), "not_found", "there is no merchant account `merchant_1`");
+    for number in [1, 3] {
+        let pruned = w.prune(&Prune::Stage { stage: stage(number), limit: 9 });
+        assert_eq!(pruned, Pruned { removed: 0, more: false });
+    }
+    // Nothing is staged for one that does not live.
+    let late = w.stage(part(&of(&w.acme), stage(4), 1, &[("a", 0)], moment(20))).expect_err("does not live");
+    assert_eq!(late.to_string(), "there is no merchant account `merchant_1`");
+    // Whatever has no children goes without a cascade, and what is staged for it all the same.
+    let mut set = w.sister.set();
+    set.remove(w.sister.profile.entity(), 1, false);
+    w.apply(set);
+    let mut set = organization_set(&w.sister.organization);
+    set.remove(w.sister.merchant.entity(), 1, false);
+    w.apply(set);
+    assert_eq!(w.prune(&Prune::Stage { stage: stage(2), limit: 9 }), Pruned { removed: 0, more: false });
+    let row = &w.acme.organization;
+    w.stage(of_organization(row, stage(5))).expect("is taken");
+    let mut set = organization_set(row);
+    set.remove(row.entity(), 1, false);
+    w.apply(set);
+    assert_eq!(w.prune(&Prune::Stage { stage: stage(5), limit: 9 }), Pruned { removed: 0, more: false });
 }
 
 pub(super) fn a_stage_outlives_a_crash(fixture: &mut dyn Fixture) {
     let w = World::open(fixture);
-    put(&w, &w.acme, stage(1), &[("m", 0), ("b", 1)]);
-    put(&w, &w.acme, stage(1), &[("a", 2), ("b", 3)]);
+    put(&w, &w.acme, stage(1), 1, &[("m", 0), ("b", 1)]);
+    put(&w, &w.acme, stage(1), 2, &[("a", 2), ("b", 3)]);
     let World { probe, acme, .. } = w;
     drop(probe);
     if !fixture.reopen() {
@@ -272,7 +342,7 @@ pub(super) fn a_stage_outlives_a_crash(fixture: &mut dyn Fixture) {
     }
     let probe = Probe::new(fixture.store());
     assert_eq!(probe.taken(&of(&acme), stage(1)), Some(vec![3]));
-    put(&probe, &acme, stage(1), &[("c", 4)]);
+    put(&probe, &acme, stage(1), 3, &[("c", 4)]);
     probe.apply(live(&acme, stage(1), &[3], 4));
     assert_eq!(names(&probe, &acme), ["a", "b", "c", "m"].map(|value| format!("fingerprint:{value}")));
 }

@@ -32,7 +32,9 @@ pub enum ImportMode {
     BestEffort,
     /// Everything is added in one commit, or, if a row is wrong, nothing. Of a list that is longer than a
     /// [batch](ImportOptions::batch) each batch is first written to a place in the store where nobody sees it; the one
-    /// commit then makes entries of all, which takes about as long as writing them, and other commits wait for it.
+    /// commit then makes entries of all, which takes about as long as writing them. Other commits wait for it, and those of
+    /// other processes on the same file are told that it is busy when they have waited long enough. The import itself waits
+    /// for other processes.
     AllOrNothing,
 }
 
@@ -74,8 +76,8 @@ impl ImportOptions {
 
     /// How many rows are kept in memory at once, 1 to [`MAX_TOGETHER`]; others are answered as the nearer end. So many of a
     /// best-effort import are one commit. They are sorted, so that more rows at once are written faster, and take some
-    /// 250 bytes each meanwhile; of all rows of a longer list that is imported all or none, two bytes are kept to the end,
-    /// and its batches get larger on the way, up to 100,000 rows, so that there are not too many to be merged.
+    /// 250 bytes each meanwhile; of all rows of a longer list that is imported all or none, two bytes are kept to the end
+    /// (and while it is made live, some 30 more of each one that is there already), and its batches get larger on the way, up to 100,000 rows, so that there are not too many to be merged.
     pub fn batch(mut self, rows: usize) -> Self {
         self.batch = rows.clamp(1, MAX_TOGETHER);
         self
@@ -144,7 +146,7 @@ impl ImportReport {
 /// Why an import came to no end.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportCause {
-    /// The file is none that can be read: its header, its encoding, a row beyond every limit, too many rows.
+    /// The file is none that can be read: its header, its encoding, a row beyond every limit.
     #[error("line {line}: {fault}")]
     File {
         /// On which line, from 1.
@@ -161,7 +163,8 @@ pub enum ImportCause {
 }
 
 /// An import that came to no end: why, and exactly what it did before. Rows that were read and not told yet were not
-/// added; in [`ImportMode::AllOrNothing`] nothing was. Repeating it is safe: what was added is a duplicate then.
+/// added; in [`ImportMode::AllOrNothing`] nothing was, unless the store does not know
+/// ([`Error::OutcomeUnknown`]). Repeating it is safe: what was added is a duplicate then.
 #[derive(Debug, thiserror::Error)]
 #[error("the import stopped after {} rows: {cause}", report.rows())]
 pub struct ImportError {

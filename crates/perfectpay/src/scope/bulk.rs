@@ -13,18 +13,22 @@ use crate::blocklist::{
     BlockRequest, BlockRow, BlockRows, BlockRuleState, BlockScope, ExportError, ImportCause, ImportError, ImportEvent,
     ImportMode, ImportOptions, ImportReport, NewRules, RowOutcome, RowScope, SortedRows,
 };
-use crate::error::{Error, Fault};
+use crate::error::{Error, Fault, Unavailability};
 use crate::id::ProfileId;
 use crate::profile::ProfileState;
 use crate::store::{
-    BlockScan, BlockSelect, Change, Key, MAX_STAGED_PRUNE_LIMIT, MerchantPath, Prune, StageId, StagedPart, StagedRules,
-    Stored, stage_gone,
+    BlockScan, BlockSelect, Change, Key, MAX_STAGED_PRUNE_LIMIT, MerchantPath, Prune, Pruned, StageId, StagedPart,
+    StagedRules, Stored, stage_gone,
 };
 
 /// How often a batch that met other additions is looked up again before it gives up.
 const ATTEMPTS: u32 = 32;
 /// How many entries an export reads at once.
 const PAGE: u32 = 10_000;
+/// How often a stage that met other additions is looked through again before the import gives up.
+const ATTEMPTS_TO_MAKE_LIVE: u32 = 8;
+/// How often the import of a long list waits for a store that is busy: as long as the store waits, each time.
+const PATIENCE: u32 = 24;
 /// After how many parts on a stage the next ones are twice as long.
 const PARTS: u32 = 64;
 /// How many profiles an import remembers.
@@ -123,13 +127,16 @@ impl<'a, F: FnMut(ImportEvent) + Send> Import<'a, F> {
         let mut rows = Rows::open(input)?;
         let scope = &self.rules.scope;
         loop {
-            match rows.next()? {
+            let next = rows.next()?;
+            if !matches!(next, Line::End) {
+                self.make_room().await?;
+            }
+            match next {
                 Line::End => break,
                 Line::Row { line, fields: Ok(fields) } => fields.read(scope, |row| self.waiting.push(line, row)),
                 Line::Row { line, fields: Err(fault) } => self.waiting.push(line, Err(fault)),
             }
             self.report.bytes = rows.bytes();
-            self.full().await?;
         }
         self.report.bytes = rows.bytes();
         self.end().await
@@ -139,8 +146,8 @@ impl<'a, F: FnMut(ImportEvent) + Send> Import<'a, F> {
         self.begin().await?;
         let scope = &self.rules.scope;
         for (line, request) in (1..).zip(requests) {
+            self.make_room().await?;
             requested(&request, scope, |row| self.waiting.push(line, row));
-            self.full().await?;
         }
         self.end().await
     }
@@ -155,13 +162,12 @@ impl<'a, F: FnMut(ImportEvent) + Send> Import<'a, F> {
         Ok(())
     }
 
-    /// Adds what waits, or puts it aside, if there is no room for more.
-    async fn full(&mut self) -> Result<(), ImportCause> {
+    /// Adds what waits, or puts it aside, if there is no room for the row that comes.
+    async fn make_room(&mut self) -> Result<(), ImportCause> {
         let waiting = self.waiting.told.len();
         match self.options.mode {
             ImportMode::BestEffort if waiting >= self.options.batch => self.flush().await,
-            // What is exactly one batch needs no stage.
-            ImportMode::AllOrNothing if waiting > self.room() => self.hold().await,
+            ImportMode::AllOrNothing if waiting >= self.room() => self.hold().await,
             _ => Ok(()),
         }
     }
@@ -169,7 +175,7 @@ impl<'a, F: FnMut(ImportEvent) + Send> Import<'a, F> {
     /// How many rows the next batch on the stage has.
     fn room(&self) -> usize {
         let batch = self.options.batch;
-        let doublings = self.held.as_ref().map_or(0, |held| held.parts / PARTS).min(BATCH.ilog2());
+        let doublings = self.held.as_ref().map_or(0, |held| held.parts / PARTS).min(BATCH.ilog2() + 1);
         batch.max((batch << doublings).min(BATCH))
     }
 
@@ -221,9 +227,13 @@ impl<'a, F: FnMut(ImportEvent) + Send> Import<'a, F> {
             held.is_staged = true;
             held.parts += 1;
             let (stage, of) = (held.stage, read.of.clone());
-            let part = StagedPart::new(stage, of, Arc::new(sorted), numbers.collect(), moment).map_err(Error::from)?;
+            let (ordinal, rows, numbers) = (held.parts, Arc::new(sorted), numbers.collect());
             self.held = Some(held);
-            session.store().stage(part).await?;
+            let part = StagedPart::new(stage, of, ordinal, rows, numbers, moment).map_err(Error::from)?;
+            let mut patience = PATIENCE;
+            while let Err(error) = session.store().stage(part.clone()).await {
+                patience = less(patience, error)?;
+            }
             held = self.held.take().unwrap_or_else(|| Held::on(stage));
         }
         for ((line, _), fate) in told.iter().zip(fates) {
@@ -250,28 +260,26 @@ impl<'a, F: FnMut(ImportEvent) + Send> Import<'a, F> {
     /// Commits what is on the stage, without what is there already.
     async fn commit(&self, held: &mut Held) -> Result<(), ImportCause> {
         let session = self.rules.session();
-        let mut left = ATTEMPTS;
-        // What was there once stays out, so that what is told of it stays true.
-        let mut without = Vec::new();
+        let (mut left, mut patience) = (ATTEMPTS_TO_MAKE_LIVE, PATIENCE);
         loop {
             let moment = session.begin(Operation::ImportBlockRules).await?;
             let read = self.rules.read().await?;
             let taken = session.store().taken(&read.of, held.stage).await?.ok_or_else(|| stage_gone(&read.of))?;
+            // What was there once stays out, so that what is told of it stays true.
             held.mark(&taken);
-            without.extend(taken);
             let count = held.new_ones();
             if count == 0 {
                 return Ok(());
             }
             let (author, source) = (session.actor.clone(), self.options.source.clone());
-            let rules = StagedRules::new(read.of.clone(), held.stage, without.clone(), count, author, source, moment);
+            let rules = StagedRules::new(read.of.clone(), held.stage, held.repeated(), count, author, source, moment);
             let mut set = read.changes(session, moment);
             set.changes.push(Change::AddStagedRules(Box::new(rules.map_err(Error::from)?)));
             match session.commit(set, Operation::ImportBlockRules, &()).await {
                 Ok(_) => return Ok(()),
                 // Somebody added or removed one of them meanwhile.
                 Err(Error::AlreadyExists(_)) if left > 0 => left -= 1,
-                Err(error) => return Err(error.into()),
+                Err(error) => patience = less(patience, error)?,
             }
         }
     }
@@ -280,7 +288,17 @@ impl<'a, F: FnMut(ImportEvent) + Send> Import<'a, F> {
     async fn clear(&mut self) {
         let Some(held) = self.held.take().filter(|held| held.is_staged) else { return };
         let step = Prune::Stage { stage: held.stage, limit: MAX_STAGED_PRUNE_LIMIT };
-        while self.rules.session().store().prune(&step).await.is_ok_and(|pruned| pruned.more) {}
+        let mut patience = PATIENCE;
+        loop {
+            match self.rules.session().store().prune(&step).await {
+                Ok(Pruned { more: true, .. }) => {}
+                Ok(Pruned { more: false, .. }) => break,
+                Err(error) => match less(patience, error) {
+                    Ok(left) => patience = left,
+                    Err(_) => break,
+                },
+            }
+        }
     }
 
     /// Adds what waits, and tells what came of it.
@@ -407,6 +425,14 @@ impl Fate {
     }
 }
 
+/// Lets another process that was in the way have its turn, so often; it wrote nothing then. Every other error is one.
+fn less(patience: u32, error: Error) -> Result<u32, Error> {
+    match error {
+        Error::Unavailable { reason: Unavailability::Busy, .. } => patience.checked_sub(1).ok_or(error),
+        error => Err(error),
+    }
+}
+
 /// Of rows with one name all but the first, which is at one of the places, are duplicates.
 fn mark_repeated(fates: &mut [Fate], places: &[usize]) {
     let mut first = vec![false; fates.len()];
@@ -467,6 +493,11 @@ impl Held {
                 *duplicate = true;
             }
         }
+    }
+
+    /// The numbers of all duplicates, in ascending order.
+    fn repeated(&self) -> Vec<u64> {
+        (0..).zip(&self.duplicates).filter(|(_, is_duplicate)| **is_duplicate).map(|(number, _)| number).collect()
     }
 
     fn new_ones(&self) -> u64 {

@@ -51,7 +51,7 @@ use crate::store::{
 use crate::time::{Clock, Timestamp};
 
 /// For how long every hot call looks at the log after a commit whose receipt was lost, in milliseconds: longer than a
-/// store lets a queued set wait.
+/// store lets a queued set wait, unless that is one of the largest; behind it the bound holds.
 const WATCH: i64 = 10_000;
 
 /// How many pages of the log are told one by one; behind more, everything is loaded anew.

@@ -150,11 +150,12 @@ pub trait Store: Debug + Send + Sync + 'static {
     async fn head(&self) -> Result<Head, Error>;
 
     /// Puts rows on a stage, for a list that is too long for one set. It is as atomic, durable, cancel-safe and honest as
-    /// a commit, and leaves no entry in the log. Whether the list's owner lives is asked when the stage is made live.
+    /// a commit, and leaves no entry in the log. The first part makes the stage.
     ///
     /// # Errors
     ///
-    /// [`stage_gone`], if the stage is another list's, was made live or begun to be removed; [`Error::Unavailable`],
+    /// [`Error::NotFound`], if the list's owner does not live; [`stage_gone`], if the part's ordinal is not the next one of
+    /// the stage, or the stage is another list's, was made live or begun to be removed; [`Error::Unavailable`],
     /// [`Error::OutcomeUnknown`] and [`Error::Corrupt`] from the engine.
     async fn stage(&self, part: StagedPart) -> Result<(), Error>;
 

@@ -42,36 +42,48 @@ impl fmt::Debug for StageId {
     }
 }
 
-/// Rows that come to a stage behind those that are there. The first part makes the stage.
+/// Rows that come to a stage behind those that are there. The first part makes the stage, and every other one comes behind
+/// the one before it or not at all.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StagedPart {
     stage: StageId,
     of: EntityRef,
+    ordinal: u32,
     rows: Arc<SortedRows>,
     numbers: Arc<[u64]>,
     at: Timestamp,
 }
 
 impl StagedPart {
-    /// Rows for the list of an organization or a merchant account, each with its number, at one moment by the clock of who
-    /// brings them. No two rows of a stage have one number, and the lower one was given first.
+    /// The part with this ordinal, from 1: rows for the list of an organization or a merchant account, each with its number,
+    /// at one moment by the clock of who brings them. No two rows of a stage have one number, and the lower one was given
+    /// first.
     ///
     /// # Errors
     ///
     /// `changes.empty`, where there are none; `blocklist.other_scope`, where one holds in another scope than the list's;
-    /// `block_rule.stage_numbers`, where there are not as many numbers as rows.
+    /// `text.…`, where a value is no text that an entry can have; `block_rule.stage_numbers`, where there are not as many
+    /// numbers as rows, two are equal, or one is beyond 2⁶³ − 1, and where the ordinal is 0.
     pub fn new(
         stage: StageId,
         of: EntityRef,
+        ordinal: u32,
         rows: Arc<SortedRows>,
         numbers: Vec<u64>,
         at: Timestamp,
     ) -> Result<Self, Fault> {
         NewRules::check(&of, rows.rows())?;
-        if numbers.len() != rows.rows().len() {
-            return Err(Fault::new("block_rule.stage_numbers", "must be one for each row").at("numbers"));
+        for row in rows.rows().iter() {
+            row.id()?;
         }
-        Ok(Self { stage, of, rows, numbers: numbers.into(), at })
+        let mut sorted = numbers.clone();
+        sorted.sort_unstable();
+        let is_twice = sorted.windows(2).any(|pair| matches!(pair, [number, next] if number == next));
+        let is_beyond = sorted.last().is_some_and(|last| i64::try_from(*last).is_err());
+        if numbers.len() != rows.rows().len() || is_twice || is_beyond || ordinal == 0 {
+            return Err(Fault::new("block_rule.stage_numbers", "must be one of its own for each row").at("numbers"));
+        }
+        Ok(Self { stage, of, ordinal, rows, numbers: numbers.into(), at })
     }
 
     /// Where they come.
@@ -82,6 +94,11 @@ impl StagedPart {
     /// Whose list they are for.
     pub fn of(&self) -> &EntityRef {
         &self.of
+    }
+
+    /// Which part it is, from 1.
+    pub fn ordinal(&self) -> u32 {
+        self.ordinal
     }
 
     /// The rows, each name once.
