@@ -69,13 +69,16 @@ async fn run(rows: u64) -> Result<(), Box<dyn Error>> {
     });
     let report = report.await?;
     let seconds = began.elapsed().as_secs_f64();
+    // What was added last is still in the write-ahead log.
+    let files = ["accounts.db", "accounts.db-wal"].map(|name| fs::metadata(folder.path().join(name)));
+    let bytes: u64 = files.into_iter().flatten().map(|file| file.len()).sum();
     writeln!(
         io::stdout(),
-        "\n{} added, {} there already, {} wrong, in {seconds:.1} s; the file has {} MB",
+        "\n{} added, {} there already, {} wrong, in {seconds:.1} s; the database has {} MB",
         report.inserted,
         report.duplicates,
         report.invalid,
-        fs::metadata(folder.path().join("accounts.db"))?.len() / 1_000_000,
+        bytes / 1_000_000,
     )?;
 
     for number in [LISTED, OTHER] {
