@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use perfectpay_macros::observed;
 
+use super::held::Held;
 use super::operation::Operation;
 use super::rules::{Read, Rules, Whose};
 use crate::blocklist::import::{BATCH, Line, Rows, Waiting, Writing, requested};
@@ -247,11 +248,12 @@ impl<'a, F: FnMut(ImportEvent) + Send> Import<'a, F> {
     /// Makes entries of all that is held, by one commit, and tells what came of it.
     async fn make_live(&mut self) -> Result<(), ImportCause> {
         let Some(mut held) = self.held.take() else { return Ok(()) };
-        let (stage, is_staged) = (held.stage, held.is_staged);
-        let live = if is_staged && !held.is_wrong { self.commit(&mut held).await } else { Ok(()) };
-        self.held = Some(Held { is_staged, ..Held::on(stage) });
+        let is_waiting = held.is_staged && !held.is_wrong;
+        let live = if is_waiting { self.commit(&mut held).await } else { Ok(()) };
+        let rows = held.take();
+        self.held = Some(held);
         live?;
-        self.tell(held.take().map(|(line, is_duplicate)| {
+        self.tell(rows.map(|(line, is_duplicate)| {
             (line, if is_duplicate { RowOutcome::Duplicate } else { RowOutcome::Inserted })
         }));
         Ok(())
@@ -441,87 +443,6 @@ fn mark_repeated(fates: &mut [Fate], places: &[usize]) {
     }
     for (fate, _) in fates.iter_mut().zip(first).filter(|(fate, first)| **fate == Fate::Inserted && !first) {
         *fate = Fate::Duplicate;
-    }
-}
-
-/// What is kept of rows that were put on a stage, two bytes each.
-struct Held {
-    stage: StageId,
-    /// Whether something may be on it.
-    is_staged: bool,
-    parts: u32,
-    /// Whether a row was wrong, so that nothing is added.
-    is_wrong: bool,
-    /// How far each row's line is behind the one before, seven bits a byte, the lowest first.
-    lines: Vec<u8>,
-    last_line: u64,
-    duplicates: Vec<bool>,
-}
-
-impl Held {
-    fn on(stage: StageId) -> Self {
-        Self {
-            stage,
-            is_staged: false,
-            parts: 0,
-            is_wrong: false,
-            lines: Vec::new(),
-            last_line: 0,
-            duplicates: Vec::new(),
-        }
-    }
-
-    fn len(&self) -> u64 {
-        u64::try_from(self.duplicates.len()).unwrap_or(u64::MAX)
-    }
-
-    fn push(&mut self, line: u64, is_duplicate: bool) {
-        let mut behind = line.saturating_sub(self.last_line);
-        self.last_line = line;
-        while behind > 0x7f {
-            self.lines.push(u8::try_from(behind & 0x7f).unwrap_or_default() | 0x80);
-            behind >>= 7;
-        }
-        self.lines.push(u8::try_from(behind).unwrap_or_default());
-        self.duplicates.push(is_duplicate);
-    }
-
-    fn mark(&mut self, taken: &[u64]) {
-        for number in taken {
-            let place = usize::try_from(*number).ok().and_then(|number| self.duplicates.get_mut(number));
-            if let Some(duplicate) = place {
-                *duplicate = true;
-            }
-        }
-    }
-
-    /// The numbers of all duplicates, in ascending order.
-    fn repeated(&self) -> Vec<u64> {
-        (0..).zip(&self.duplicates).filter(|(_, is_duplicate)| **is_duplicate).map(|(number, _)| number).collect()
-    }
-
-    fn new_ones(&self) -> u64 {
-        u64::try_from(self.duplicates.iter().filter(|duplicate| !**duplicate).count()).unwrap_or(u64::MAX)
-    }
-
-    /// The lines of all rows, and whether they are duplicates; nothing is held behind it.
-    fn take(&mut self) -> impl Iterator<Item = (u64, bool)> + use<> {
-        let mut bytes = std::mem::take(&mut self.lines).into_iter();
-        let duplicates = std::mem::take(&mut self.duplicates);
-        self.last_line = 0;
-        let mut line = 0;
-        duplicates.into_iter().map(move |is_duplicate| {
-            let (mut behind, mut shift) = (0, 0);
-            for byte in bytes.by_ref() {
-                behind |= u64::from(byte & 0x7f) << shift;
-                shift += 7;
-                if byte & 0x80 == 0 {
-                    break;
-                }
-            }
-            line += behind;
-            (line, is_duplicate)
-        })
     }
 }
 

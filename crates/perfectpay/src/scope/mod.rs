@@ -28,6 +28,7 @@ mod connector;
 mod decide;
 mod event;
 mod follow;
+mod held;
 pub mod impact;
 mod key_table;
 mod keys;
