@@ -569,7 +569,7 @@ impl State {
             Prune::Claims { expired_at, limit } => self.prune_claims(*expired_at, *limit),
             Prune::Stage { stage, limit } => self.prune_stages(|id, _| id == stage, *limit),
             Prune::Stages { untouched_since, limit } => {
-                self.prune_stages(|_, stage| stage.touched < *untouched_since, *limit)
+                self.prune_stages(|_, stage| !stage.is_open || stage.touched < *untouched_since, *limit)
             }
         }
     }

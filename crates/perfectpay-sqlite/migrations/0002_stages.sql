@@ -8,7 +8,6 @@ CREATE TABLE pp_stage (
     parts      INTEGER NOT NULL             CHECK (parts >= 1)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX pp_stage_of_tenant ON pp_stage (tenant);
-CREATE INDEX pp_stage_touched ON pp_stage (touched_at);
 
 -- Their rows, part by part, and within a part in the order of their names: what is written is always at the end, and the
 -- parts are merged when they are made live. `number` says in which order the rows were given.

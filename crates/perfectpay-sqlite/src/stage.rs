@@ -245,11 +245,11 @@ pub(crate) fn prune(conn: &Connection, stage: StageId, limit: u32) -> Result<Pru
     rows_of(conn, stage.as_bytes(), limit.min(MAX_STAGED_PRUNE_LIMIT))
 }
 
-/// Removes rows of stages that no part came to since a moment.
+/// Removes rows of stages that can be made live no more, or that no part came to since a moment.
 pub(crate) fn prune_untouched(conn: &Connection, since: Timestamp, limit: u32) -> Result<Pruned, Failure> {
     let limit = limit.min(MAX_STAGED_PRUNE_LIMIT);
     let mut removed = 0;
-    let mut next = conn.prepare_cached("SELECT id FROM pp_stage WHERE touched_at < ? ORDER BY touched_at LIMIT 1")?;
+    let mut next = conn.prepare_cached("SELECT id FROM pp_stage WHERE open = 0 OR touched_at < ? LIMIT 1")?;
     while let Some(stage) = next.query_row([since.unix_millis()], |row| row.get::<_, [u8; 16]>(0)).optional()? {
         let left = limit.saturating_sub(u32::try_from(removed).unwrap_or(u32::MAX));
         let pruned = rows_of(conn, &stage, left)?;

@@ -233,7 +233,8 @@ fn what_cannot_be_cleared_after_the_commit_does_not_undo_it() {
         let blocklist = tenant.scope(&pay).blocklist();
         let (done, _) = import(&blocklist, tokens(0..35).as_bytes(), together(10)).await;
         assert_eq!(done.unwrap().inserted, 35);
-        assert_eq!(staged(&*store).await, 35);
+        assert_eq!(pay.maintain().await.unwrap().staged, 35, "it need not wait for a day");
+        assert_eq!(staged(&*store).await, 0);
         assert_eq!(exported(&blocklist).await.lines().count(), 1 + 35);
     });
 }
@@ -375,8 +376,10 @@ fn an_import_that_is_dropped_adds_all_or_nothing_and_maintenance_clears_what_it_
             assert!([0, 35].contains(&rows), "{rows} rows after {polls} polls");
             whole += u32::from(rows == 35);
             clock.step(Duration::from_secs(86_400));
-            let kept = pay.maintain().await.unwrap();
-            assert_eq!((kept.staged, kept.more), (0, false), "for a day it may go on");
+            let cleared = pay.maintain().await.unwrap();
+            // What was made live needs its stage no more.
+            assert!(cleared.staged == 0 || rows == 35, "for a day it may go on: {cleared:?}");
+            left += cleared.staged;
             clock.step(Duration::from_millis(1));
             left += pay.maintain().await.unwrap().staged;
             assert_eq!(staged(&*store).await, 0);

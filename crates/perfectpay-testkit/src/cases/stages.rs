@@ -267,7 +267,16 @@ pub(super) fn stages_are_pruned_in_bounded_steps_the_untouched_ones(fixture: &mu
     assert_eq!(step(stage(1), 3), Pruned { removed: 0, more: false });
     w.apply(live(&w.acme, stage(2), &[], 1));
     assert_eq!(step(stage(2), u32::MAX), Pruned { removed: 1, more: false });
-    assert_eq!(names(&w, &w.acme), ["fingerprint:a"], "entries stay");
+    // What was made live, or begun to be removed, goes at once.
+    put(&w, &w.acme, stage(8), 1, &[("b", 0)]);
+    put(&w, &w.acme, stage(9), 1, &[("c", 0), ("d", 1)]);
+    put(&w, &w.acme, stage(10), 1, &[("c", 0)]);
+    w.apply(live(&w.acme, stage(8), &[], 1));
+    assert_eq!(step(stage(9), 1), Pruned { removed: 1, more: true });
+    let at_once = Prune::Stages { untouched_since: Timestamp::UNIX_EPOCH, limit: 9 };
+    assert_eq!(w.prune(&at_once), Pruned { removed: 2, more: false });
+    assert_eq!(step(stage(10), 9), Pruned { removed: 1, more: false });
+    assert_eq!(names(&w, &w.acme), ["fingerprint:a", "fingerprint:b"], "entries stay");
 
     let at = |number: u8, ordinal, value, seconds| {
         let rows = [(value, u64::from(ordinal))];

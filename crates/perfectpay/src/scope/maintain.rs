@@ -32,7 +32,7 @@ pub struct Maintained {
     pub digests: u64,
     /// How many expired idempotency keys were removed.
     pub claims: u64,
-    /// How many rows were removed that imports left behind when they were interrupted.
+    /// How many rows were removed that imports had put aside and left behind.
     pub staged: u64,
     /// Whether there is more to do: then another step follows.
     pub more: bool,
@@ -41,7 +41,7 @@ pub struct Maintained {
 impl PerfectPay {
     /// Does in one short step what can wait: writes down when API keys were last used, keeps keys that were used and whose
     /// digest is under a former pepper under the current one, removes expired idempotency keys as
-    /// [`Self::purge_claims`] does, and what imports that were interrupted more than a day ago left behind. A host calls it every minute or so, and again while there is more; before it ends,
+    /// [`Self::purge_claims`] does, and what imports left behind, of those that were interrupted a day later. A host calls it every minute or so, and again while there is more; before it ends,
     /// too, since what was not written down is forgotten then.
     ///
     /// Last uses are coarse: of a key one use an hour is written down. They make no version of a key, and one line of

@@ -51,9 +51,10 @@ pub enum Prune {
         /// At most how many; more than [`MAX_STAGED_PRUNE_LIMIT`] is taken as that.
         limit: u32,
     },
-    /// Stages go, of every tenant, that no part came to since a moment: imports that never ended.
+    /// Stages go, of every tenant, that were made live or begun to be removed, and those that no part came to since a
+    /// moment: imports that never ended.
     Stages {
-        /// Those whose newest part came before this moment.
+        /// Those go too whose newest part came before this moment.
         untouched_since: Timestamp,
         /// At most how many rows; more than [`MAX_STAGED_PRUNE_LIMIT`] is taken as that.
         limit: u32,
