@@ -322,14 +322,25 @@ impl Engine {
     }
 
     /// A transaction for one set without a savepoint, inside which SQLite would keep a copy of every page that is touched,
-    /// in memory. It is written once: where something stands against it, a second transaction only judges it.
+    /// in memory. Where something stands against it, a second transaction only judges it. What stood there may have gone
+    /// between the two, by another process: then it is written anew.
     fn by_itself(&mut self, set: &Prepared) -> Answer {
+        for _ in 0..3 {
+            if let Some(answer) = self.written_or_judged(set)? {
+                return Ok(answer);
+            }
+        }
+        Err(contradiction())
+    }
+
+    /// `None` if it could not be written, and a moment later nothing stood against it.
+    fn written_or_judged(&mut self, set: &Prepared) -> Result<Option<Committed>, Error> {
         self.writable()?;
         self.begin()?;
         let failure = match apply(&self.conn, set, self.newest) {
             Ok(receipt) => {
                 self.newest = receipt.at.unix_millis();
-                return Ok(self.end().map(|()| Committed::Applied(receipt))?);
+                return Ok(self.end().map(|()| Some(Committed::Applied(receipt)))?);
             }
             Err(failure) => failure,
         };
@@ -342,10 +353,10 @@ impl Engine {
         self.begin()?;
         let verdict = judge(&set.set, &mut Seen(&self.conn));
         self.rollback();
-        match verdict? {
-            Verdict::Apply => Err(contradiction()),
-            Verdict::Replay(answer) => Ok(Committed::Replayed(answer)),
-        }
+        Ok(match verdict? {
+            Verdict::Apply => None,
+            Verdict::Replay(answer) => Some(Committed::Replayed(answer)),
+        })
     }
 
     /// A transaction for one piece of work.
