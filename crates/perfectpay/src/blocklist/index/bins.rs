@@ -104,27 +104,25 @@ struct Front {
     filter: Filter,
 }
 
-/// A bit for each six digits, by [`Places::near`], or for as many that lie side by side there as save room: whether any BIN
+/// A bit for each six digits, by [`Places::near`], or to save room for as many as agree there in their last bits: whether any BIN
 /// is listed under them. As the bits of a [`Filter`], those of what goes stay, and all tables that were made of one another share them.
 #[derive(Clone)]
 struct Sixes {
+    /// A power of two of them.
     words: Arc<[AtomicU64]>,
-    /// Bits that are not looked at.
-    left: u32,
 }
 
 impl Sixes {
     /// Room for so many.
     fn of(len: usize) -> Self {
         let bits = (len * SIXES).next_power_of_two().trailing_zeros().clamp(6, PLACES);
-        Self { words: (0..1_usize << (bits - 6)).map(|_| AtomicU64::new(0)).collect(), left: PLACES - bits }
+        Self { words: (0..1_usize << (bits - 6)).map(|_| AtomicU64::new(0)).collect() }
     }
 
     #[inline]
     fn word(&self, near: u32) -> Option<(&AtomicU64, u64)> {
-        let at = near.wrapping_shr(self.left);
-        let word = self.words.get(usize::try_from(at >> 6).unwrap_or_default())?;
-        Some((word, 1 << (at & 63)))
+        let at = usize::try_from(near >> 6).unwrap_or_default() & self.words.len().wrapping_sub(1);
+        Some((self.words.get(at)?, 1 << (near & 63)))
     }
 
     #[inline]
@@ -151,13 +149,13 @@ pub(super) struct Places {
 
 impl Places {
     #[inline]
-    pub(super) fn of(self, six: u32) -> u128 {
+    pub(super) fn of(&self, six: u32) -> u128 {
         u128::from(self.mixed(six)) << (PLACE + 1) | ENTRIES
     }
 
     /// The place in 20 bits.
     #[inline]
-    fn mixed(self, six: u32) -> u32 {
+    fn mixed(&self, six: u32) -> u32 {
         let [_, second] = self.factors;
         let near = self.near(six);
         (near ^ near >> 9).wrapping_mul(second) & BITS
@@ -165,13 +163,13 @@ impl Places {
 
     /// On the way to the place: a permutation of all numbers of 20 bits as well.
     #[inline]
-    fn near(self, six: u32) -> u32 {
+    fn near(&self, six: u32) -> u32 {
         let [first, _] = self.factors;
         six.wrapping_mul(first).wrapping_add(self.offset) & BITS
     }
 
     /// The way back from the place.
-    fn near_of(self, place: u128) -> u32 {
+    fn near_of(&self, place: u128) -> u32 {
         let [_, second] = self.factors;
         // Each round doubles the bits that are right, of which every odd number's square has three.
         let inverse =
@@ -183,7 +181,7 @@ impl Places {
     /// What a filter is shown of a BIN: where its first six digits belong, which decides on the word, and behind it
     /// something of its bit there.
     #[inline]
-    fn shown(self, place: u128, bit: u32) -> u64 {
+    fn shown(&self, place: u128, bit: u32) -> u64 {
         let place = u64::try_from(place >> (PLACE + 1)).unwrap_or_default();
         place << 44 | (place << 7 | u64::from(bit)).wrapping_mul(self.shown | 1) >> 20
     }
@@ -202,7 +200,7 @@ impl Bins {
 
     /// Whether a card's BINs may be listed.
     #[inline]
-    pub(super) fn may_have(&self, places: Places, leading: LeadingDigits) -> bool {
+    pub(super) fn may_have(&self, places: &Places, leading: &LeadingDigits) -> bool {
         match &self.front {
             Some(front) => front.sixes.may_have(places.near(leading.six())) && front.may_have(places, leading),
             None => self.len > 0,
@@ -211,7 +209,7 @@ impl Bins {
 
     /// What is listed under a card's first six digits.
     #[inline]
-    pub(super) fn under(&self, places: Places, leading: LeadingDigits) -> Listed {
+    pub(super) fn under(&self, places: &Places, leading: &LeadingDigits) -> Listed {
         let listed = self.may_have(places, leading).then(|| self.at(places.of(leading.six())));
         listed.unwrap_or(Listed(0))
     }
@@ -222,7 +220,7 @@ impl Bins {
     }
 
     /// The BINs after edits, in their order: each is listed from then on, or is not.
-    pub(super) fn edited(&self, places: Places, edits: Vec<(Bin, bool)>) -> Self {
+    pub(super) fn edited(&self, places: &Places, edits: Vec<(Bin, bool)>) -> Self {
         let mut len = self.len;
         let mut edits: Vec<(u128, Bin, bool)> =
             edits.into_iter().map(|(bin, listed)| (places.of(bin.six()), bin, listed)).collect();
@@ -262,7 +260,7 @@ impl Bins {
 
 impl Front {
     /// In front of all BINs that are listed.
-    fn of(places: Places, slots: &Table<BinSlot>) -> Self {
+    fn of(places: &Places, slots: &Table<BinSlot>) -> Self {
         let (slots, mut listed) = (slots.kept(), Vec::new());
         for BinSlot(slot) in &slots {
             let mut rest = slot & ENTRIES;
@@ -284,8 +282,8 @@ impl Front {
     }
 
     /// Whether a BIN may be listed, of which the six digits may be among those under which any is.
-    #[inline]
-    fn may_have(&self, places: Places, leading: LeadingDigits) -> bool {
+    #[inline(never)]
+    fn may_have(&self, places: &Places, leading: &LeadingDigits) -> bool {
         let place = places.of(leading.six());
         self.filter.may_have(places.shown(place, SIX))
             || leading.eight().is_some_and(|eight| self.filter.may_have(places.shown(place, Bin::Eight(eight).bit())))

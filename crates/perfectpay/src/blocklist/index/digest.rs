@@ -19,7 +19,8 @@ use crate::time::Entropy;
 /// another one, without knowing the keys, succeeds with a probability of 2^-64.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IndexFingerprint {
-    /// The HMAC; of a foreign text both halves of its keyed hash, and zeros.
+    /// The HMAC; of a foreign text both halves of its keyed hash, and zeros. The first word is a number of its bytes in their
+    /// order: a list that is read in the order of its texts comes one part of a table after the other.
     words: [u64; 4],
     /// Of the secret; [`FOREIGN`] of a foreign text.
     version: u64,
@@ -104,8 +105,7 @@ impl DigestKeys {
     /// is as random. The largest value means an empty slot; nothing has it.
     #[inline]
     pub(super) fn digest(&self, fingerprint: &IndexFingerprint) -> u128 {
-        let [_, second, third, fourth] = fingerprint.words;
-        let first = fingerprint.first();
+        let [first, second, third, fourth] = fingerprint.words;
         let keyed = match fingerprint.version {
             FOREIGN => second,
             version => self.ours.half([first, second, third, fourth, version]),
@@ -134,30 +134,30 @@ impl IndexFingerprint {
         for (word, bytes) in words.iter_mut().zip(chunks) {
             *word = u64::from_le_bytes(*bytes);
         }
+        let [first, ..] = &mut words;
+        *first = first.swap_bytes();
         Self { words, version: u64::from(version) }
     }
 
-    /// Its leading bytes, in their order: a list that is read in the order of its texts comes one part of a table after
-    /// the other.
+    /// What [`Slot::shown`](super::table::Slot::shown) is of its digest.
     #[inline]
-    fn first(&self) -> u64 {
+    pub(super) fn shown(&self) -> u64 {
         let [first, ..] = self.words;
-        first.swap_bytes()
+        first
     }
 
-    /// The leading bits of the digest, and what [`Slot::shown`](super::table::Slot::shown) is of it.
+    /// The leading bits of its digest.
     #[inline]
-    pub(super) fn shown(&self) -> (usize, u64) {
-        let first = self.first();
-        (usize::try_from(first >> BEHIND).unwrap_or_default(), first << FRONT)
+    pub(super) fn front(&self) -> usize {
+        usize::try_from(self.shown() >> BEHIND).unwrap_or_default()
     }
 }
 
 impl DigestKeys {
     /// Where BINs stand.
     #[inline]
-    pub(super) fn bins(&self) -> Places {
-        self.bins
+    pub(super) fn bins(&self) -> &Places {
+        &self.bins
     }
 }
 

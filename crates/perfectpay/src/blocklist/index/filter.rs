@@ -9,16 +9,28 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A filter of digests of which 64 bits, as random as those of a keyed hash, are shown to it. The first word counts what was
-/// marked.
+use super::words::Words;
+
+/// A filter of digests of which 64 bits, as random as those of a keyed hash, are shown to it.
 #[derive(Clone)]
-pub(super) struct Filter(Arc<[AtomicU64]>);
+pub(super) struct Filter(Arc<Marked>);
+
+struct Marked {
+    /// How often something was marked.
+    count: AtomicU64,
+    words: Words,
+}
 
 impl Filter {
-    /// A filter of these, with so many bits of memory for each.
+    /// An empty filter for so many digests, with so many bits of memory for each.
+    pub(super) fn for_len(len: usize, bits: usize) -> Self {
+        let words = Words::zeroed((len * bits).div_ceil(64).max(1));
+        Self(Arc::new(Marked { count: AtomicU64::new(0), words }))
+    }
+
+    /// A filter of these.
     pub(super) fn of(digests: impl ExactSizeIterator<Item = u64>, bits: usize) -> Self {
-        let words = (digests.len() * bits).div_ceil(64).max(1);
-        let filter = Self((0..=words).map(|_| AtomicU64::new(0)).collect());
+        let filter = Self::for_len(digests.len(), bits);
         digests.for_each(|digest| filter.mark(digest));
         filter
     }
@@ -26,47 +38,60 @@ impl Filter {
     /// Whether it may be there.
     #[inline]
     pub(super) fn may_have(&self, digest: u64) -> bool {
-        let (at, bits) = self.place(digest);
-        self.0.get(at).is_some_and(|word| word.load(Ordering::Relaxed) & bits == bits)
+        let bits = bits(digest);
+        self.word(digest).is_some_and(|word| word.load(Ordering::Relaxed) & bits == bits)
+    }
+
+    /// Has the word that it is in brought near.
+    #[inline]
+    pub(super) fn prefetch(&self, digest: u64) {
+        let words = self.0.words.all();
+        prefetch_index::prefetch_index(words, place(digest, words.len()));
     }
 
     /// Marks it as there. Whoever publishes a table publishes what was marked before.
     pub(super) fn mark(&self, digest: u64) {
-        let (at, bits) = self.place(digest);
-        if let (Some(word), Some(count)) = (self.0.get(at), self.0.first()) {
-            word.fetch_or(bits, Ordering::Relaxed);
-            count.fetch_add(1, Ordering::Relaxed);
+        if let Some(word) = self.word(digest) {
+            word.fetch_or(bits(digest), Ordering::Relaxed);
+            self.0.count.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     /// Whether so much was marked that it is to be made anew: half as much again as it was made for.
     pub(super) fn is_worn(&self, bits: usize) -> bool {
-        let marked = self.0.first().map_or(0, |count| count.load(Ordering::Relaxed));
-        let room = (self.0.len() * 64 / bits).max(64);
-        usize::try_from(marked).is_ok_and(|marked| marked > room + room / 2)
+        let room = (self.0.words.all().len() * 64 / bits).max(64);
+        usize::try_from(self.0.count.load(Ordering::Relaxed)).is_ok_and(|marked| marked > room + room / 2)
     }
 
-    /// Bytes on the heap.
+    /// Bytes of memory.
     pub(super) fn bytes(&self) -> usize {
-        16 + self.0.len() * size_of::<AtomicU64>()
+        16 + size_of::<Marked>() + self.0.words.bytes()
     }
 
-    /// The word that a digest's leading bits point at, and its four bits there by others. The last eight are not looked at.
     #[inline]
-    #[allow(clippy::cast_possible_truncation, reason = "the upper half of a product is below the smaller factor")]
-    fn place(&self, digest: u64) -> (usize, u64) {
-        let words = (self.0.len() as u64).wrapping_sub(1);
-        let at = ((u128::from(digest) * u128::from(words)) >> 64) as usize;
-        // Behind the first one.
-        let at = at.wrapping_add(1);
-        let bit = |from: u32| 1_u64 << (digest >> from & 63);
-        (at, bit(8) | bit(14) | bit(20) | bit(26))
+    fn word(&self, digest: u64) -> Option<&AtomicU64> {
+        let words = self.0.words.all();
+        words.get(place(digest, words.len()))
     }
+}
+
+/// The one of so many words that a digest's leading bits point at.
+#[inline]
+#[allow(clippy::cast_possible_truncation, reason = "the upper half of a product is below the smaller factor")]
+fn place(digest: u64, words: usize) -> usize {
+    ((u128::from(digest) * words as u128) >> 64) as usize
+}
+
+/// A digest's four bits in its word, by others than choose that. The last eight are not looked at.
+#[inline]
+fn bits(digest: u64) -> u64 {
+    let bit = |from: u32| 1_u64 << (digest >> from & 63);
+    bit(8) | bit(14) | bit(20) | bit(26)
 }
 
 impl fmt::Debug for Filter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Filter").field("words", &self.0.len()).finish_non_exhaustive()
+        f.debug_struct("Filter").field("words", &self.0.words).finish_non_exhaustive()
     }
 }
 

@@ -21,6 +21,7 @@ mod digest;
 mod digits;
 mod filter;
 mod table;
+mod words;
 
 use std::cmp::Ordering;
 
@@ -33,7 +34,7 @@ use super::BlockAction;
 use crate::time::Timestamp;
 
 /// Cards that [`Index::match_many`] looks at together.
-const GROUP: usize = 16;
+const GROUP: usize = 32;
 
 /// Whom an entry holds for. Narrower ones come first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -235,10 +236,12 @@ impl Slot for PlainSlot {
     }
 }
 
-/// What a filter is shown of a fingerprint's digest: [`IndexFingerprint::shown`] knows it without the digest.
+/// What a filter is shown of a fingerprint's digest: its leading bits and its last ones, which [`IndexFingerprint::shown`]
+/// knows without the digest.
 #[inline]
 fn shown(digest: u128) -> u64 {
-    table::low(digest) << BITS
+    let behind = u64::MAX >> BITS;
+    table::low(digest >> 64) & !behind | table::low(digest) & behind
 }
 
 /// A fingerprint with terms of its own.
@@ -326,6 +329,8 @@ pub struct Index {
     special_fingerprints: Table<FingerprintSlot>,
     special_digits: Table<DigitsSlot>,
     special_lengths: Lengths,
+    /// Whether there are entries for which neither the filter of the fingerprints nor that of the BINs speaks.
+    is_unfiltered: bool,
 }
 
 /// Makes an index of many entries at once, in less time and memory than edits do.
@@ -352,7 +357,7 @@ impl IndexBuilder {
             entry.key.scope == self.empty.own && entry.expires_at.is_none() && entry.action == BlockAction::Block;
         match entry.key.covers {
             Covers::Fingerprint(print) if plain => {
-                let (front, _) = print.shown();
+                let front = print.front();
                 if front != self.run.0 {
                     self.sort_run();
                     self.run = (front, 0);
@@ -409,6 +414,7 @@ impl Index {
             special_fingerprints: Table::default(),
             special_digits: Table::default(),
             special_lengths: Lengths::default(),
+            is_unfiltered: false,
         }
     }
 
@@ -464,6 +470,8 @@ impl Index {
             }
         }
         next.special_digits = self.special_digits.edited(special);
+        next.is_unfiltered =
+            next.special_fingerprints.len() > 0 || next.lengths.present | next.special_lengths.present != 0;
         next
     }
 
@@ -512,14 +520,18 @@ impl Index {
     pub fn matched(&self, card: &Facts<'_>, profile: Option<u32>, now: Timestamp) -> Option<Match> {
         // The usual list and the usual card, of which nothing is listed. What finds that out is short, so that the processor
         // is at the next cards while it waits for this one's words.
-        if self.special_fingerprints.len() > 0 {
+        if self.is_unfiltered {
             return self.decided(card, profile, now);
         }
         // Nothing covers fewer cards, and all of these say the same.
-        if let Some(at) = card.fingerprints.iter().position(|print| self.has_plain(print)) {
+        let found = match card.fingerprints {
+            [print] => self.has_plain(print).then_some(0),
+            all => self.first_plain(all),
+        };
+        if let Some(at) = found {
             return Some(self.plain(MatchedBy::Fingerprint(at)));
         }
-        if self.may_match_by_digits(card) { self.decided_by_digits(card, profile, now) } else { None }
+        if self.may_have_bin(card) { self.decided_by_digits(card, profile, now) } else { None }
     }
 
     #[inline(never)]
@@ -541,26 +553,25 @@ impl Index {
 
     #[inline]
     fn has_plain(&self, print: &IndexFingerprint) -> bool {
-        let (front, shown) = print.shown();
-        self.fingerprints.may_have_shown(front, shown) && self.fingerprints.find(self.keys.digest(print)).is_some()
+        self.fingerprints.may_have_shown(print.shown()) && self.keeps(print)
     }
 
-    /// Whether there may be an entry that matches by a fingerprint.
-    #[inline]
-    fn may_match_by_fingerprint(&self, card: &Facts<'_>) -> bool {
-        // The words are asked for together, and not one after the other.
-        card.fingerprints.iter().fold(false, |may, print| {
-            let (front, shown) = print.shown();
-            let special = self.special_fingerprints.may_have_shown(front, shown);
-            may | self.fingerprints.may_have_shown(front, shown) | special
-        })
+    /// The place of the first one that is there.
+    #[inline(never)]
+    fn first_plain(&self, prints: &[IndexFingerprint]) -> Option<usize> {
+        prints.iter().position(|print| self.has_plain(print))
     }
 
-    /// Whether there may be an entry that matches by the leading digits.
+    /// Not in line, so that the look-up of what is not there has all registers for itself.
+    #[inline(never)]
+    fn keeps(&self, print: &IndexFingerprint) -> bool {
+        self.fingerprints.find(self.keys.digest(print)).is_some()
+    }
+
+    /// Whether there may be a BIN that matches.
     #[inline]
-    fn may_match_by_digits(&self, card: &Facts<'_>) -> bool {
-        self.lengths.present | self.special_lengths.present != 0
-            || card.leading.is_some_and(|leading| self.bins.may_have(self.keys.bins(), leading))
+    fn may_have_bin(&self, card: &Facts<'_>) -> bool {
+        card.leading.as_ref().is_some_and(|leading| self.bins.may_have(self.keys.bins(), leading))
     }
 
     /// The match of an entry of which no terms are kept.
@@ -588,18 +599,14 @@ impl Index {
         mut answer: impl FnMut(Option<Match>),
     ) {
         for group in cards.chunks(GROUP) {
-            // Short walks, each of which goes on whatever it finds, so that as many reads as the processor can keep are under
-            // way: of the filters, of the slots of those that may be there, and only then of what the answer is.
-            let mut may = [false; GROUP];
-            may.iter_mut().zip(group).for_each(|(may, card)| *may = self.may_match_by_fingerprint(card));
-            let touched = group.iter().zip(may).filter(|(_, may)| *may).flat_map(|(card, _)| card.fingerprints);
-            let touched = touched.fold(0, |all, print| all ^ self.fingerprints.touch(self.keys.digest(print)));
-            // Nothing comes of it: they are on their way into the caches.
-            std::hint::black_box(touched);
-            for (card, may) in group.iter().zip(may) {
-                let may = may || self.may_match_by_digits(card);
-                answer(if may { self.matched(card, profile, now) } else { None });
+            let prints = group.iter().flat_map(|card| card.fingerprints);
+            prints.clone().for_each(|print| self.fingerprints.prefetch_shown(print.shown()));
+            for print in prints {
+                if self.fingerprints.may_have_shown(print.shown()) {
+                    self.fingerprints.prefetch(self.keys.digest(print));
+                }
             }
+            group.iter().for_each(|card| answer(self.matched(card, profile, now)));
         }
     }
 
@@ -617,8 +624,7 @@ impl Index {
             if self.has_plain(print) {
                 found(self.plain(by));
             }
-            let (front, shown) = print.shown();
-            if self.special_fingerprints.may_have_shown(front, shown) {
+            if self.special_fingerprints.may_have_shown(print.shown()) {
                 let all = self.special_fingerprints.all(self.keys.digest(print));
                 all.filter_map(|slot| slot.terms.matched(by, profile, now)).for_each(&mut found);
             }
@@ -630,7 +636,7 @@ impl Index {
     fn each_by_digits(&self, card: &Facts<'_>, profile: Option<u32>, now: Timestamp, mut found: impl FnMut(Match)) {
         let Some(leading) = card.leading else { return };
         let (six, eight) = (leading.six(), leading.eight());
-        let listed = self.bins.under(self.keys.bins(), leading);
+        let listed = self.bins.under(self.keys.bins(), &leading);
         if !listed.nothing() {
             if listed.has(Bin::Six(six)) {
                 let prefix = Prefix { length: 6, value: six.into() };

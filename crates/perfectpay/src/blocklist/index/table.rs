@@ -6,11 +6,13 @@
 //! the group that its digest points at or, where that is full, closely behind. Branches are few and stay in the nearest
 //! caches: what is found costs one line of memory.
 //!
-//! A table of more than one leaf has a [`Filter`] in front for each part that its first branch makes: what is not there is
-//! mostly found out by one word, whose place is known before anything was read.
+//! A table of more than one leaf has a [`Filter`] in front: what is not there is mostly found out by one word, whose place is
+//! known before anything was read.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
+
+use prefetch_index::prefetch_index;
 
 use super::filter::Filter;
 
@@ -31,8 +33,14 @@ const LOAD: usize = 3;
 /// Bits of the filter for each entry.
 const FILTER: usize = 12;
 
-/// A filter for each child of the first branch.
-type Filters = [Filter; FANOUT];
+/// What stands in front of a long table.
+#[derive(Clone)]
+struct Front {
+    filter: Filter,
+    /// The one that takes the place of a worn one, and of how many of the first branch's children it has the entries. Edits bring
+    /// it on, so that none of them has to wait for all of it.
+    next: Option<(Filter, usize)>,
+}
 
 /// What a table keeps.
 pub(super) trait Slot: Copy + Send + Sync + 'static {
@@ -52,10 +60,10 @@ pub(super) trait Slot: Copy + Send + Sync + 'static {
         low(digest)
     }
 
-    /// What a filter is shown of a digest, behind the leading bits by which it was chosen.
+    /// What a filter is shown of a digest.
     #[inline]
     fn shown(digest: u128) -> u64 {
-        low(digest >> (64 - BITS))
+        low(digest >> 64)
     }
 
     /// The order of entries. Equal ones are the same entry, of which a table keeps one; begins with the digest's order.
@@ -109,7 +117,7 @@ struct Branch<S> {
 pub(super) struct Table<S> {
     root: Option<Node<S>>,
     /// Where the root is a branch.
-    filters: Option<Arc<Filters>>,
+    front: Option<Front>,
     len: usize,
     /// Of the nodes.
     bytes: usize,
@@ -117,7 +125,7 @@ pub(super) struct Table<S> {
 
 impl<S> Default for Table<S> {
     fn default() -> Self {
-        Self { root: None, filters: None, len: 0, bytes: 0 }
+        Self { root: None, front: None, len: 0, bytes: 0 }
     }
 }
 
@@ -163,14 +171,8 @@ impl<S: Slot> Table<S> {
         }
         let mut tally = Tally::default();
         let root = Node::build(&slots, 0, &mut tally);
-        let filters = (S::IS_FILTERED && matches!(root, Node::Branch(_))).then(|| {
-            let mut parts = slots.chunk_by(|a, b| part(a.digest()) == part(b.digest())).peekable();
-            Arc::new(std::array::from_fn(|child| {
-                let own = parts.next_if(|slots| slots.first().is_some_and(|slot| part(slot.digest()) == child));
-                filter(own.unwrap_or_default())
-            }))
-        });
-        Self { root: Some(root), filters, len: slots.len(), bytes: tally.bytes_more }
+        let front = (S::IS_FILTERED && matches!(root, Node::Branch(_))).then(|| Front::of(&slots));
+        Self { root: Some(root), front, len: slots.len(), bytes: tally.bytes_more }
     }
 
     /// Those of the edits that change something, in the order of the table: of several of one entry the last, and none
@@ -210,38 +212,25 @@ impl<S: Slot> Table<S> {
         if len == 0 {
             return Self::default();
         }
-        let filters = self.marked(&root, &edits);
-        Self { root: Some(root), filters, len, bytes: self.bytes + tally.bytes_more - tally.bytes_less }
+        let front = self.marked(&root, len, &edits);
+        Self { root: Some(root), front, len, bytes: self.bytes + tally.bytes_more - tally.bytes_less }
     }
 
-    /// The filters with what the edits put, for the table that they made.
-    fn marked(&self, root: &Node<S>, edits: &[Edit<S>]) -> Option<Arc<Filters>> {
+    /// What stands in front of the table that edits made.
+    fn marked(&self, root: &Node<S>, len: usize, edits: &[Edit<S>]) -> Option<Front> {
         let Node::Branch(branch) = root else { return None };
         if !S::IS_FILTERED {
             return None;
         }
-        let made = |child: &Node<S>| {
+        let Some(mut front) = self.front.clone() else {
             let mut slots = Vec::new();
-            child.collect(&mut slots, &mut 0);
-            filter(&slots)
+            root.collect(&mut slots, &mut 0);
+            return Some(Front::of(&slots));
         };
-        let Some(before) = &self.filters else {
-            return Some(Arc::new(branch.children.each_ref().map(made)));
-        };
-        let mut filters = Arc::clone(before);
-        let part_of = |edit: &Edit<S>| part(edit.slot().digest());
-        for run in edits.chunk_by(|a, b| part_of(a) == part_of(b)) {
-            let Some(at) = run.first().map(part_of) else { continue };
-            let (Some(filter), Some(child)) = (before.get(at), branch.children.get(at)) else { continue };
-            let put = |edit: &Edit<S>| matches!(edit, Edit::Put(_)).then(|| S::shown(edit.slot().digest()));
-            run.iter().filter_map(put).for_each(|digest| filter.mark(digest));
-            if filter.is_worn(FILTER)
-                && let Some(place) = Arc::make_mut(&mut filters).get_mut(at)
-            {
-                *place = made(child);
-            }
-        }
-        Some(filters)
+        edits.iter().filter(|edit| matches!(edit, Edit::Put(_))).for_each(|edit| front.mark::<S>(edit.slot().digest()));
+        // One edit goes one part, many at once go all the way.
+        front.renewed(branch, len, if edits.len() == 1 { 1 } else { FANOUT });
+        Some(front)
     }
 
     /// All entries, in order.
@@ -254,17 +243,14 @@ impl<S: Slot> Table<S> {
     /// Whether there may be an entry with this digest: of what is not there, one in some forty may be.
     #[inline]
     pub(super) fn may_have(&self, digest: u128) -> bool {
-        match &self.filters {
-            Some(_) => self.may_have_shown(part(digest), S::shown(digest)),
-            None => self.root.is_some(),
-        }
+        self.may_have_shown(S::shown(digest))
     }
 
-    /// [`Self::may_have`] of a digest of which only that much is known which a filter is shown, and the leading bits.
+    /// [`Self::may_have`] of a digest of which only that much is known which a filter is shown.
     #[inline]
-    pub(super) fn may_have_shown(&self, front: usize, shown: u64) -> bool {
-        match &self.filters {
-            Some(filters) => filters.get(front).is_some_and(|filter| filter.may_have(shown)),
+    pub(super) fn may_have_shown(&self, shown: u64) -> bool {
+        match &self.front {
+            Some(front) => front.filter.may_have(shown),
             None => self.root.is_some(),
         }
     }
@@ -276,11 +262,7 @@ impl<S: Slot> Table<S> {
 
     /// Bytes on the heap.
     pub(super) fn bytes(&self) -> usize {
-        let filters = self
-            .filters
-            .as_ref()
-            .map_or(0, |filters| 16 + size_of::<Filters>() + filters.iter().map(Filter::bytes).sum::<usize>());
-        self.bytes + filters
+        self.bytes + self.front.as_ref().map_or(0, Front::bytes)
     }
 
     /// The leaf where a digest belongs, and the group of it.
@@ -326,12 +308,21 @@ impl<S: Slot> Table<S> {
         self.all(digest).next()
     }
 
-    /// Reads a little of where the digest belongs, so that it is at hand for [`Self::find`].
+    /// Has what [`Self::may_have_shown`] looks at brought near.
     #[inline]
-    pub(super) fn touch(&self, digest: u128) -> u64 {
-        let groups = self.seek(digest).and_then(|(leaf, home)| leaf.groups.get(home..));
-        let Some([Group([near, ..]), Group([next, ..]), ..]) = groups else { return 0 };
-        S::word(near.digest()) ^ S::word(next.digest())
+    pub(super) fn prefetch_shown(&self, shown: u64) {
+        if let Some(front) = &self.front {
+            front.filter.prefetch(shown);
+        }
+    }
+
+    /// Has the slots that [`Self::find`] looks at brought near.
+    #[inline]
+    pub(super) fn prefetch(&self, digest: u128) {
+        if let Some((leaf, home)) = self.seek(digest) {
+            prefetch_index(&leaf.groups, home);
+            prefetch_index(&leaf.groups, home + 1);
+        }
     }
 
     /// The entries with this digest.
@@ -346,8 +337,40 @@ impl<S: Slot> Table<S> {
     }
 }
 
-fn filter<S: Slot>(slots: &[S]) -> Filter {
-    Filter::of(slots.iter().map(|slot| S::shown(slot.digest())), FILTER)
+impl Front {
+    fn of<S: Slot>(slots: &[S]) -> Self {
+        Self { filter: Filter::of(slots.iter().map(|slot| S::shown(slot.digest())), FILTER), next: None }
+    }
+
+    fn mark<S: Slot>(&self, digest: u128) {
+        self.filter.mark(S::shown(digest));
+        // The other parts are marked as a whole when their turn comes.
+        if let Some((next, parts)) = &self.next
+            && part(digest) < *parts
+        {
+            next.mark(S::shown(digest));
+        }
+    }
+
+    /// Brings a worn filter's successor on by so many children of the table's first branch, which has `len` entries below it.
+    fn renewed<S: Slot>(&mut self, branch: &Branch<S>, len: usize, children: usize) {
+        if self.next.is_none() && !self.filter.is_worn(FILTER) {
+            return;
+        }
+        let (next, parts) = self.next.take().unwrap_or_else(|| (Filter::for_len(len, FILTER), 0));
+        let mut slots = Vec::new();
+        branch.children.iter().skip(parts).take(children).for_each(|child| child.collect(&mut slots, &mut 0));
+        slots.iter().for_each(|slot| next.mark(S::shown(slot.digest())));
+        if parts + children < FANOUT {
+            self.next = Some((next, parts + children));
+        } else {
+            self.filter = next;
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        self.filter.bytes() + self.next.as_ref().map_or(0, |(next, _)| next.bytes())
+    }
 }
 
 #[allow(clippy::cast_possible_truncation, reason = "the low half is what is asked for")]
@@ -592,7 +615,7 @@ mod tests {
     }
 
     fn has(table: &Table<u128>, digest: u128) -> bool {
-        table.find(digest) == Some(&digest)
+        table.may_have(digest) && table.find(digest) == Some(&digest)
     }
 
     fn walked(table: &Table<u128>) -> (Vec<u128>, usize) {
@@ -655,6 +678,39 @@ mod tests {
         let emptied = table.edited(table.settled(all));
         assert_eq!((emptied.len(), emptied.bytes()), (0, 0));
         assert!(set.iter().all(|slot| has(&table, *slot)), "the table before is what it was");
+    }
+
+    #[test]
+    fn a_worn_filter_is_followed_by_another_that_edits_bring_on_part_by_part() {
+        let put = |table: &Table<u128>, n| table.edited(vec![Edit::Put(digest(n))]);
+        let parts = |table: &Table<u128>| table.front.as_ref().unwrap().next.as_ref().map(|(_, parts)| *parts);
+        let mut table = Table::build((0..5_000).map(digest).collect());
+        let (mut stages, mut midway) = (Vec::new(), None);
+        for n in 5_000..9_000 {
+            table = put(&table, n);
+            stages.extend(parts(&table));
+            if parts(&table) == Some(FANOUT / 2) {
+                midway = Some((table.clone(), n));
+            }
+        }
+        assert_eq!(stages, (1..FANOUT).collect::<Vec<_>>());
+        assert!((0..9_000).all(|n| has(&table, digest(n))));
+        let wrong = (300_000..400_000).filter(|n| table.may_have(digest(*n))).count();
+        assert!(wrong < 3_000, "{wrong} of 100,000");
+        let all_at_once = table.edited(table.settled((9_000..30_000).map(digest).map(Edit::Put).collect()));
+        assert!(parts(&all_at_once).is_none() && (0..30_000).all(|n| has(&all_at_once, digest(n))));
+        let wrong = (300_000..400_000).filter(|n| all_at_once.may_have(digest(*n))).count();
+        assert!(wrong < 3_000, "{wrong} of 100,000");
+        // What is made of one value twice shares the filter that comes, and has all that is its own.
+        let (midway, last) = midway.unwrap();
+        let (mut one, mut other) = (midway.clone(), midway);
+        for more in 0..200 {
+            (one, other) = (put(&one, 100_000 + more), put(&other, 200_000 + more));
+        }
+        for (made, own, not) in [(&one, 100_000, 200_000), (&other, 200_000, 100_000)] {
+            assert!((0..=last).chain(own..own + 200).all(|n| has(made, digest(n))));
+            assert!((not..not + 200).all(|n| !has(made, digest(n))));
+        }
     }
 
     #[test]
