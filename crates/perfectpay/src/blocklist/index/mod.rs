@@ -518,29 +518,36 @@ impl Index {
     /// Which entry decides about a card, at a profile and at a moment.
     #[inline]
     pub fn matched(&self, card: &Facts<'_>, profile: Option<u32>, now: Timestamp) -> Option<Match> {
-        // The usual list and the usual card, of which nothing is listed. What finds that out is short, so that the processor
-        // is at the next cards while it waits for this one's words.
-        if self.is_unfiltered {
-            return self.decided(card, profile, now);
-        }
-        // Nothing covers fewer cards, and all of these say the same.
-        let found = match card.fingerprints {
-            [print] => self.has_plain(print).then_some(0),
-            all => self.first_plain(all),
+        if self.may_match(card) { self.decided(card, profile, now) } else { None }
+    }
+
+    /// Whether an entry may match. The usual list says no of the usual card, by one word for its fingerprint and one for its
+    /// BINs. That is short and stands in line, so that the processor is at the next cards while it waits for this one's words.
+    #[inline]
+    fn may_match(&self, card: &Facts<'_>) -> bool {
+        let by_fingerprint = match card.fingerprints {
+            [] => false,
+            [print] => self.fingerprints.may_have_shown(print.shown()),
+            _ => true,
         };
-        if let Some(at) = found {
-            return Some(self.plain(MatchedBy::Fingerprint(at)));
-        }
-        if self.may_have_bin(card) { self.decided_by_digits(card, profile, now) } else { None }
+        by_fingerprint
+            || self.is_unfiltered
+            || card.leading.as_ref().is_some_and(|leading| self.bins.may_have(self.keys.bins(), leading))
     }
 
     #[inline(never)]
     fn decided(&self, card: &Facts<'_>, profile: Option<u32>, now: Timestamp) -> Option<Match> {
+        // Nothing covers fewer cards, and all of these say the same.
+        if self.special_fingerprints.len() == 0 {
+            return match card.fingerprints.iter().position(|print| self.has_plain(print)) {
+                Some(at) => Some(self.plain(MatchedBy::Fingerprint(at))),
+                None => self.decided_by_digits(card, profile, now),
+            };
+        }
         let mut winner: Option<Match> = None;
         self.each_by_fingerprint(card, profile, now, |found| {
             winner = Some(winner.map_or(found, |best| best.min(found)));
         });
-        // Nothing by digits decides before what a fingerprint says.
         winner.or_else(|| self.decided_by_digits(card, profile, now))
     }
 
@@ -553,25 +560,7 @@ impl Index {
 
     #[inline]
     fn has_plain(&self, print: &IndexFingerprint) -> bool {
-        self.fingerprints.may_have_shown(print.shown()) && self.keeps(print)
-    }
-
-    /// The place of the first one that is there.
-    #[inline(never)]
-    fn first_plain(&self, prints: &[IndexFingerprint]) -> Option<usize> {
-        prints.iter().position(|print| self.has_plain(print))
-    }
-
-    /// Not in line, so that the look-up of what is not there has all registers for itself.
-    #[inline(never)]
-    fn keeps(&self, print: &IndexFingerprint) -> bool {
-        self.fingerprints.find(self.keys.digest(print)).is_some()
-    }
-
-    /// Whether there may be a BIN that matches.
-    #[inline]
-    fn may_have_bin(&self, card: &Facts<'_>) -> bool {
-        card.leading.as_ref().is_some_and(|leading| self.bins.may_have(self.keys.bins(), leading))
+        self.fingerprints.may_have_shown(print.shown()) && self.fingerprints.find(self.keys.digest(print)).is_some()
     }
 
     /// The match of an entry of which no terms are kept.
