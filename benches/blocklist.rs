@@ -165,6 +165,7 @@ fn indexed(list: &List, keys: &Arc<DigestKeys>) -> Index {
     Index::new(Arc::clone(keys), IndexScope::Merchant).edited(prints.chain(eight).chain(six))
 }
 
+#[inline]
 fn asked(index: &Index, card: &Card) -> Option<Match> {
     index.matched(&card.facts, None, NOW)
 }

@@ -518,36 +518,43 @@ impl Index {
     /// Which entry decides about a card, at a profile and at a moment.
     #[inline]
     pub fn matched(&self, card: &Facts<'_>, profile: Option<u32>, now: Timestamp) -> Option<Match> {
-        if self.may_match(card) { self.decided(card, profile, now) } else { None }
+        // The usual list says no of the usual card by one word for its fingerprint and one for its BINs. That is short and stands
+        // in line, so that the processor is at the next cards while it waits for this one's words.
+        match card.fingerprints {
+            [print] if !self.is_unfiltered => {
+                if self.fingerprints.may_have_shown(print.shown()) {
+                    return self.decided_by_one(print, card, profile, now);
+                }
+            }
+            [] if !self.is_unfiltered => {}
+            _ => return self.decided(card, profile, now),
+        }
+        if self.may_have_bin(card) { self.decided_by_digits(card, profile, now) } else { None }
     }
 
-    /// Whether an entry may match. The usual list says no of the usual card, by one word for its fingerprint and one for its
-    /// BINs. That is short and stands in line, so that the processor is at the next cards while it waits for this one's words.
-    #[inline]
-    fn may_match(&self, card: &Facts<'_>) -> bool {
-        let by_fingerprint = match card.fingerprints {
-            [] => false,
-            [print] => self.fingerprints.may_have_shown(print.shown()),
-            _ => true,
-        };
-        by_fingerprint
-            || self.is_unfiltered
-            || card.leading.as_ref().is_some_and(|leading| self.bins.may_have(self.keys.bins(), leading))
+    /// What decides about a card of one fingerprint, which may be there, where no entry has terms of its own.
+    #[inline(never)]
+    fn decided_by_one(
+        &self,
+        print: &IndexFingerprint,
+        card: &Facts<'_>,
+        profile: Option<u32>,
+        now: Timestamp,
+    ) -> Option<Match> {
+        // Nothing covers fewer cards.
+        if self.fingerprints.find(self.keys.digest(print)).is_some() {
+            return Some(self.plain(MatchedBy::Fingerprint(0)));
+        }
+        if self.may_have_bin(card) { self.decided_by_digits(card, profile, now) } else { None }
     }
 
     #[inline(never)]
     fn decided(&self, card: &Facts<'_>, profile: Option<u32>, now: Timestamp) -> Option<Match> {
-        // Nothing covers fewer cards, and all of these say the same.
-        if self.special_fingerprints.len() == 0 {
-            return match card.fingerprints.iter().position(|print| self.has_plain(print)) {
-                Some(at) => Some(self.plain(MatchedBy::Fingerprint(at))),
-                None => self.decided_by_digits(card, profile, now),
-            };
-        }
         let mut winner: Option<Match> = None;
         self.each_by_fingerprint(card, profile, now, |found| {
             winner = Some(winner.map_or(found, |best| best.min(found)));
         });
+        // Nothing by digits decides before what a fingerprint says.
         winner.or_else(|| self.decided_by_digits(card, profile, now))
     }
 
@@ -556,6 +563,12 @@ impl Index {
         let mut winner: Option<Match> = None;
         self.each_by_digits(card, profile, now, |found| winner = Some(winner.map_or(found, |best| best.min(found))));
         winner
+    }
+
+    /// Whether there may be a BIN that matches.
+    #[inline]
+    fn may_have_bin(&self, card: &Facts<'_>) -> bool {
+        card.leading.as_ref().is_some_and(|leading| self.bins.may_have(self.keys.bins(), leading))
     }
 
     #[inline]
