@@ -608,7 +608,9 @@ impl Index {
                     self.fingerprints.prefetch(self.keys.digest(print));
                 }
             }
-            group.iter().for_each(|card| answer(self.matched(card, profile, now)));
+            for card in group {
+                answer(self.matched(card, profile, now));
+            }
         }
     }
 
