@@ -13,7 +13,7 @@
 //!
 //! A look-up asks the tables for the card's fingerprints and for its prefixes of those lengths that the list has at all.
 //! Most cards are listed nowhere, and filters say so by one word of memory for each kind. What they look at is known without
-//! a hash, so that a look-up of such a card is some eighty instructions: what it costs is waiting for that word, and the
+//! a hash, so that a look-up of such a card is some sixty instructions: what it costs is waiting for that word, and the
 //! fewer there are the more cards a processor has under way.
 
 mod bins;
