@@ -104,8 +104,8 @@ struct Front {
     filter: Filter,
 }
 
-/// A bit for each six digits, by [`Places::near`], or to save room for as many as agree there in their last bits: whether any BIN
-/// is listed under them. As the bits of a [`Filter`], those of what goes stay, and all tables that were made of one another share them.
+/// A bit for each six digits, by [`Places::near`], or, to save room, one for all that agree there in their last bits:
+/// whether any BIN is listed under them. As the bits of a [`Filter`], those of what goes stay, and all tables that were made of one another share them.
 #[derive(Clone)]
 struct Sixes {
     /// A power of two of them.
@@ -250,7 +250,7 @@ impl Bins {
         let kept = self.front.as_ref().filter(|_| len >= FILTERED);
         let kept =
             kept.inspect(|front| listed.iter().for_each(|(place, shown)| front.mark(places.near_of(*place), *shown)));
-        let front = match kept.filter(|front| !front.filter.is_worn(FILTER)) {
+        let front = match kept.filter(|front| front.filter.suits(len, FILTER)) {
             None if len >= FILTERED => Some(Front::of(places, &slots)),
             kept => kept.cloned(),
         };

@@ -39,7 +39,7 @@ impl Filter {
     #[inline]
     pub(super) fn may_have(&self, digest: u64) -> bool {
         let bits = bits(digest);
-        self.word(digest).is_some_and(|word| word.load(Ordering::Relaxed) & bits == bits)
+        self.word(digest).is_none_or(|word| word.load(Ordering::Relaxed) & bits == bits)
     }
 
     /// Has the word that it is in brought near.
@@ -57,10 +57,12 @@ impl Filter {
         }
     }
 
-    /// Whether so much was marked that it is to be made anew: half as much again as it was made for.
-    pub(super) fn is_worn(&self, bits: usize) -> bool {
+    /// Whether it still serves a table of so many entries. It does not once half as much again was marked as it has room for,
+    /// nor where it has room for four times as many.
+    pub(super) fn suits(&self, len: usize, bits: usize) -> bool {
         let room = (self.0.words.all().len() * 64 / bits).max(64);
-        usize::try_from(self.0.count.load(Ordering::Relaxed)).is_ok_and(|marked| marked > room + room / 2)
+        let marked = usize::try_from(self.0.count.load(Ordering::Relaxed)).unwrap_or(usize::MAX);
+        marked <= room + room / 2 && room <= len.saturating_mul(4).max(64)
     }
 
     /// Bytes of memory.
@@ -115,12 +117,12 @@ mod tests {
     }
 
     #[test]
-    fn it_is_worn_once_half_as_much_again_was_marked_and_the_clone_sees_all_of_it() {
+    fn it_serves_until_half_as_much_again_was_marked_and_the_clone_sees_all_of_it() {
         let filter = Filter::of((0..1_000).map(digest).collect::<Vec<_>>().into_iter(), 10);
         let clone = filter.clone();
         (1_000..1_500).for_each(|n| filter.mark(digest(n)));
-        assert!(!clone.is_worn(10));
+        assert!(clone.suits(1_500, 10) && clone.suits(260, 10) && !clone.suits(240, 10));
         (1_500..1_700).for_each(|n| filter.mark(digest(n)));
-        assert!(clone.is_worn(10) && (0..1_700).all(|n| clone.may_have(digest(n))));
+        assert!(!clone.suits(1_700, 10) && (0..1_700).all(|n| clone.may_have(digest(n))));
     }
 }

@@ -266,7 +266,9 @@ fn a_list_of_hundreds_of_thousands_is_found_whole_and_changes_in_place() {
     let keys = Arc::new(DigestKeys::draw(&SystemEntropy));
     let card = |n: u32| {
         let mut mac = [0; 32];
-        mac[..4].copy_from_slice(&n.to_le_bytes());
+        // Spread as those of an HMAC are.
+        let mixed = u64::from(n).wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        mac[..8].copy_from_slice(&(mixed ^ mixed >> 29).wrapping_mul(0xBF58_476D_1CE4_E5B9).to_le_bytes());
         IndexFingerprint::ours(1, &mac)
     };
     let key = |n| IndexKey { covers: Covers::Fingerprint(card(n)), scope: IndexScope::Merchant };
@@ -332,4 +334,62 @@ fn thousands_of_bins_are_found_each_and_nothing_beside_them_while_they_come_and_
     index = index.edited(texts[500..].iter().map(|text| IndexEdit::Take(key(text))));
     listed.retain(|text| texts[..500].iter().any(|kept| kept == text));
     check(&index, &listed);
+}
+
+#[test]
+fn a_long_list_says_of_one_card_and_of_many_what_its_entries_say() {
+    let keys = Arc::new(DigestKeys::draw(&SystemEntropy));
+    let print = |n: u32| {
+        let mut mac = [0; 32];
+        let mixed = u64::from(n).wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        mac[..8].copy_from_slice(&(mixed ^ mixed >> 29).wrapping_mul(0xBF58_476D_1CE4_E5B9).to_le_bytes());
+        IndexFingerprint::ours(1, &mac)
+    };
+    let bin = |n: u32| DigitSpan::prefix(DigitsKind::ExtendedCardBin, &format!("{:08}", 40_000_000 + n * 7)).unwrap();
+    let entry =
+        |covers, action| IndexEntry { key: IndexKey { covers, scope: IndexScope::Merchant }, action, expires_at: None };
+    for has_terms in [false, true] {
+        // Every other fingerprint is listed, one of them to be let through where some have terms.
+        let is_allowed = |n: u32| has_terms && n == 2;
+        let action = |n| if is_allowed(n) { BlockAction::Allow } else { BlockAction::Block };
+        let prints = (0..12_000).step_by(2).map(|n| entry(Covers::Fingerprint(print(n)), action(n)));
+        let entries: Vec<_> =
+            prints.chain((0..3_000).map(|n| entry(Covers::Digits(bin(n)), BlockAction::Block))).collect();
+        let mut builder = IndexBuilder::new(Arc::clone(&keys), IndexScope::Merchant);
+        for entry in &entries {
+            builder.push(*entry);
+        }
+        let empty = Index::new(Arc::clone(&keys), IndexScope::Merchant);
+        let one_by_one = entries.iter().fold(empty, |index, entry| index.edited([IndexEdit::Put(*entry)]));
+        // Cards of none, one or two fingerprints, and of BINs of which every other one is listed.
+        let numbers: Vec<Vec<u32>> =
+            (0..600_u32).map(|n| (0..n % 3).map(|at| if n % 50 == 7 { 2 } else { n * 31 + at }).collect()).collect();
+        let known: Vec<Vec<IndexFingerprint>> =
+            numbers.iter().map(|card| card.iter().map(|n| print(*n)).collect()).collect();
+        let digits = |at: usize| format!("{:08}456", 40_000_000 + at / 2 * 7 + at % 2);
+        let facts: Vec<Facts<'_>> = known
+            .iter()
+            .enumerate()
+            .map(|(at, prints)| Facts { leading: LeadingDigits::of(&digits(at)), fingerprints: prints })
+            .collect();
+        for index in [builder.build(), one_by_one] {
+            let mut many = Vec::new();
+            index.match_many(&facts, None, Timestamp::UNIX_EPOCH, |found| many.push(found));
+            for (at, card) in facts.iter().enumerate() {
+                let allowed = numbers[at].iter().position(|n| is_allowed(*n));
+                let listed = numbers[at].iter().position(|n| n % 2 == 0 && *n < 12_000);
+                let by_digits =
+                    (at % 2 == 0).then(|| (MatchedBy::Digits(bin(u32::try_from(at / 2).unwrap())), BlockAction::Block));
+                let expected = match (allowed, listed) {
+                    (Some(at), _) => Some((MatchedBy::Fingerprint(at), BlockAction::Allow)),
+                    (None, Some(at)) => Some((MatchedBy::Fingerprint(at), BlockAction::Block)),
+                    (None, None) => by_digits,
+                };
+                let found = index.matched(card, None, Timestamp::UNIX_EPOCH);
+                assert_eq!(found.map(|found| (found.by, found.action)), expected, "card {at}, terms: {has_terms}");
+                assert_eq!(many[at], found, "card {at}");
+                assert_eq!(index.all_matching(card, None, Timestamp::UNIX_EPOCH).first().copied(), found);
+            }
+        }
+    }
 }

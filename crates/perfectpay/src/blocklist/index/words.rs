@@ -77,7 +77,7 @@ impl Words {
 
     /// Bytes on the heap or beside it.
     pub(super) fn bytes(&self) -> usize {
-        size_of::<Memory>() + size_of::<Slice<'_>>() + size_of_val(self.all())
+        size_of::<MutBorrow<Memory>>() + size_of::<Slice<'_>>() + size_of_val(self.all())
     }
 }
 
