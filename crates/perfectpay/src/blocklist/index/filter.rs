@@ -3,7 +3,8 @@
 //! A word stands for some six entries, each of which has four of its bits. What has not all of its bits there is not in
 //! the table; what has them may be. Tables are values and share their filter with those that were made of them: an entry
 //! that is put is marked for all of them, and one that is taken stays marked. So a filter says too often that something
-//! may be there, and never too rarely. Once so much was marked that it says little it is made anew.
+//! may be there, and never too rarely. Once so much was marked that it says little, or so little is left that it is far too
+//! large, whoever keeps it makes it anew.
 
 use std::fmt;
 use std::sync::Arc;

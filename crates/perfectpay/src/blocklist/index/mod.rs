@@ -543,10 +543,10 @@ impl Index {
         now: Timestamp,
     ) -> Option<Match> {
         // Nothing covers fewer cards.
-        if self.fingerprints.find(self.keys.digest(print)).is_some() {
-            return Some(self.plain(MatchedBy::Fingerprint(0)));
+        match self.fingerprints.find(self.keys.digest(print)) {
+            Some(_) => Some(self.plain(MatchedBy::Fingerprint(0))),
+            None => self.decided_by_digits(card, profile, now),
         }
-        if self.may_have_bin(card) { self.decided_by_digits(card, profile, now) } else { None }
     }
 
     #[inline(never)]

@@ -261,22 +261,23 @@ fn a_merchant_with_100_entries_takes_less_than_4_kib() {
     assert!(index.bytes() < 4_096, "{} bytes", index.bytes());
 }
 
+/// A fingerprint by number, spread as an HMAC's are.
+fn spread(n: u32) -> IndexFingerprint {
+    let mixed = u64::from(n).wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let mut mac = [0; 32];
+    mac[..8].copy_from_slice(&(mixed ^ mixed >> 29).wrapping_mul(0xBF58_476D_1CE4_E5B9).to_le_bytes());
+    IndexFingerprint::ours(1, &mac)
+}
+
 #[test]
 fn a_list_of_hundreds_of_thousands_is_found_whole_and_changes_in_place() {
     let keys = Arc::new(DigestKeys::draw(&SystemEntropy));
-    let card = |n: u32| {
-        let mut mac = [0; 32];
-        // Spread as those of an HMAC are.
-        let mixed = u64::from(n).wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        mac[..8].copy_from_slice(&(mixed ^ mixed >> 29).wrapping_mul(0xBF58_476D_1CE4_E5B9).to_le_bytes());
-        IndexFingerprint::ours(1, &mac)
-    };
-    let key = |n| IndexKey { covers: Covers::Fingerprint(card(n)), scope: IndexScope::Merchant };
+    let key = |n| IndexKey { covers: Covers::Fingerprint(spread(n)), scope: IndexScope::Merchant };
     let put = |n| IndexEdit::Put(IndexEntry { key: key(n), action: BlockAction::Block, expires_at: None });
     let before = Index::new(Arc::clone(&keys), IndexScope::Merchant).edited((0..300_000).map(put));
     let after = before.edited([IndexEdit::Take(key(7)), put(300_000)]);
     let has = |index: &Index, n| {
-        let facts = Facts { leading: None, fingerprints: &[card(n)] };
+        let facts = Facts { leading: None, fingerprints: &[spread(n)] };
         index.matched(&facts, None, Timestamp::UNIX_EPOCH).is_some()
     };
     assert!((0..300_000).all(|n| has(&before, n) && has(&after, n) == (n != 7)));
@@ -339,12 +340,6 @@ fn thousands_of_bins_are_found_each_and_nothing_beside_them_while_they_come_and_
 #[test]
 fn a_long_list_says_of_one_card_and_of_many_what_its_entries_say() {
     let keys = Arc::new(DigestKeys::draw(&SystemEntropy));
-    let print = |n: u32| {
-        let mut mac = [0; 32];
-        let mixed = u64::from(n).wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        mac[..8].copy_from_slice(&(mixed ^ mixed >> 29).wrapping_mul(0xBF58_476D_1CE4_E5B9).to_le_bytes());
-        IndexFingerprint::ours(1, &mac)
-    };
     let bin = |n: u32| DigitSpan::prefix(DigitsKind::ExtendedCardBin, &format!("{:08}", 40_000_000 + n * 7)).unwrap();
     let entry =
         |covers, action| IndexEntry { key: IndexKey { covers, scope: IndexScope::Merchant }, action, expires_at: None };
@@ -352,7 +347,7 @@ fn a_long_list_says_of_one_card_and_of_many_what_its_entries_say() {
         // Every other fingerprint is listed, one of them to be let through where some have terms.
         let is_allowed = |n: u32| has_terms && n == 2;
         let action = |n| if is_allowed(n) { BlockAction::Allow } else { BlockAction::Block };
-        let prints = (0..12_000).step_by(2).map(|n| entry(Covers::Fingerprint(print(n)), action(n)));
+        let prints = (0..12_000).step_by(2).map(|n| entry(Covers::Fingerprint(spread(n)), action(n)));
         let entries: Vec<_> =
             prints.chain((0..3_000).map(|n| entry(Covers::Digits(bin(n)), BlockAction::Block))).collect();
         let mut builder = IndexBuilder::new(Arc::clone(&keys), IndexScope::Merchant);
@@ -365,7 +360,7 @@ fn a_long_list_says_of_one_card_and_of_many_what_its_entries_say() {
         let numbers: Vec<Vec<u32>> =
             (0..600_u32).map(|n| (0..n % 3).map(|at| if n % 50 == 7 { 2 } else { n * 31 + at }).collect()).collect();
         let known: Vec<Vec<IndexFingerprint>> =
-            numbers.iter().map(|card| card.iter().map(|n| print(*n)).collect()).collect();
+            numbers.iter().map(|card| card.iter().map(|n| spread(*n)).collect()).collect();
         let digits = |at: usize| format!("{:08}456", 40_000_000 + at / 2 * 7 + at % 2);
         let facts: Vec<Facts<'_>> = known
             .iter()

@@ -6,6 +6,7 @@
 //! for that.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::atomic::AtomicU64;
 
 use memmap2::MmapMut;
@@ -20,8 +21,7 @@ const WORD: usize = size_of::<AtomicU64>();
 
 enum Memory {
     Heap(Box<[AtomicU64]>),
-    /// Two parts: what is to be skipped for the alignment, and how much is used behind it.
-    Mapped(MmapMut, usize, usize),
+    Mapped { map: MmapMut, used: Range<usize> },
 }
 
 impl Memory {
@@ -36,16 +36,17 @@ impl Memory {
         // A system that has no large pages refuses, and the memory is good all the same.
         #[cfg(target_os = "linux")]
         let _ = map.advise(memmap2::Advice::HugePage);
-        let skipped = map.as_ptr().align_offset(PAGE);
-        (skipped <= PAGE).then_some(Self::Mapped(map, skipped, bytes))
+        let from = map.as_ptr().align_offset(PAGE);
+        let used = from..from.checked_add(bytes).filter(|end| *end <= map.len())?;
+        Some(Self::Mapped { map, used })
     }
 
     fn words(&mut self) -> &[AtomicU64] {
         match self {
             Self::Heap(words) => words,
-            Self::Mapped(map, skipped, bytes) => {
-                let used = map.get_mut(*skipped..).and_then(|rest| rest.get_mut(..*bytes));
-                used.and_then(|used| <[AtomicU64]>::mut_from_bytes(used).ok()).map_or(&[], |words| words)
+            Self::Mapped { map, used } => {
+                let bytes = map.get_mut(used.clone());
+                bytes.and_then(|bytes| <[AtomicU64]>::mut_from_bytes(bytes).ok()).map_or(&[], |words| words)
             }
         }
     }
